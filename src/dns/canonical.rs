@@ -1,0 +1,138 @@
+//! Owns `CanonicalName`: a name on the stack in the canonical form of RFC 4034 6.2 (lower case, uncompressed), with
+//! the offset of every label, so that ancestors are slices. Never allocates: it is made once per question.
+
+use std::fmt;
+
+use super::{MAX_NAME, Name, name};
+
+/// A lower-case, uncompressed name and where its labels begin.
+#[derive(Clone)]
+pub struct CanonicalName {
+    wire: [u8; MAX_NAME],
+    /// Offsets of the labels; at most 127 fit in 255 bytes.
+    labels: [u8; 127],
+    length: u8,
+    count: u8,
+}
+
+impl CanonicalName {
+    /// The root.
+    pub fn root() -> Self {
+        Self { wire: [0; MAX_NAME], labels: [0; 127], length: 1, count: 0 }
+    }
+
+    /// Reads an uncompressed name from the front of `bytes`. `None` on pointers, reserved label types, over-long
+    /// names and missing ends.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut name = Self::root();
+        let mut at = 0usize;
+        loop {
+            let label = *bytes.get(at)?;
+            if label == 0 {
+                name.length = at as u8 + 1;
+                return Some(name);
+            }
+            let end = at + 1 + usize::from(label);
+            // One byte must remain for the root, hence `<`.
+            if label > 63 || end >= MAX_NAME {
+                return None;
+            }
+            *name.labels.get_mut(usize::from(name.count))? = at as u8;
+            name.count += 1;
+            let from = bytes.get(at..end)?;
+            for (to, byte) in name.wire.get_mut(at..end)?.iter_mut().zip(from) {
+                *to = byte.to_ascii_lowercase();
+            }
+            at = end;
+        }
+    }
+
+    /// The wire form: 1 to 255 bytes.
+    #[inline]
+    pub fn as_wire(&self) -> &[u8] {
+        self.wire.get(..usize::from(self.length)).unwrap_or(&[0])
+    }
+
+    /// Number of labels, the root not counted.
+    #[inline]
+    pub fn label_count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// Byte offset of label `index`, counted from the left; the offset of the root for an index past the last.
+    #[inline]
+    pub fn label_offset(&self, index: usize) -> usize {
+        if index >= self.label_count() {
+            return usize::from(self.length) - 1;
+        }
+        self.labels.get(index).map_or(0, |&offset| usize::from(offset))
+    }
+
+    /// The name without its first `index` labels, in wire form.
+    #[inline]
+    pub fn suffix(&self, index: usize) -> &[u8] {
+        self.wire.get(self.label_offset(index)..usize::from(self.length)).unwrap_or(&[0])
+    }
+
+    /// Label `index` counted from the left, without its length byte.
+    #[inline]
+    pub fn label(&self, index: usize) -> &[u8] {
+        match self.suffix(index).split_first() {
+            Some((&length, rest)) => rest.get(..usize::from(length)).unwrap_or(&[]),
+            None => &[],
+        }
+    }
+}
+
+impl From<&Name> for CanonicalName {
+    fn from(name: &Name) -> Self {
+        Self::read(name.as_wire()).unwrap_or_else(Self::root)
+    }
+}
+
+impl fmt::Display for CanonicalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name::write_text(self.as_wire(), f)
+    }
+}
+
+impl fmt::Debug for CanonicalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name::write_text(self.as_wire(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_suffixes_are_slices() {
+        let name = CanonicalName::read(b"\x03WwW\x06WeChat\x03com\0tail").unwrap();
+        assert_eq!(name.label_count(), 3);
+        assert_eq!(name.as_wire(), b"\x03www\x06wechat\x03com\0");
+        assert_eq!(name.suffix(1), b"\x06wechat\x03com\0");
+        assert_eq!(name.suffix(9), b"\0");
+        assert_eq!(name.label(1), b"wechat");
+        assert_eq!(name.to_string(), "www.wechat.com");
+    }
+
+    #[test]
+    fn a_full_length_name_fits_and_a_longer_one_does_not() {
+        let mut wire = b"\x01a".repeat(127);
+        wire.push(0);
+        let name = CanonicalName::read(&wire).unwrap();
+        assert_eq!((name.as_wire().len(), name.label_count()), (255, 127));
+        wire.insert(0, b'a');
+        wire.insert(0, 1);
+        assert!(CanonicalName::read(&wire).is_none());
+    }
+
+    #[test]
+    fn pointers_and_cut_names_are_refused() {
+        assert!(CanonicalName::read(b"\xC0\x0C").is_none());
+        assert!(CanonicalName::read(b"\x03ww").is_none());
+        assert!(CanonicalName::read(b"").is_none());
+    }
+}

@@ -1,0 +1,70 @@
+//! Owns extended DNS errors (RFC 8914): the codes this product sends and their option in wire form.
+//! Never decides which one fits; the verdict or the failing stage does.
+
+/// An INFO-CODE of RFC 8914 section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum ExtendedError {
+    /// 3: the answer is older than its TTL, because fresh ones could not be had.
+    StaleAnswer = 3,
+    /// 4: the answer was made up by policy.
+    ForgedAnswer = 4,
+    /// 15: blocked by the operator's own policy or by an order addressed to it.
+    Blocked = 15,
+    /// 16: blocked by an external requirement on the operator.
+    Censored = 16,
+    /// 17: blocked as asked for by the client.
+    Filtered = 17,
+    /// 18: the client may not ask this server.
+    Prohibited = 18,
+    /// 20: the server does not answer this kind of question, and refuses to look further.
+    NotAuthoritative = 20,
+    /// 21: the operation is not supported.
+    NotSupported = 21,
+    /// 22: no upstream could be reached.
+    NoReachableAuthority = 22,
+    /// 23: the network failed.
+    NetworkError = 23,
+}
+
+/// EDNS option code of extended errors.
+const OPTION: u16 = 15;
+
+impl ExtendedError {
+    /// Appends the option: code, length, INFO-CODE, EXTRA-TEXT (cut at 200 bytes on a character boundary, so that the
+    /// whole reply stays well below 512 bytes).
+    pub fn write(self, text: &str, out: &mut Vec<u8>) {
+        let mut end = text.len().min(200);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = text.get(..end).unwrap_or("");
+        out.extend_from_slice(&OPTION.to_be_bytes());
+        out.extend_from_slice(&(2 + text.len() as u16).to_be_bytes());
+        out.extend_from_slice(&(self as u16).to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// The option in wire form.
+    pub fn option(self, text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(text, &mut out);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_code_length_info_text() {
+        assert_eq!(ExtendedError::Blocked.option("no"), b"\0\x0F\0\x04\0\x0Fno");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let option = ExtendedError::Blocked.option(&"é".repeat(150));
+        assert!(option.len() <= 206 && std::str::from_utf8(&option[6..]).is_ok());
+    }
+}

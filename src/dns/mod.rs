@@ -1,0 +1,30 @@
+//! Words of the protocol: bytes in, bytes out. Owns names, questions, the walk over a message, EDNS, extended errors
+//! and the writing of replies. Never reads a socket, a clock or the policy, and never panics on foreign bytes.
+#![warn(clippy::indexing_slicing)]
+
+mod canonical;
+mod ede;
+mod edns;
+mod message;
+mod name;
+mod question;
+mod reply;
+mod types;
+
+pub use canonical::CanonicalName;
+pub use ede::ExtendedError;
+pub use edns::{Edns, OPT_FIXED};
+pub use message::{Message, Record, Section};
+pub use name::{Name, NameError};
+pub use question::{Malformed, Query, Unanswerable, write_query};
+pub use reply::{Full, ReplyWriter, Soa};
+pub use types::{Class, Flags, Rcode, RecordType};
+
+/// The largest message any transport carries (RFC 1035 4.2.2).
+pub const MAX_MESSAGE: usize = 65_535;
+
+/// The largest name in wire form (RFC 1035 2.3.4).
+pub const MAX_NAME: usize = 255;
+
+/// The fixed header of every message (RFC 1035 4.1.1).
+pub const HEADER: usize = 12;

@@ -1,0 +1,3 @@
+//! law → decision; pure.
+mod rule;
+pub use rule::{Action, ActionKind, LocalRecord, Reach, Rule};

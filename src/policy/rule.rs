@@ -1,0 +1,176 @@
+//! Owns the rule: which names it meets and what is done then, in the vocabulary of response policy zones.
+//! Never knows who a rule applies to; groups do.
+//!
+//! A rule is met by a **trigger**: the name in the question (*query name*), or a name in the answer's chain of CNAME,
+//! DNAME, SVCB and HTTPS targets (*response name*). What follows is an **action**. A rule without an action of its
+//! own takes the policy's.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use crate::dns::{Name, RecordType};
+
+/// One line of a list or one name of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The listed name.
+    pub name: Name,
+    /// Which names it meets.
+    pub reach: Reach,
+    /// What is done; `None` takes the group's or the policy's action.
+    pub action: Option<Action>,
+    /// Line in the source, from 1.
+    pub line: u32,
+}
+
+/// Which names a listed name meets. Comparison is on label boundaries and ignores case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// Only names below it (`*.name` in a response policy zone).
+    Below,
+    /// Only the name itself.
+    Exact,
+    /// The name and everything below it.
+    Subtree,
+}
+
+/// What is done with a query that meets a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// No reply at all.
+    Drop,
+    /// Records of the list's own.
+    Local(Vec<LocalRecord>),
+    /// The name exists, the type does not.
+    Nodata,
+    /// The name does not exist.
+    Nxdomain,
+    /// Resolve as if no later rule were met.
+    Passthru,
+    /// Answer with a CNAME to another name and that name's records.
+    Redirect(Name),
+    /// RCODE 5.
+    Refused,
+    /// The operator's own address for A and AAAA, NODATA for other types.
+    Sinkhole,
+    /// A truncated reply over UDP, so that the client asks again over TCP.
+    TcpOnly,
+}
+
+/// A record of a list's own, answered for the name that met the rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalRecord {
+    /// TYPE.
+    pub record_type: RecordType,
+    /// TTL in seconds; `None` takes the policy's.
+    pub ttl: Option<u32>,
+    /// RDATA in uncompressed wire form.
+    pub rdata: Box<[u8]>,
+}
+
+/// The kinds of action, as settings, metric labels and logs name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ActionKind {
+    /// See [`Action::Drop`].
+    Drop,
+    /// See [`Action::Local`].
+    Local,
+    /// See [`Action::Nodata`].
+    Nodata,
+    /// See [`Action::Nxdomain`].
+    Nxdomain,
+    /// See [`Action::Passthru`].
+    Passthru,
+    /// See [`Action::Redirect`].
+    Redirect,
+    /// See [`Action::Refused`].
+    Refused,
+    /// See [`Action::Sinkhole`].
+    Sinkhole,
+    /// See [`Action::TcpOnly`].
+    TcpOnly,
+}
+
+impl Action {
+    /// The kind.
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Self::Drop => ActionKind::Drop,
+            Self::Local(_) => ActionKind::Local,
+            Self::Nodata => ActionKind::Nodata,
+            Self::Nxdomain => ActionKind::Nxdomain,
+            Self::Passthru => ActionKind::Passthru,
+            Self::Redirect(_) => ActionKind::Redirect,
+            Self::Refused => ActionKind::Refused,
+            Self::Sinkhole => ActionKind::Sinkhole,
+            Self::TcpOnly => ActionKind::TcpOnly,
+        }
+    }
+}
+
+impl ActionKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Drop,
+        Self::Local,
+        Self::Nodata,
+        Self::Nxdomain,
+        Self::Passthru,
+        Self::Redirect,
+        Self::Refused,
+        Self::Sinkhole,
+        Self::TcpOnly,
+    ];
+
+    /// The word used in settings, labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Local => "local",
+            Self::Nodata => "nodata",
+            Self::Nxdomain => "nxdomain",
+            Self::Passthru => "passthru",
+            Self::Redirect => "redirect",
+            Self::Refused => "refused",
+            Self::Sinkhole => "sinkhole",
+            Self::TcpOnly => "tcp-only",
+        }
+    }
+}
+
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Action {
+    type Err = &'static str;
+
+    /// The actions a setting may name: those that need nothing else written.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "drop" => Self::Drop,
+            "nodata" => Self::Nodata,
+            "nxdomain" => Self::Nxdomain,
+            "refused" => Self::Refused,
+            "sinkhole" => Self::Sinkhole,
+            "tcp-only" => Self::TcpOnly,
+            _ => return Err("not an action"),
+        })
+    }
+}
+
+impl LocalRecord {
+    /// An A record.
+    pub fn ipv4(address: Ipv4Addr, ttl: Option<u32>) -> Self {
+        Self { record_type: RecordType::A, ttl, rdata: address.octets().into() }
+    }
+
+    /// An AAAA record.
+    pub fn ipv6(address: Ipv6Addr, ttl: Option<u32>) -> Self {
+        Self { record_type: RecordType::AAAA, ttl, rdata: address.octets().into() }
+    }
+}
