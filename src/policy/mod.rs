@@ -1,3 +1,30 @@
-//! law → decision; pure.
+//! Law → decision; pure. Owns rules, instruments, the catalog, groups and exceptions, their compilation into a
+//! snapshot, and the verdict. Never reads a clock, a file or a socket: dates and bytes are passed in.
+
+mod catalog;
+mod client;
+mod compile;
+mod diff;
+mod enforce;
+mod explain;
+mod group;
+mod instrument;
+mod labels;
+mod live;
+mod matcher;
 mod rule;
+mod snapshot;
+mod verdict;
+
+pub use catalog::{App, Catalog, Certainty, ENCRYPTED_DNS, ListedName, Tier};
+pub use client::{Client, Prefix};
+pub use compile::{Compiled, compile};
+pub use diff::{Change, Difference};
+pub use explain::{Considered, Description, Explanation};
+pub use group::{Config, Draft, Enforce, Exception, Group, Mode, Otherwise, SourceRules};
+pub use instrument::{Covers, Instrument, Kind, LegalDate, Standing, When};
+pub use labels::{LabelSet, Labels};
+pub use live::{Live, Reader};
 pub use rule::{Action, ActionKind, LocalRecord, Reach, Rule};
+pub use snapshot::Snapshot;
+pub use verdict::{Cause, Trigger, Verdict};

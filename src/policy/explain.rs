@@ -1,0 +1,259 @@
+//! Owns the explanation: one verdict in words, with every rule that met the name and why it did or did not count.
+//! Reads the snapshot and its verdict; never decides anew.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::rule::{Action, Reach};
+use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, Snapshot};
+use super::verdict::{Cause, Trigger, Verdict};
+use crate::dns::{CanonicalName, Name};
+use crate::problem::Place;
+
+/// Everything there is to say about one name for one client.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The name, in presentation form.
+    pub name: String,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The client's group.
+    pub group: String,
+    /// Whether the client may ask at all.
+    pub admitted: bool,
+    /// The moment decided for.
+    pub on: Timestamp,
+    /// The generation that decided.
+    pub generation: u64,
+    /// `allow`, `block`, `shadow`, `permit` or `canary`.
+    pub verdict: &'static str,
+    /// What is done: an action's word, `passthru` when the name resolves.
+    pub action: &'static str,
+    /// What decided; absent for `allow` and `canary`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Description>,
+    /// Every rule whose listed name is the name or an ancestor of it, in the order of the listed names' length.
+    pub considered: Vec<Considered>,
+}
+
+/// A cause in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The listed name.
+    pub listed: String,
+    /// `name`, `name and below` or `below`.
+    pub reach: &'static str,
+    /// Where the rule is written.
+    pub rule: String,
+    /// What met it: `query-name` or `response-name`.
+    pub trigger: &'static str,
+    /// What is done.
+    pub action: &'static str,
+    /// `enforce` or `shadow`.
+    pub mode: &'static str,
+    /// App id, or `none`.
+    pub app: String,
+    /// App's title.
+    pub app_title: String,
+    /// Instrument id, or `none`.
+    pub instrument: String,
+    /// Who issued the instrument.
+    pub authority: String,
+    /// Where the instrument is to be found.
+    pub citation: String,
+    /// The first moment the instrument is in force.
+    pub in_force_from: Option<Timestamp>,
+    /// Whether that date was checked against a published source.
+    pub date_verified: bool,
+    /// The list: `catalog` or the source's name.
+    pub source: String,
+    /// Exception id, when one decided.
+    pub exception: Option<String>,
+    /// Who granted the exception and why.
+    pub granted: Option<String>,
+    /// The group.
+    pub group: String,
+}
+
+/// One rule that met the name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The listed name.
+    pub listed: String,
+    /// `name`, `name and below` or `below`.
+    pub reach: &'static str,
+    /// The list it stands in: an app's id, `app:shared`, a source, an exception.
+    pub list: String,
+    /// Where it is written.
+    pub rule: String,
+    /// Whether it counts for this group at this moment, or why not.
+    pub standing: String,
+}
+
+impl Snapshot {
+    /// Explains what a question for `name` from `client` gets.
+    pub fn explain(&self, name: &Name, client: IpAddr) -> Explanation {
+        let asked = CanonicalName::from(name);
+        let found = self.client(client);
+        let verdict = self.decide_query(found.group, &asked);
+        let (word, cause) = match verdict {
+            Verdict::Allow => ("allow", None),
+            Verdict::Canary { .. } => ("canary", None),
+            Verdict::Deny(cause) => ("block", Some(cause)),
+            Verdict::Permit(cause) => ("permit", Some(cause)),
+            Verdict::Shadow(cause) => ("shadow", Some(cause)),
+        };
+        let action = match (verdict, &cause) {
+            (Verdict::Canary { .. }, _) => "nxdomain",
+            (Verdict::Deny(_), Some(cause)) => self.action(cause).kind().as_str(),
+            _ => "passthru",
+        };
+        Explanation {
+            name: asked.to_string(),
+            client,
+            group: self.group_name(found.group).to_owned(),
+            admitted: found.admitted,
+            on: self.compiled_on(),
+            generation: self.generation(),
+            verdict: word,
+            action,
+            cause: cause.map(|cause| self.describe(&cause)),
+            considered: self.considered(found.group, &asked, cause.map(|cause| cause.rule)),
+        }
+    }
+
+    /// A cause in words. Works for any cause this snapshot gave; unknown ids become empty words.
+    pub fn describe(&self, cause: &Cause) -> Description {
+        let Some(rule) = self.rules.get(cause.rule as usize) else { return Description::default() };
+        let enforcement = self.enforcement(cause);
+        let set = self.set(rule.set);
+        let app = self.app(set.and_then(|set| set.app));
+        let act = self.instrument(enforcement.and_then(|found| found.instrument));
+        let exception = self.exception(enforcement.and_then(|found| found.exception));
+        Description {
+            listed: self.listed_name(cause.rule).to_string(),
+            reach: reach_text(rule.reach),
+            rule: self.rule_place(rule.set, rule.line).to_string(),
+            trigger: cause.trigger.as_str(),
+            action: self.action(cause).kind().as_str(),
+            mode: enforcement.map_or("", |found| found.mode.as_str()),
+            app: app.map_or("none", |app| &app.id).to_owned(),
+            app_title: app.map_or("", |app| &app.title).to_owned(),
+            instrument: act.map_or("none", |act| &act.id).to_owned(),
+            authority: act.map_or("", |act| &act.authority).to_owned(),
+            citation: act.map_or("", |act| &act.citation).to_owned(),
+            in_force_from: act.map(|act| act.in_force_from.moment),
+            date_verified: act.is_some_and(|act| act.in_force_from.verified),
+            source: match set.map(|set| &set.origin) {
+                Some(Origin::Source(name)) => name.clone(),
+                Some(_) => "catalog".to_owned(),
+                None => String::new(),
+            },
+            exception: exception.map(|exception| exception.id.clone()),
+            granted: exception.map(|exception| format!("{}: {}", exception.approved_by, exception.reason)),
+            group: self.group_name(cause.group).to_owned(),
+        }
+    }
+
+    /// A cause from the ids a log record kept.
+    pub fn cause_of(&self, rule: u32, group: u16, enforcement: u16, trigger: Trigger) -> Cause {
+        Cause { rule, group, enforcement, trigger, depth: 0, exact: false }
+    }
+
+    fn considered(&self, group: u16, name: &CanonicalName, decided: Option<u32>) -> Vec<Considered> {
+        let mut all = Vec::new();
+        self.table.search(name, |entry| {
+            let range = self.table.rules(entry.number);
+            for (number, rule) in (range.start as u32..).zip(self.rules.get(range).unwrap_or(&[])) {
+                let met = match rule.reach {
+                    Reach::Below => entry.depth > 0,
+                    Reach::Exact => entry.depth == 0,
+                    Reach::Subtree => true,
+                };
+                if !met {
+                    continue;
+                }
+                let passthru = match rule.action {
+                    DEFAULT_ACTION => false,
+                    own => self.actions.get(usize::from(own)) == Some(&Action::Passthru),
+                };
+                let mut standing = if decided == Some(number) {
+                    "decides".to_owned()
+                } else {
+                    self.standing(group, rule.set)
+                };
+                if passthru {
+                    standing.push_str(" (passthru)");
+                }
+                all.push(Considered {
+                    listed: self.listed_name(number).to_string(),
+                    reach: reach_text(rule.reach),
+                    list: self.set_title(rule.set),
+                    rule: self.rule_place(rule.set, rule.line).to_string(),
+                    standing,
+                });
+            }
+        });
+        all
+    }
+
+    /// Whether the set counts for the group, or why not.
+    fn standing(&self, group: u16, set: u16) -> String {
+        let Some(compiled) = self.groups.get(usize::from(group)) else { return String::new() };
+        if self.set(set).is_some_and(|set| set.origin == Origin::Canary) {
+            return "always answered negatively".to_owned();
+        }
+        let counting = compiled.by_set.get(usize::from(set)).copied();
+        let Counting { enforced, shadow } = counting.unwrap_or(Counting { enforced: NONE, shadow: NONE });
+        let by = |number: u16| {
+            let found = compiled.enforcements.get(usize::from(number));
+            let act = self.instrument(found.and_then(|found| found.instrument));
+            match (act, self.exception(found.and_then(|found| found.exception))) {
+                (_, Some(exception)) => format!(" by exception {}", exception.id),
+                (Some(act), None) => format!(" under {}", act.id),
+                (None, None) => String::new(),
+            }
+        };
+        if enforced != NONE {
+            return format!("counts{}", by(enforced));
+        }
+        if shadow != NONE {
+            return format!("only rehearsed{}", by(shadow));
+        }
+        let mut reasons: Vec<String> = compiled
+            .idle
+            .iter()
+            .filter(|idle| idle.set == set)
+            .map(|idle| {
+                let what = match (self.instrument(idle.instrument), self.exception(idle.exception)) {
+                    (_, Some(exception)) => format!("exception {} ", exception.id),
+                    (Some(act), None) => format!("{} ", act.id),
+                    (None, None) => String::new(),
+                };
+                match idle.why {
+                    IdleReason::Ended(at) => format!("{what}no longer in force since {at}"),
+                    IdleReason::NotExtended => format!("{what}enforces it only with `extended`"),
+                    IdleReason::NotYet(at) => format!("{what}not yet in force, until {at}"),
+                    IdleReason::Off => format!("{what}is switched off"),
+                }
+            })
+            .collect();
+        reasons.sort();
+        reasons.dedup();
+        if reasons.is_empty() { "not enforced for this group".to_owned() } else { reasons.join("; ") }
+    }
+
+    fn rule_place(&self, set: u16, line: u32) -> Place {
+        Place::line(self.set(set).map(|set| set.file.clone()).unwrap_or_default(), line)
+    }
+}
+
+fn reach_text(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Below => "below",
+        Reach::Exact => "name",
+        Reach::Subtree => "name and below",
+    }
+}

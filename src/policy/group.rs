@@ -1,0 +1,208 @@
+//! Owns what an operator says about policy: groups and what each enforces, exceptions, sources' rules, and the
+//! settings every blocked answer shares. Plain values with their defaults; never decides anything.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use jiff::tz::TimeZone;
+
+use super::catalog::Catalog;
+use super::client::Prefix;
+use super::instrument::{When, words};
+use super::rule::{Action, Rule};
+use crate::dns::Name;
+use crate::problem::Place;
+
+/// Everything a policy is compiled from.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Apps, instruments, bypass names.
+    pub catalog: Catalog,
+    /// The operator's settings.
+    pub config: Config,
+    /// The operator's own lists, in the order of the configuration.
+    pub sources: Vec<SourceRules>,
+}
+
+/// The operator's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What a blocked query gets unless its rule or group says otherwise. Default `nxdomain`: it needs no address,
+    /// works for every type, and every client understands it.
+    pub action: Action,
+    /// TTL and negative TTL of blocked answers, in seconds. Default 60: an unban reaches clients within a minute.
+    pub ttl: u32,
+    /// Address for A with the action `sinkhole`. Default 0.0.0.0: refused at once by every operating system.
+    pub sinkhole_ipv4: Ipv4Addr,
+    /// Address for AAAA with the action `sinkhole`. Default `::`, for the same reason.
+    pub sinkhole_ipv6: Ipv6Addr,
+    /// Whom a user may ask, shown in extended errors. Default: nobody.
+    pub contact: String,
+    /// Zone in which a day in an exception begins. Default UTC, so that a fleet over several zones agrees.
+    pub time_zone: TimeZone,
+    /// Whether a DS question at a listed name is blocked too, although it belongs to the parent zone. Default yes: the
+    /// blocked answer is unsigned anyway, and clients that validate get one consistent story.
+    pub block_ds: bool,
+    /// Who may ask. Default: loopback, private and link-local networks; never an open resolver.
+    pub allow: Vec<Prefix>,
+    /// What everybody else gets. Default `refused`; `drop` where the resolver can be reached from the Internet.
+    pub otherwise: Otherwise,
+    /// Groups, in the order of the configuration.
+    pub groups: Vec<Group>,
+    /// Exceptions, in the order of the configuration.
+    pub exceptions: Vec<Exception>,
+}
+
+/// Clients that are treated alike.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Unique name.
+    pub name: String,
+    /// Who belongs to it; the longest prefix over all groups decides.
+    pub clients: Vec<Prefix>,
+    /// What is enforced, first match wins. `None`: what the catalog enforces by default.
+    pub enforce: Option<Vec<Enforce>>,
+    /// The most that any entry of the group does.
+    pub mode: Mode,
+    /// Whether the apps' shared names are enforced too.
+    pub extended: bool,
+    /// What a blocked query gets unless its rule says otherwise.
+    pub action: Option<Action>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// One entry of what a group enforces.
+#[derive(Clone, Debug)]
+pub struct Enforce {
+    /// Id of an instrument or app, or name of a source.
+    pub id: String,
+    /// The most that this entry does.
+    pub mode: Mode,
+    /// Whether the shared names of its apps are enforced too.
+    pub extended: bool,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// Leave for some clients to use what is banned.
+#[derive(Clone, Debug)]
+pub struct Exception {
+    /// Unique id, as logs and reports name it.
+    pub id: String,
+    /// The group it is for; `None` for all.
+    pub group: Option<String>,
+    /// Apps it frees.
+    pub apps: Vec<String>,
+    /// Names it frees, with everything below them.
+    pub names: Vec<Name>,
+    /// The first moment it holds; `None` for always.
+    pub from: Option<When>,
+    /// The first moment it no longer holds.
+    pub until: When,
+    /// Who granted it.
+    pub approved_by: String,
+    /// Why.
+    pub reason: String,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// The parsed rules of one source.
+#[derive(Clone, Debug)]
+pub struct SourceRules {
+    /// Unique name.
+    pub name: String,
+    /// The app its rules are attributed to.
+    pub app: Option<String>,
+    /// The instrument its rules are attributed to.
+    pub instrument: Option<String>,
+    /// The file it was read from, for rule locations.
+    pub file: String,
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// Where the source is configured.
+    pub place: Place,
+}
+
+words! {
+    /// What an entry does with a query that meets it.
+    Mode {
+        /// Blocks.
+        Enforce = "enforce",
+        /// Nothing.
+        Off = "off",
+        /// Counts and logs, and answers as if it were allowed: how a ban is rehearsed.
+        Shadow = "shadow",
+    }
+}
+
+words! {
+    /// What a client that may not ask gets.
+    Otherwise {
+        /// No reply.
+        Drop = "drop",
+        /// RCODE 5.
+        Refused = "refused",
+    }
+}
+
+impl Mode {
+    /// The weaker of two modes.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Off, _) | (_, Self::Off) => Self::Off,
+            (Self::Shadow, _) | (_, Self::Shadow) => Self::Shadow,
+            (Self::Enforce, Self::Enforce) => Self::Enforce,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            action: Action::Nxdomain,
+            ttl: 60,
+            sinkhole_ipv4: Ipv4Addr::UNSPECIFIED,
+            sinkhole_ipv6: Ipv6Addr::UNSPECIFIED,
+            contact: String::new(),
+            time_zone: TimeZone::UTC,
+            block_ds: true,
+            allow: PRIVATE.iter().filter_map(|text| text.parse().ok()).collect(),
+            otherwise: Otherwise::Refused,
+            groups: Vec::new(),
+            exceptions: Vec::new(),
+        }
+    }
+}
+
+/// Loopback, private (RFC 1918, RFC 4193, RFC 6598) and link-local networks.
+const PRIVATE: [&str; 9] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_never_an_open_resolver() {
+        assert_eq!(Config::default().allow.len(), PRIVATE.len());
+    }
+
+    #[test]
+    fn the_weaker_mode_wins() {
+        assert_eq!(Mode::Enforce.and(Mode::Shadow), Mode::Shadow);
+        assert_eq!(Mode::Shadow.and(Mode::Off), Mode::Off);
+        assert_eq!("enforce".parse(), Ok(Mode::Enforce));
+    }
+}

@@ -1,0 +1,8 @@
+//! Owns the search for listed names among a question's name and its ancestors: one keyed hash a label from right to
+//! left, one probe a suffix, and an exact comparison before anything is believed. Never knows what a rule means.
+
+mod hash;
+mod table;
+
+pub(super) use hash::HashKey;
+pub(super) use table::{Builder, NameTable};

@@ -1,0 +1,372 @@
+//! Owns the snapshot: a policy compiled for one moment, immutable, and the one function that decides a name.
+//! Never reads a clock, a file or a socket, and never allocates while deciding.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::catalog::{App, Catalog, Tier};
+use super::client::{Client, ClientTable};
+use super::group::{Config, Exception, Mode, Otherwise};
+use super::instrument::Instrument;
+use super::matcher::NameTable;
+use super::rule::{Action, ActionKind, Reach};
+use super::verdict::{Cause, Trigger, Verdict};
+use crate::dns::{CanonicalName, Name, Soa};
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) generation: u64,
+    pub(super) digest: [u8; 32],
+    pub(super) on: Timestamp,
+    pub(super) next_transition: Option<Timestamp>,
+    pub(super) table: NameTable,
+    pub(super) rules: Box<[CompiledRule]>,
+    pub(super) actions: Box<[Action]>,
+    pub(super) sets: Box<[RuleSet]>,
+    pub(super) groups: Box<[CompiledGroup]>,
+    pub(super) clients: ClientTable,
+    pub(super) soa: Soa,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) config: Config,
+}
+
+/// A rule in its compiled form; its name is the table's entry it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CompiledRule {
+    pub(super) set: u16,
+    pub(super) reach: Reach,
+    /// Index of the action, or [`DEFAULT_ACTION`].
+    pub(super) action: u16,
+    pub(super) line: u32,
+}
+
+/// The action of a rule that names none: the group's or the policy's.
+pub(super) const DEFAULT_ACTION: u16 = u16::MAX;
+
+/// Rules that come from one place and are enforced together.
+#[derive(Clone, Debug)]
+pub(super) struct RuleSet {
+    pub(super) origin: Origin,
+    /// The app its rules are attributed to, as an index into the catalog.
+    pub(super) app: Option<u16>,
+    pub(super) instrument: Option<u16>,
+    /// File its lines count in.
+    pub(super) file: String,
+    /// Rules in it.
+    pub(super) rules: u32,
+}
+
+/// Where a set of rules comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    App(Tier),
+    Canary,
+    Exception(u16),
+    Source(String),
+}
+
+/// A group with everything resolved for the snapshot's moment.
+#[derive(Clone, Debug)]
+pub(super) struct CompiledGroup {
+    pub(super) name: String,
+    pub(super) action: u16,
+    /// For each set, the enforcement that makes its rules count, and the one that rehearses them.
+    pub(super) by_set: Box<[Counting]>,
+    pub(super) enforcements: Box<[Enforcement]>,
+    pub(super) idle: Vec<Idle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counting {
+    pub(super) enforced: u16,
+    pub(super) shadow: u16,
+}
+
+pub(super) const NONE: u16 = u16::MAX;
+
+/// One set enforced for one group.
+#[derive(Clone, Debug)]
+pub(super) struct Enforcement {
+    /// Place in the group's order; exceptions are at 0.
+    pub(super) position: u16,
+    pub(super) mode: Mode,
+    pub(super) set: u16,
+    pub(super) instrument: Option<u16>,
+    pub(super) exception: Option<u16>,
+    /// Number of the label set, by kind of action.
+    pub(super) labels: [u32; ActionKind::ALL.len()],
+    /// EDNS options of a blocked answer, in wire form.
+    pub(super) options: Box<[u8]>,
+    /// The same when the answer is made up.
+    pub(super) forged_options: Box<[u8]>,
+}
+
+/// A set that does not count for a group at this moment, and why; for explanations only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Idle {
+    pub(super) set: u16,
+    pub(super) instrument: Option<u16>,
+    pub(super) exception: Option<u16>,
+    pub(super) why: IdleReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleReason {
+    Ended(Timestamp),
+    NotExtended,
+    NotYet(Timestamp),
+    Off,
+}
+
+impl Snapshot {
+    /// Who the client is to this policy.
+    #[inline]
+    pub fn client(&self, address: IpAddr) -> Client {
+        self.clients.find(address)
+    }
+
+    /// Decides the name of a question.
+    #[inline]
+    pub fn decide_query(&self, group: u16, name: &CanonicalName) -> Verdict {
+        self.decide(group, name, Trigger::QueryName)
+    }
+
+    /// Decides a name that an answer leads to.
+    #[inline]
+    pub fn decide_answer(&self, group: u16, target: &CanonicalName) -> Verdict {
+        self.decide(group, target, Trigger::ResponseName)
+    }
+
+    /// Precedence: canaries; then the lowest position (exceptions stand at 0); then the longest listed name; then an
+    /// exact rule before a wildcard; then passthru before deny. Shadow rules never weaken an enforced one.
+    #[inline]
+    fn decide(&self, group: u16, name: &CanonicalName, trigger: Trigger) -> Verdict {
+        let Some(compiled) = self.groups.get(usize::from(group)) else { return Verdict::Allow };
+        let mut canary = None;
+        let mut enforced: Option<(u64, Cause)> = None;
+        let mut shadow: Option<(u64, Cause)> = None;
+        self.table.search(name, |entry| {
+            let range = self.table.rules(entry.number);
+            for (number, rule) in (range.start as u32..).zip(self.rules.get(range).unwrap_or(&[])) {
+                let met = match rule.reach {
+                    Reach::Below => entry.depth > 0,
+                    Reach::Exact => entry.depth == 0,
+                    Reach::Subtree => true,
+                };
+                if !met {
+                    continue;
+                }
+                if rule.set == CANARIES {
+                    canary = Some(entry.depth as u8);
+                    continue;
+                }
+                let counting = compiled.by_set.get(usize::from(rule.set)).copied();
+                let counting = counting.unwrap_or(Counting { enforced: NONE, shadow: NONE });
+                for (enforcement, best) in
+                    [(counting.enforced, &mut enforced), (counting.shadow, &mut shadow)]
+                {
+                    let Some(found) = compiled.enforcements.get(usize::from(enforcement)) else { continue };
+                    let exact = rule.reach == Reach::Exact;
+                    let rank = u64::from(found.position) << 32
+                        | (entry.depth as u64) << 8
+                        | u64::from(!exact) << 1
+                        | u64::from(!self.is_passthru(rule.action));
+                    if best.is_none_or(|(lowest, _)| rank < lowest) {
+                        let depth = entry.depth as u8;
+                        *best =
+                            Some((rank, Cause { rule: number, group, enforcement, trigger, depth, exact }));
+                    }
+                }
+            }
+        });
+        if let Some(depth) = canary {
+            return Verdict::Canary { depth };
+        }
+        match (enforced, shadow) {
+            (Some((_, cause)), _) if self.permits(&cause) => Verdict::Permit(cause),
+            (Some((_, cause)), _) => Verdict::Deny(cause),
+            (None, Some((_, cause))) if !self.permits(&cause) => Verdict::Shadow(cause),
+            (None, _) => Verdict::Allow,
+        }
+    }
+
+    /// What is done for a cause.
+    #[inline]
+    pub fn action(&self, cause: &Cause) -> &Action {
+        const ALLOW: &Action = &Action::Passthru;
+        if self.enforcement(cause).is_some_and(|found| found.exception.is_some()) {
+            return ALLOW;
+        }
+        let own = self.rules.get(cause.rule as usize).map_or(DEFAULT_ACTION, |rule| rule.action);
+        let index = match own {
+            DEFAULT_ACTION => self.groups.get(usize::from(cause.group)).map_or(0, |group| group.action),
+            own => own,
+        };
+        self.actions.get(usize::from(index)).unwrap_or(ALLOW)
+    }
+
+    /// Number of the label set under which a cause is counted.
+    #[inline]
+    pub fn label_number(&self, cause: &Cause) -> u32 {
+        let kind = self.action(cause).kind() as usize;
+        self.enforcement(cause).and_then(|found| found.labels.get(kind)).copied().unwrap_or(0)
+    }
+
+    /// EDNS options of the answer for a cause: an extended error, two when the answer is `forged`.
+    #[inline]
+    pub fn options(&self, cause: &Cause, forged: bool) -> &[u8] {
+        self.enforcement(cause)
+            .map_or(&[], |found| if forged { &found.forged_options } else { &found.options })
+    }
+
+    /// The SOA record of negative answers.
+    #[inline]
+    pub fn soa(&self) -> &Soa {
+        &self.soa
+    }
+
+    /// TTL of blocked answers in seconds.
+    #[inline]
+    pub fn ttl(&self) -> u32 {
+        self.config.ttl
+    }
+
+    /// The operator's own addresses.
+    pub fn sinkhole(&self) -> (Ipv4Addr, Ipv6Addr) {
+        (self.config.sinkhole_ipv4, self.config.sinkhole_ipv6)
+    }
+
+    /// Whether a DS question at a listed name is blocked too.
+    pub fn blocks_ds(&self) -> bool {
+        self.config.block_ds
+    }
+
+    /// What a client that may not ask gets.
+    pub fn otherwise(&self) -> Otherwise {
+        self.config.otherwise
+    }
+
+    /// Number of this generation; grows by one with each published policy.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// SHA-256 over everything that decides a query; equal on every host that compiled the same inputs for the same
+    /// day.
+    pub fn digest(&self) -> String {
+        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The moment it was compiled for.
+    pub fn compiled_on(&self) -> Timestamp {
+        self.on
+    }
+
+    /// The next moment at which an instrument or exception starts or ends.
+    pub fn next_transition(&self) -> Option<Timestamp> {
+        self.next_transition
+    }
+
+    /// Number of rules.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Number of different listed names.
+    pub fn name_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes held by names, rules and the index over them.
+    pub fn memory(&self) -> usize {
+        self.table.memory() + self.rules.len() * size_of::<CompiledRule>()
+    }
+
+    /// Rules by set: the app's id, `app:shared`, the source's name, `canaries` or the exception's id.
+    pub fn rules_by_set(&self) -> Vec<(String, u32)> {
+        (0..self.sets.len())
+            .map(|set| (self.set_title(set as u16), self.sets.get(set).map_or(0, |s| s.rules)))
+            .collect()
+    }
+
+    /// Name of a group.
+    pub fn group_name(&self, group: u16) -> &str {
+        self.groups.get(usize::from(group)).map_or("", |group| &group.name)
+    }
+
+    /// The group of that name.
+    pub fn group_named(&self, name: &str) -> Option<u16> {
+        self.groups.iter().position(|group| group.name == name).map(|index| index as u16)
+    }
+
+    /// Names of the groups, in the order of their numbers.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| group.name.as_str())
+    }
+
+    /// The listed name of a rule.
+    pub fn listed_name(&self, rule: u32) -> Name {
+        Name::from_wire(self.table.name(self.table.entry_of(rule))).unwrap_or_else(|_| Name::root())
+    }
+
+    /// The settings it was compiled from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The catalog it was compiled from.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// True when a cause's action lets the query pass.
+    fn permits(&self, cause: &Cause) -> bool {
+        *self.action(cause) == Action::Passthru
+    }
+
+    #[inline]
+    fn is_passthru(&self, action: u16) -> bool {
+        self.actions.get(usize::from(action)) == Some(&Action::Passthru)
+    }
+
+    #[inline]
+    pub(super) fn enforcement(&self, cause: &Cause) -> Option<&Enforcement> {
+        self.groups.get(usize::from(cause.group))?.enforcements.get(usize::from(cause.enforcement))
+    }
+
+    pub(super) fn set(&self, set: u16) -> Option<&RuleSet> {
+        self.sets.get(usize::from(set))
+    }
+
+    pub(super) fn app(&self, index: Option<u16>) -> Option<&App> {
+        self.catalog.apps.get(usize::from(index?))
+    }
+
+    pub(super) fn instrument(&self, index: Option<u16>) -> Option<&Instrument> {
+        self.catalog.instruments.get(usize::from(index?))
+    }
+
+    pub(super) fn exception(&self, index: Option<u16>) -> Option<&Exception> {
+        self.config.exceptions.get(usize::from(index?))
+    }
+
+    pub(super) fn set_title(&self, set: u16) -> String {
+        let Some(found) = self.set(set) else { return String::new() };
+        let app = || self.app(found.app).map_or_else(String::new, |app| app.id.clone());
+        match &found.origin {
+            Origin::App(Tier::Core) => app(),
+            Origin::App(Tier::Shared) => format!("{}:shared", app()),
+            Origin::Canary => "canaries".to_owned(),
+            Origin::Exception(index) => self
+                .exception(Some(*index))
+                .map_or_else(String::new, |exception| format!("exception:{}", exception.id)),
+            Origin::Source(name) => name.clone(),
+        }
+    }
+}
+
+/// The set of canaries is the first.
+pub(super) const CANARIES: u16 = 0;

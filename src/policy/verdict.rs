@@ -1,0 +1,57 @@
+//! Owns the verdict: what the policy says of one name for one group, and its cause. A plain value that reply, log,
+//! metric, page and explanation read. Never looks anything up by itself.
+
+/// What the policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No rule is met.
+    Allow,
+    /// A name whose negative answer keeps devices on this resolver; answered so for everybody.
+    Canary {
+        /// Labels of the name in front of the canary's.
+        depth: u8,
+    },
+    /// Blocked.
+    Deny(Cause),
+    /// Allowed by an exception or a passthru rule; later names of the answer are not screened.
+    Permit(Cause),
+    /// Would be blocked; counted and logged, and answered as if it were allowed.
+    Shadow(Cause),
+}
+
+/// Why. Ids only; the snapshot that gave the verdict turns them into words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The rule that was met.
+    pub rule: u32,
+    /// The group of the client.
+    pub group: u16,
+    /// Which of the group's enforcements made the rule count.
+    pub enforcement: u16,
+    /// What met the rule.
+    pub trigger: Trigger,
+    /// Labels in front of the listed name in the name that met the rule; zero when it is the listed name itself.
+    pub depth: u8,
+    /// True when the rule leaves names below the listed one alone, so that NXDOMAIN would claim too much (RFC 8020).
+    pub exact: bool,
+}
+
+/// Which name met a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Trigger {
+    /// The name in the question.
+    QueryName,
+    /// A CNAME, DNAME, SVCB or HTTPS target in the answer.
+    ResponseName,
+}
+
+impl Trigger {
+    /// The word used in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueryName => "query-name",
+            Self::ResponseName => "response-name",
+        }
+    }
+}
