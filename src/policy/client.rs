@@ -2,7 +2,7 @@
 //! Never looks at a question.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// An address prefix in CIDR form; host bits are zero.
@@ -41,8 +41,8 @@ impl Prefix {
             IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
             IpAddr::V6(address) => (u128::from(address), 128),
         };
-        let host = u128::MAX.checked_shr(128 - (bits - u32::from(self.length))).unwrap_or(0);
-        (first, first | host)
+        let host = u128::MAX.checked_shr(128 - bits + u32::from(self.length)).unwrap_or(0);
+        (first & !host, first | host)
     }
 }
 
@@ -63,12 +63,11 @@ impl FromStr for Prefix {
             }
         };
         let prefix = Self { address, length };
-        let (first, last) = prefix.range();
-        let network = match address {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from((first & !(first ^ last)) as u32)),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(first & !(first ^ last))),
+        let number = match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
         };
-        if network != address && (first ^ last) & first != 0 {
+        if prefix.range().0 != number {
             return Err("has host bits set");
         }
         Ok(prefix)
@@ -90,7 +89,7 @@ impl ClientTable {
                 groups.iter().copied().filter(|(prefix, _)| prefix.address.is_ipv4() == v4).collect();
             let allow: Vec<Prefix> =
                 allow.iter().copied().filter(|prefix| prefix.address.is_ipv4() == v4).collect();
-            ranges(&groups, &allow, default_group)
+            ranges(&groups, &allow, default_group, if v4 { u128::from(u32::MAX) } else { u128::MAX })
         };
         Self {
             ipv4: family(true).into_iter().map(|(first, client)| (first as u32, client)).collect(),
@@ -118,12 +117,17 @@ fn search<T: Ord + Copy>(ranges: &[(T, Client)], address: T) -> Client {
     ranges.get(after.wrapping_sub(1)).map_or(Client { group: 0, admitted: false }, |(_, client)| *client)
 }
 
-fn ranges(groups: &[(Prefix, u16)], allow: &[Prefix], default_group: u16) -> Vec<(u128, Client)> {
+fn ranges(
+    groups: &[(Prefix, u16)],
+    allow: &[Prefix],
+    default_group: u16,
+    highest: u128,
+) -> Vec<(u128, Client)> {
     let mut edges = vec![0];
     for prefix in groups.iter().map(|(prefix, _)| prefix).chain(allow) {
         let (first, last) = prefix.range();
         edges.push(first);
-        edges.extend(last.checked_add(1));
+        edges.extend((last < highest).then(|| last + 1));
     }
     edges.sort_unstable();
     edges.dedup();
