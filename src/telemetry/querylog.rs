@@ -1,0 +1,340 @@
+//! Owns the query log: JSON lines in a file, written by a thread of its own. A slow or full disk loses lines, counted,
+//! and never a query. Never decides which queries are logged beyond its own settings.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::metric::{Collect, Kind, Metric, Sample};
+use super::record::Record;
+use super::ring::Rings;
+use crate::policy::Description;
+
+/// Settings of the query log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Where lines go. Default: nowhere, as a log of people's queries is a decision to be taken.
+    pub to: Option<PathBuf>,
+    /// Which queries. Default: blocked ones, as only they need an explanation.
+    pub all: bool,
+    /// How clients are shown.
+    pub clients: Clients,
+}
+
+/// How a client's address is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clients {
+    /// Whole. The default: a block that cannot be traced to a device cannot be followed up.
+    #[default]
+    Full,
+    /// Not at all.
+    None,
+    /// Its /24 or /56.
+    Prefix,
+}
+
+/// Turns the ids of a record into words; called on the log's thread.
+pub type Describe = Arc<dyn Fn(&Record) -> (Description, String) + Send + Sync>;
+
+/// A running query log.
+#[derive(Debug)]
+pub struct QueryLog {
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct State {
+    rings: Arc<Rings>,
+    stop: AtomicBool,
+    written: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How often waiting records are written. Short enough for a person watching the file.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    client: Option<String>,
+    transport: &'a str,
+    name: String,
+    r#type: String,
+    verdict: &'a str,
+    action: &'a str,
+    app: &'a str,
+    instrument: &'a str,
+    authority: &'a str,
+    in_force_from: Option<Timestamp>,
+    rule: &'a str,
+    listed: &'a str,
+    source: &'a str,
+    exception: Option<&'a str>,
+    trigger: &'a str,
+    group: &'a str,
+    generation: u64,
+}
+
+impl FromStr for Clients {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "full" => Ok(Self::Full),
+            "none" => Ok(Self::None),
+            "prefix" => Ok(Self::Prefix),
+            "hmac" => Err("not supported yet"),
+            _ => Err("use one of full, prefix, none"),
+        }
+    }
+}
+
+impl Clients {
+    fn show(self, client: IpAddr) -> Option<String> {
+        match (self, client) {
+            (Self::Full, _) => Some(client.to_string()),
+            (Self::None, _) => None,
+            (Self::Prefix, IpAddr::V4(address)) => {
+                let [a, b, c, _] = address.octets();
+                Some(format!("{a}.{b}.{c}.0/24"))
+            }
+            (Self::Prefix, IpAddr::V6(address)) => {
+                let kept = u128::from(address) & !(u128::MAX >> 56);
+                Some(format!("{}/56", std::net::Ipv6Addr::from(kept)))
+            }
+        }
+    }
+}
+
+impl QueryLog {
+    /// Opens the file and starts the thread. Fails when the file cannot be opened.
+    pub fn start(config: &Config, rings: Arc<Rings>, describe: Describe) -> io::Result<Self> {
+        let state = Arc::new(State {
+            rings,
+            stop: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        let Some(path) = config.to.clone() else {
+            return Ok(Self { state, thread: None });
+        };
+        let mut output = Output::open(path)?;
+        let (shared, clients) = (Arc::clone(&state), config.clients);
+        let thread = thread::Builder::new().name("querylog".to_owned()).spawn(move || {
+            loop {
+                // Read before the last drain, so that what was pushed before the stop is written.
+                let stopping = shared.stop.load(Ordering::Acquire);
+                shared.pass(&mut output, clients, &describe);
+                if stopping {
+                    return;
+                }
+                thread::sleep(EVERY);
+            }
+        })?;
+        Ok(Self { state, thread: Some(thread) })
+    }
+
+    /// Writes what waits and ends the thread.
+    pub fn stop(&mut self) {
+        self.state.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the query log's thread had failed");
+        }
+    }
+
+    /// A view for the scrape page.
+    pub fn collector(&self) -> Arc<dyn Collect> {
+        Arc::clone(&self.state) as Arc<dyn Collect>
+    }
+}
+
+impl State {
+    /// Writes everything that waits; lines that cannot be written are counted and gone.
+    fn pass(&self, output: &mut Output, clients: Clients, describe: &Describe) {
+        let mut lines = Vec::new();
+        let mut count = 0;
+        self.rings.drain(|record| {
+            let (words, group) = describe(&record);
+            let line = line(&record, &words, &group, clients);
+            if serde_json::to_writer(&mut lines, &line).is_ok() {
+                lines.push(b'\n');
+                count += 1;
+            }
+        });
+        if count == 0 {
+            return;
+        }
+        match output.write(&lines) {
+            Ok(()) => self.written.fetch_add(count, Ordering::Relaxed),
+            Err(error) => {
+                if self.failed.load(Ordering::Relaxed) == 0 {
+                    tracing::warn!(%error, path = %output.path.display(), "query log lines are being lost");
+                }
+                self.failed.fetch_add(count, Ordering::Relaxed)
+            }
+        };
+    }
+}
+
+fn line<'a>(record: &'a Record, words: &'a Description, group: &'a str, clients: Clients) -> Line<'a> {
+    Line {
+        time: Timestamp::from_millisecond(record.time_ms)
+            .map(|time| format!("{time:.3}"))
+            .unwrap_or_default(),
+        client: clients.show(record.client),
+        transport: record.transport,
+        name: record.name.to_string(),
+        r#type: record.record_type.to_string(),
+        verdict: record.decision.as_str(),
+        action: words.action,
+        app: &words.app,
+        instrument: &words.instrument,
+        authority: &words.authority,
+        in_force_from: words.in_force_from,
+        rule: &words.rule,
+        listed: &words.listed,
+        source: &words.source,
+        exception: words.exception.as_deref(),
+        trigger: words.trigger,
+        group,
+        generation: record.generation,
+    }
+}
+
+/// The file, opened anew when it was moved away or could not be written.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Output {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = open(&path)?;
+        Ok(Self { path, file: Some(file) })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.was_moved() {
+            self.file = None;
+        }
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        file.write_all(lines)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// True when the path no longer names the open file: a rotation took it away.
+    fn was_moved(&self) -> bool {
+        let Some(Ok(open)) = self.file.as_ref().map(File::metadata) else { return true };
+        std::fs::metadata(&self.path)
+            .map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// The rows of this room.
+pub(super) static METRICS: &[&Metric] = &[&RECORDS, &LOST];
+
+static RECORDS: Metric = Metric {
+    name: "interdict_querylog_records_total",
+    help: "Lines written to the query log.",
+    kind: Kind::Counter,
+    labels: &["sink"],
+};
+static LOST: Metric = Metric {
+    name: "interdict_querylog_lost_total",
+    help: "Records lost because the log could not keep up or could not be written.",
+    kind: Kind::Counter,
+    labels: &["sink"],
+};
+
+impl Collect for State {
+    fn collect(&self, samples: &mut Vec<Sample>) {
+        let lost = self.rings.lost() + self.failed.load(Ordering::Relaxed);
+        for (metric, value) in [(&RECORDS, self.written.load(Ordering::Relaxed)), (&LOST, lost)] {
+            samples.push(Sample { metric, labels: vec!["file".to_owned()], value: value as f64 });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{CanonicalName, RecordType};
+    use crate::telemetry::Decision;
+
+    fn record() -> Record {
+        Record {
+            time_ms: 1_698_638_400_123,
+            client: "10.20.0.7".parse().unwrap(),
+            transport: "udp",
+            name: CanonicalName::read(b"\x06wechat\x03com\0").unwrap(),
+            record_type: RecordType::A,
+            decision: Decision::Blocked,
+            cause: None,
+            generation: 7,
+        }
+    }
+
+    fn log(path: &Path, clients: Clients) -> (QueryLog, super::super::ring::Ring) {
+        let rings = Arc::new(Rings::default());
+        let ring = rings.add();
+        let config = Config { to: Some(path.to_owned()), all: false, clients };
+        let describe: Describe = Arc::new(|_| (Description::default(), "default".to_owned()));
+        (QueryLog::start(&config, rings, describe).unwrap(), ring)
+    }
+
+    fn lost(log: &QueryLog) -> f64 {
+        let mut samples = Vec::new();
+        log.state.collect(&mut samples);
+        samples[1].value
+    }
+
+    #[test]
+    fn a_line_is_json_and_survives_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queries.jsonl");
+        let (mut log, ring) = log(&path, Clients::Prefix);
+        ring.push(record());
+        thread::sleep(EVERY * 5);
+        std::fs::rename(&path, folder.path().join("old")).unwrap();
+        ring.push(record());
+        log.stop();
+        for file in ["old", "queries.jsonl"] {
+            let text = std::fs::read(folder.path().join(file)).unwrap();
+            let line: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(line["name"], "wechat.com");
+            assert_eq!(line["client"], "10.20.0.0/24");
+            assert_eq!(line["time"], "2023-10-30T04:00:00.123Z");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_and_counts_them() {
+        let (mut log, ring) = log(Path::new("/dev/full"), Clients::Full);
+        (0..5).for_each(|_| ring.push(record()));
+        log.stop();
+        assert_eq!(lost(&log), 5.0);
+    }
+}

@@ -1,0 +1,62 @@
+//! Owns the record of one query for the log: fixed size, ids only. Never holds text but the name that was asked.
+
+use std::net::IpAddr;
+
+use crate::dns::{CanonicalName, RecordType};
+use crate::policy::Cause;
+
+/// One query worth a line in the log.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Wall time in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Who asked.
+    pub client: IpAddr,
+    /// `udp` or `tcp`.
+    pub transport: &'static str,
+    /// What was asked.
+    pub name: CanonicalName,
+    /// QTYPE.
+    pub record_type: RecordType,
+    /// What the policy said.
+    pub decision: Decision,
+    /// Why; ids of [`Record::generation`]. `None` when no rule was met.
+    pub cause: Option<Cause>,
+    /// The generation that decided.
+    pub generation: u64,
+}
+
+/// What the policy said, as the log shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// No rule was met.
+    Allowed,
+    /// Blocked.
+    Blocked,
+    /// Let pass by an exception or a passthru rule.
+    Permitted,
+    /// Would have been blocked.
+    Shadow,
+}
+
+impl Decision {
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Blocked => "blocked",
+            Self::Permitted => "permitted",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_stays_within_eight_cache_lines() {
+        assert!(size_of::<Record>() <= 512, "{}", size_of::<Record>());
+    }
+}
