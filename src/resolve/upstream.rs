@@ -1,0 +1,131 @@
+//! Owns how upstreams are named, and the settings of forwarding. Never opens a socket.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::dns::Name;
+
+/// Settings of forwarding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Resolvers to ask, in order of preference while nothing is known of their speed.
+    pub servers: Vec<Upstream>,
+    /// Zones that are asked elsewhere; the longest matching zone decides.
+    pub routes: Vec<Route>,
+    /// Longest wait for one answer. Default 2 s: longer than any healthy resolver takes, short enough for a second try
+    /// within the five seconds after which clients give up.
+    pub timeout: Duration,
+    /// Longest wait over all tries. Default 4.5 s, just before the client's own patience ends.
+    pub deadline: Duration,
+}
+
+/// A zone and the resolvers to ask for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The zone; it and everything below it.
+    pub zone: Name,
+    /// Resolvers to ask.
+    pub servers: Vec<Upstream>,
+}
+
+/// One resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Upstream {
+    /// How it is asked.
+    pub protocol: Protocol,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+/// How an upstream is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Only over TCP.
+    Tcp,
+    /// Over UDP, and over TCP when an answer was truncated.
+    Udp,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            routes: Vec::new(),
+            timeout: Duration::from_secs(2),
+            deadline: Duration::from_millis(4500),
+        }
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = String;
+
+    /// `udp://192.0.2.1:53`, `tcp://[2001:db8::1]`, or a bare address; the port is 53 unless written.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (protocol, rest) = match text.split_once("://") {
+            None => (Protocol::Udp, text),
+            Some(("udp", rest)) => (Protocol::Udp, rest),
+            Some(("tcp", rest)) => (Protocol::Tcp, rest),
+            Some((scheme @ ("tls" | "https" | "quic"), _)) => {
+                return Err(format!("{scheme}:// is not supported yet"));
+            }
+            Some((scheme, _)) => return Err(format!("{scheme}:// is not a way to ask a resolver")),
+        };
+        let bare = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(rest);
+        let address = rest
+            .parse()
+            .or_else(|_| bare.parse().map(|address: IpAddr| SocketAddr::new(address, 53)))
+            .map_err(|_| "not an address, or an address and port".to_owned())?;
+        Ok(Self { protocol, address })
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{scheme}://{}", self.address)
+    }
+}
+
+/// The `nameserver` lines of a `resolv.conf`. Addresses with a zone (`fe80::1%eth0`) are left out.
+pub fn system_servers(resolv_conf: &str) -> Vec<Upstream> {
+    resolv_conf
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .filter(|rest| rest.starts_with(char::is_whitespace))
+        .filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok())
+        .map(|address| Upstream { protocol: Protocol::Udp, address: SocketAddr::new(address, 53) })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_are_read_and_shown() {
+        for (text, shown) in [
+            ("192.0.2.1", "udp://192.0.2.1:53"),
+            ("udp://192.0.2.1:5300", "udp://192.0.2.1:5300"),
+            ("tcp://[2001:db8::1]", "tcp://[2001:db8::1]:53"),
+            ("2001:db8::1", "udp://[2001:db8::1]:53"),
+        ] {
+            assert_eq!(text.parse::<Upstream>().map(|upstream| upstream.to_string()), Ok(shown.to_owned()));
+        }
+        assert_eq!("tls://9.9.9.9".parse::<Upstream>(), Err("tls:// is not supported yet".to_owned()));
+        assert!("dns.example".parse::<Upstream>().is_err());
+    }
+
+    #[test]
+    fn the_systems_resolvers_are_found() {
+        let text =
+            "# c\nsearch x\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # two\nnameserver fe80::1%eth0\n";
+        let found: Vec<String> = system_servers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["udp://192.0.2.1:53", "udp://[2001:db8::1]:53"]);
+    }
+}
