@@ -1,6 +1,7 @@
 //! Owns the writing of a reply into a caller's buffer: header and echoed question, records, SOA, OPT.
 //! Never allocates, and never decides what to say.
 
+use super::canonical::CanonicalName;
 use super::edns::Edns;
 use super::question::Query;
 use super::types::{Class, Flags, Rcode, RecordType};
@@ -75,6 +76,19 @@ impl<'b> ReplyWriter<'b> {
         Ok(writer)
     }
 
+    /// Goes on behind `length` bytes that are already a whole reply.
+    #[inline]
+    pub fn resume(buffer: &'b mut [u8], length: usize) -> Self {
+        Self { buffer, length }
+    }
+
+    /// Appends an OPT record with `options` to a whole reply and ends it.
+    #[inline]
+    pub fn opt_and_finish(mut self, payload: u16, dnssec_ok: bool, options: &[u8]) -> Result<usize, Full> {
+        self.opt(payload, Rcode::NOERROR, dnssec_ok, options)?;
+        Ok(self.length)
+    }
+
     /// Sets the truncation bit.
     pub fn truncated(&mut self) {
         self.set_flags(Flags::TC);
@@ -92,6 +106,24 @@ impl<'b> ReplyWriter<'b> {
     /// Appends an answer record whose owner is the question's name.
     pub fn answer_record(&mut self, record_type: RecordType, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
         self.record(HEADER, record_type, ttl, rdata)?;
+        self.count(6)
+    }
+
+    /// Appends an answer record with an owner of its own, uncompressed.
+    pub fn named_record(
+        &mut self,
+        owner: &CanonicalName,
+        record_type: RecordType,
+        class: Class,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), Full> {
+        self.bytes(owner.as_wire())?;
+        self.bytes(&record_type.0.to_be_bytes())?;
+        self.bytes(&class.0.to_be_bytes())?;
+        self.bytes(&ttl.to_be_bytes())?;
+        self.bytes(&(rdata.len() as u16).to_be_bytes())?;
+        self.bytes(rdata)?;
         self.count(6)
     }
 

@@ -1,0 +1,256 @@
+//! Owns THE PATH of a query and what its stages share. One function a reader sees whole; every stage has a file of its
+//! own. A block or a cache hit takes no lock and allocates nothing.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::pending::Pending;
+use super::request::{Asker, Outcome, Sink, Transport};
+use super::special;
+use super::turn::{Done, Judged, Turn};
+use crate::cache::{Entry, Freshness, Key, Local, Store};
+use crate::clock::{Clock, Moment};
+use crate::dns::{CanonicalName, Class, Flags, Query, Rcode};
+use crate::policy::{Live, Reader, Snapshot};
+use crate::resolve::Forwarder;
+use crate::telemetry::{Cell, Counter, Counters, Path, Ring, Rings};
+
+/// Settings of the data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Largest UDP reply in bytes. Default 1232: what passes every network without fragments (DNS flag day 2020).
+    pub udp_payload: u16,
+    /// Questions that may wait for upstreams at once. Default 10,000: at a 50 ms answer time that is 200,000 misses a
+    /// second, and it bounds sockets and memory when upstreams stall.
+    pub in_flight: usize,
+    /// Whether queries that met no rule are logged too.
+    pub log_all: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { udp_payload: 1232, in_flight: 10_000, log_all: false }
+    }
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The policy in force.
+    pub live: Live,
+    /// Time.
+    pub clock: Clock,
+    /// Kept answers.
+    pub store: Arc<Store>,
+    /// Upstreams.
+    pub forwarder: Arc<Forwarder>,
+    /// Counters.
+    pub counters: Arc<Counters>,
+    /// The query log's queues, when there is a log.
+    pub rings: Option<Arc<Rings>>,
+    /// Where questions to upstreams run.
+    pub runtime: Handle,
+    /// Settings.
+    pub config: Config,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) parts: Parts,
+    pub(super) pending: Pending,
+    /// Counters and log queue of work off the listening threads.
+    pub(super) shared: Arc<Cell>,
+    pub(super) shared_ring: Option<Ring>,
+}
+
+/// Answers queries for one listening thread or one connection.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Arc<Engine>,
+    reader: Reader,
+    snapshot: Arc<Snapshot>,
+    local: Option<Local>,
+    cell: Arc<Cell>,
+    ring: Option<Ring>,
+    now: Moment,
+    wall_ms: i64,
+    /// Queries of this batch, by the path their answer took.
+    blocked: u64,
+    answered: u64,
+}
+
+impl Engine {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let shared = parts.counters.shared();
+        let shared_ring = parts.rings.as_ref().map(|rings| rings.add());
+        Arc::new(Self { pending: Pending::new(parts.config.in_flight), shared, shared_ring, parts })
+    }
+
+    /// A worker for a listening thread, with counters and a table of answers of its own.
+    pub fn thread_worker(self: &Arc<Self>) -> Worker {
+        let ring = self.parts.rings.as_ref().map(|rings| rings.add());
+        self.worker(Some(Local::default()), self.parts.counters.single_writer(), ring)
+    }
+
+    /// A worker for a connection: cheap to make, counting together with others of its kind.
+    pub fn connection_worker(self: &Arc<Self>) -> Worker {
+        self.worker(None, Arc::clone(&self.shared), self.shared_ring.clone())
+    }
+
+    fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, ring: Option<Ring>) -> Worker {
+        Worker {
+            engine: Arc::clone(self),
+            reader: self.parts.live.reader(),
+            snapshot: self.parts.live.load(),
+            local,
+            cell,
+            ring,
+            now: Moment::START,
+            wall_ms: 0,
+            blocked: 0,
+            answered: 0,
+        }
+    }
+}
+
+impl Worker {
+    /// Loads the policy and reads the clock, once for the queries up to [`Worker::end_batch`]. Call it when idle too, at
+    /// least once a second, so that a policy no longer in force is let go.
+    pub fn begin_batch(&mut self) {
+        let current = self.reader.load();
+        if !Arc::ptr_eq(current, &self.snapshot) {
+            self.snapshot = Arc::clone(current);
+        }
+        self.now = self.engine.parts.clock.now();
+        if self.ring.is_some() {
+            self.wall_ms = self.engine.parts.clock.wall().as_millisecond();
+        }
+    }
+
+    /// THE PATH. Answers one query into `reply`; `later` makes the sink and is called only when the answer must be
+    /// fetched.
+    pub fn handle(
+        &mut self,
+        packet: &[u8],
+        from: Asker,
+        reply: &mut [u8],
+        later: impl FnOnce() -> Sink,
+    ) -> Outcome {
+        let turn = Turn {
+            engine: &self.engine,
+            snapshot: &self.snapshot,
+            cell: &self.cell,
+            ring: self.ring.as_ref(),
+            now: self.now,
+            wall_ms: self.wall_ms,
+        };
+        let query = match Query::read(packet) {
+            Ok(query) => query,
+            Err(malformed) => return turn.malformed(malformed, packet, reply).outcome,
+        };
+        turn.cell.bump(match from.transport {
+            Transport::Tcp => Counter::QueryTcp,
+            Transport::Udp => Counter::QueryUdp,
+        });
+        let reply = turn.room(&query, from, reply);
+        let client = turn.snapshot.client(from.address);
+        let done = if !client.admitted {
+            turn.not_admitted(&query, reply)
+        } else if query.class != Class::IN {
+            turn.refuse(&query, Counter::RefusedClass, reply)
+        } else if let Some(special) =
+            special::find(&query.name).filter(|special| turn.is_ours(*special, &query))
+        {
+            turn.special(&query, special, reply)
+        } else {
+            match turn.judge(&query, from, client.group, true, reply) {
+                Judged::Done(done) => done,
+                Judged::Redirect(target) => {
+                    self.engine.redirect(&query, from, target, self.now, later());
+                    Done::later()
+                }
+                Judged::Resolve { screened } => match turn.own_answer(&query, reply) {
+                    Some(done) => done,
+                    None => {
+                        let key = turn.key(&query);
+                        match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
+                            Some(entry) => turn.hit(&query, from, client.group, &entry, screened, reply),
+                            None if !query.flags.has(Flags::RD) => {
+                                turn.refuse(&query, Counter::RefusedNoRecursion, reply)
+                            }
+                            None => {
+                                turn.cell.bump(Counter::CacheMiss);
+                                self.engine.fetch(&query, from, &key, self.now, later());
+                                Done::later()
+                            }
+                        }
+                    }
+                },
+            }
+        };
+        match done.path {
+            Some(Path::Block) => self.blocked += 1,
+            Some(_) => self.answered += 1,
+            None => {}
+        }
+        done.outcome
+    }
+
+    /// Accounts for the batch: every reply in it left together, so they share one duration.
+    pub fn end_batch(&mut self) {
+        if self.blocked + self.answered > 0 {
+            let took = self.engine.parts.clock.now().since(self.now).as_nanos() as u64;
+            self.cell.observe(Path::Block, took, self.blocked);
+            self.cell.observe(Path::Hit, took, self.answered);
+            (self.blocked, self.answered) = (0, 0);
+        }
+    }
+}
+
+/// A fresh answer: from the worker's own table, else from the shared store, then kept in the own table.
+#[inline]
+fn find(local: &mut Option<Local>, store: &Store, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+    if let Some(entry) = local.as_ref().and_then(|local| local.find(key, now)) {
+        return Some(Arc::clone(entry));
+    }
+    let entry = store.find(key.as_bytes()).filter(|entry| entry.freshness(now, 0) == Freshness::Fresh)?;
+    if let Some(local) = local {
+        local.keep(key, Arc::clone(&entry));
+    }
+    Some(entry)
+}
+
+impl Turn<'_> {
+    /// What this resolver answers by itself although no policy says so.
+    fn own_answer(&self, query: &Query<'_>, reply: &mut [u8]) -> Option<Done> {
+        use crate::dns::RecordType as Type;
+        match query.record_type {
+            Type::ANY => Some(self.any(query, reply)),
+            Type::OPT => Some(self.plain(query, Rcode::FORMERR, reply)),
+            Type::AXFR | Type::IXFR | Type::MAILA | Type::MAILB | Type::TKEY | Type::TSIG => {
+                Some(self.refuse(query, Counter::RefusedType, reply))
+            }
+            _ => None,
+        }
+    }
+
+    /// A special-use name is answered here, unless the operator routes it somewhere.
+    fn is_ours(&self, special: special::Special, query: &Query<'_>) -> bool {
+        special.is_fixed() || !self.engine.parts.forwarder.is_routed(&query.name)
+    }
+
+    fn key(&self, query: &Query<'_>) -> Key {
+        Key::new(&query.name, query.record_type, query.dnssec_ok(), query.flags.has(Flags::CD))
+    }
+}
+
+/// A name's question in wire form, in lower case: QNAME, QTYPE, class IN.
+pub(super) fn question(name: &CanonicalName, record_type: crate::dns::RecordType) -> Vec<u8> {
+    let mut question = name.as_wire().to_vec();
+    question.extend_from_slice(&record_type.0.to_be_bytes());
+    question.extend_from_slice(&Class::IN.0.to_be_bytes());
+    question
+}

@@ -1,0 +1,45 @@
+//! Owns what the front ends and the data plane say to each other about one query. Plain values; no behaviour.
+
+use std::net::IpAddr;
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The client's address; IPv4-mapped IPv6 addresses already turned into IPv4.
+    pub address: IpAddr,
+    /// How the query came.
+    pub transport: Transport,
+}
+
+/// How a query came and its reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// A stream of length-prefixed messages.
+    Tcp,
+    /// One datagram each way; replies are cut at the client's size.
+    Udp,
+}
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing will be sent.
+    Drop,
+    /// The sink made by `later` will be called once, from another thread, or dropped when there is no reply.
+    Later,
+    /// The reply is in the buffer; its length in bytes.
+    Reply(usize),
+}
+
+/// Sends one finished reply; dropped without a call when there will be none.
+pub type Sink = Box<dyn FnOnce(&[u8]) + Send>;
+
+impl Transport {
+    /// The word in labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Owns one turn at answering: the policy, the moment and the counters that apply, and the steps that judge a query and
+//! write its reply. Used by the listening threads and by answers that come later alike.
+
+use super::engine::Engine;
+use super::request::{Asker, Outcome, Transport};
+use super::sinkhole;
+use crate::cache::{Entry, Patch};
+use crate::clock::Moment;
+use crate::dns::Name;
+use crate::dns::{ExtendedError, Full, Query, Rcode, RecordType, ReplyWriter};
+use crate::policy::{Action, Cause, Snapshot, Verdict};
+use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
+
+/// What applies to one query.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'t> {
+    pub(super) engine: &'t Engine,
+    pub(super) snapshot: &'t Snapshot,
+    pub(super) cell: &'t Cell,
+    pub(super) ring: Option<&'t Ring>,
+    pub(super) now: Moment,
+    pub(super) wall_ms: i64,
+}
+
+/// An outcome, and the path it took if it is a reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) path: Option<Path>,
+}
+
+/// What the policy makes of a query.
+#[derive(Debug)]
+pub(super) enum Judged<'s> {
+    /// Answered, or dropped.
+    Done(Done),
+    /// To be answered with another name's records.
+    Redirect(&'s Name),
+    /// To be resolved; what the answer leads to is screened unless something permitted the query.
+    Resolve { screened: bool },
+}
+
+impl Done {
+    pub(super) fn drop() -> Self {
+        Self { outcome: Outcome::Drop, path: None }
+    }
+
+    pub(super) fn later() -> Self {
+        Self { outcome: Outcome::Later, path: None }
+    }
+}
+
+impl<'t> Turn<'t> {
+    /// The part of the buffer that the reply may use.
+    pub(super) fn room<'b>(&self, query: &Query<'_>, from: Asker, reply: &'b mut [u8]) -> &'b mut [u8] {
+        let room = match from.transport {
+            Transport::Tcp => reply.len(),
+            Transport::Udp => query.udp_limit(self.engine.parts.config.udp_payload).min(reply.len()),
+        };
+        reply.split_at_mut(room).0
+    }
+
+    /// Asks the policy about the question's name, and answers if it blocks. `first` is false when the same query was
+    /// judged before it waited for its answer: what does not block is then not counted twice.
+    pub(super) fn judge(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        first: bool,
+        reply: &mut [u8],
+    ) -> Judged<'t> {
+        let screened = match self.snapshot.decide_query(group, &query.name) {
+            Verdict::Allow => {
+                if first && self.engine.parts.config.log_all {
+                    self.log(query, from, Decision::Allowed, None);
+                }
+                true
+            }
+            Verdict::Canary { depth } => {
+                self.cell.bump(Counter::SpecialCanary);
+                return Judged::Done(self.negative(query, Rcode::NXDOMAIN, usize::from(depth), reply));
+            }
+            Verdict::Deny(cause) if self.is_parents(query, &cause) => true,
+            Verdict::Deny(cause) => match self.snapshot.action(&cause) {
+                // Over TCP the client has done what was asked of it.
+                Action::TcpOnly if from.transport == Transport::Tcp => true,
+                Action::Redirect(target) => {
+                    if first {
+                        self.count(query, from, Decision::Blocked, cause);
+                    }
+                    return Judged::Redirect(target);
+                }
+                _ => return Judged::Done(self.deny(query, from, cause, reply)),
+            },
+            Verdict::Permit(cause) => {
+                if first {
+                    self.cell.bump(Counter::Permitted);
+                    self.log(query, from, Decision::Permitted, Some(cause));
+                }
+                false
+            }
+            Verdict::Shadow(cause) => {
+                if first {
+                    self.count(query, from, Decision::Shadow, cause);
+                }
+                true
+            }
+        };
+        Judged::Resolve { screened }
+    }
+
+    /// A fresh answer from the cache.
+    pub(super) fn hit(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        entry: &Entry,
+        screened: bool,
+        reply: &mut [u8],
+    ) -> Done {
+        self.cell.bump(Counter::CacheHit);
+        self.conclude(query, from, group, entry, screened, false, reply)
+    }
+
+    /// Screens an answer and writes it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different fact about one query; a struct would only rename them"
+    )]
+    pub(super) fn conclude(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        entry: &Entry,
+        screened: bool,
+        stale: bool,
+        reply: &mut [u8],
+    ) -> Done {
+        let generation = self.snapshot.generation();
+        if screened && !entry.targets().is_empty() && !entry.is_passed(generation, group) {
+            let mut clean = true;
+            for target in entry.targets() {
+                match self.snapshot.decide_answer(group, target) {
+                    Verdict::Allow | Verdict::Canary { .. } => {}
+                    // An exception for a name in the chain speaks for what lies behind it too.
+                    Verdict::Permit(_) => break,
+                    Verdict::Deny(cause) => match self.snapshot.action(&cause) {
+                        Action::TcpOnly if from.transport == Transport::Tcp => {}
+                        _ => {
+                            self.cell.bump(Counter::ScreenDeny);
+                            return self.deny(query, from, cause, reply);
+                        }
+                    },
+                    Verdict::Shadow(cause) => {
+                        clean = false;
+                        self.count(query, from, Decision::Shadow, cause);
+                    }
+                }
+            }
+            self.cell.bump(Counter::ScreenPass);
+            if clean {
+                entry.note_passed(generation, group);
+            }
+        }
+        let patch = Patch { now: self.now, stale };
+        let written = entry.write(query, patch, reply).and_then(|length| {
+            let Some(edns) = query.edns else { return Some(length) };
+            let options = if stale { ExtendedError::StaleAnswer.option("") } else { Vec::new() };
+            ReplyWriter::resume(reply, length).opt_and_finish(self.payload(), edns.dnssec_ok, &options).ok()
+        });
+        match written {
+            Some(length) => self.finish(entry.rcode(), Path::Hit, length),
+            None => self.truncated(query, reply),
+        }
+    }
+
+    /// Answers as the policy's action says, and counts it under its cause.
+    fn deny(&self, query: &Query<'_>, from: Asker, cause: Cause, reply: &mut [u8]) -> Done {
+        self.count(query, from, Decision::Blocked, cause);
+        match self.snapshot.action(&cause) {
+            Action::Drop => {
+                self.cell.bump(Counter::DropPolicy);
+                Done::drop()
+            }
+            Action::TcpOnly => Done { path: Some(Path::Block), ..self.truncated(query, reply) },
+            action => match sinkhole::write(self.snapshot, query, &cause, action, self.payload(), reply) {
+                Ok((rcode, length)) => self.finish(rcode, Path::Block, length),
+                Err(Full) => self.truncated(query, reply),
+            },
+        }
+    }
+
+    /// A negative answer of this resolver's own. `depth` labels stand in front of the SOA's owner.
+    pub(super) fn negative(&self, query: &Query<'_>, rcode: Rcode, depth: usize, reply: &mut [u8]) -> Done {
+        let written = ReplyWriter::answer(reply, query, rcode).and_then(|mut writer| {
+            writer.soa(query.name.label_offset(depth), self.snapshot.soa())?;
+            self.close(writer, query, rcode, &[])
+        });
+        self.finish_or_truncate(written, rcode, query, reply)
+    }
+
+    /// One record of this resolver's own.
+    pub(super) fn record(
+        &self,
+        query: &Query<'_>,
+        record_type: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+        reply: &mut [u8],
+    ) -> Done {
+        let written = ReplyWriter::answer(reply, query, Rcode::NOERROR).and_then(|mut writer| {
+            writer.answer_record(record_type, ttl, rdata)?;
+            self.close(writer, query, Rcode::NOERROR, &[])
+        });
+        self.finish_or_truncate(written, Rcode::NOERROR, query, reply)
+    }
+
+    /// A response code and nothing else.
+    pub(super) fn plain(&self, query: &Query<'_>, rcode: Rcode, reply: &mut [u8]) -> Done {
+        self.with_options(query, rcode, &[], reply)
+    }
+
+    /// A response code with EDNS options.
+    pub(super) fn with_options(
+        &self,
+        query: &Query<'_>,
+        rcode: Rcode,
+        options: &[u8],
+        reply: &mut [u8],
+    ) -> Done {
+        let written = ReplyWriter::answer(reply, query, rcode)
+            .and_then(|writer| self.close(writer, query, rcode, options));
+        self.finish_or_truncate(written, rcode, query, reply)
+    }
+
+    pub(super) fn finish(&self, rcode: Rcode, path: Path, length: usize) -> Done {
+        self.cell.bump(match rcode {
+            Rcode::NOERROR => Counter::ReplyNoerror,
+            Rcode::NXDOMAIN => Counter::ReplyNxdomain,
+            Rcode::SERVFAIL => Counter::ReplyServfail,
+            Rcode::REFUSED => Counter::ReplyRefused,
+            Rcode::FORMERR => Counter::ReplyFormerr,
+            Rcode::NOTIMP => Counter::ReplyNotimp,
+            _ => Counter::ReplyOther,
+        });
+        Done { outcome: Outcome::Reply(length), path: Some(path) }
+    }
+
+    /// The largest UDP payload this resolver says it takes.
+    pub(super) fn payload(&self) -> u16 {
+        self.engine.parts.config.udp_payload
+    }
+
+    /// Ends a reply with an OPT record if the client sent one.
+    fn close(
+        &self,
+        mut writer: ReplyWriter<'_>,
+        query: &Query<'_>,
+        rcode: Rcode,
+        options: &[u8],
+    ) -> Result<usize, Full> {
+        if let Some(edns) = query.edns {
+            writer.opt(self.payload(), rcode, edns.dnssec_ok, options)?;
+        }
+        Ok(writer.finish())
+    }
+
+    fn finish_or_truncate(
+        &self,
+        written: Result<usize, Full>,
+        rcode: Rcode,
+        query: &Query<'_>,
+        reply: &mut [u8],
+    ) -> Done {
+        match written {
+            Ok(length) => self.finish(rcode, Path::Hit, length),
+            Err(Full) => self.truncated(query, reply),
+        }
+    }
+
+    /// The question alone with TC set: the client asks again over TCP.
+    pub(super) fn truncated(&self, query: &Query<'_>, reply: &mut [u8]) -> Done {
+        self.cell.bump(Counter::Truncated);
+        let written = ReplyWriter::answer(reply, query, Rcode::NOERROR).and_then(|mut writer| {
+            writer.truncated();
+            self.close(writer, query, Rcode::NOERROR, &[])
+        });
+        match written {
+            Ok(length) => self.finish(Rcode::NOERROR, Path::Hit, length),
+            Err(Full) => Done::drop(),
+        }
+    }
+
+    /// A DS question at the listed name belongs to the parent zone, and may be configured to be left alone.
+    fn is_parents(&self, query: &Query<'_>, cause: &Cause) -> bool {
+        query.record_type == RecordType::DS && cause.depth == 0 && !self.snapshot.blocks_ds()
+    }
+
+    fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {
+        self.cell.bump_cause(self.snapshot.label_number(&cause));
+        self.log(query, from, decision, Some(cause));
+    }
+
+    fn log(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Option<Cause>) {
+        let Some(ring) = self.ring else { return };
+        ring.push(Record {
+            time_ms: self.wall_ms,
+            client: from.address,
+            transport: from.transport.as_str(),
+            name: query.name.clone(),
+            record_type: query.record_type,
+            decision,
+            cause,
+            generation: self.snapshot.generation(),
+        });
+    }
+}
