@@ -1,0 +1,66 @@
+//! Owns the loop of one UDP thread: a batch in, each query handled, the replies out. Never waits for anything but the
+//! next datagram.
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::metrics::Statistics;
+use super::mmsg::{Batch, send_one};
+use crate::query::{Asker, Outcome, Transport, Worker};
+
+/// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
+pub fn spawn(
+    number: usize,
+    socket: UdpSocket,
+    worker: Worker,
+    stop: Arc<AtomicBool>,
+    statistics: Arc<Statistics>,
+) -> io::Result<JoinHandle<()>> {
+    let run = move || serve(Arc::new(socket), worker, &stop, &statistics);
+    thread::Builder::new().name(format!("udp-{number}")).spawn(run)
+}
+
+fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statistics: &Arc<Statistics>) {
+    let mut batch = Batch::new();
+    while !stop.load(Ordering::Relaxed) {
+        let received = match batch.receive(&socket) {
+            Ok(received) => received,
+            Err(error) => {
+                // An ICMP error of an earlier reply, or the machine out of memory: neither ends the service.
+                tracing::debug!(%error, "receiving failed");
+                statistics.send_failed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+        };
+        worker.begin_batch();
+        for index in 0..received {
+            let Some((packet, peer, reply, local)) = batch.datagram(index) else { continue };
+            let Some(packet) = packet else {
+                statistics.oversized.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let from = Asker { address: peer.ip().to_canonical(), transport: Transport::Udp };
+            let outcome = worker.handle(packet, from, reply, || {
+                let (socket, statistics) = (Arc::clone(&socket), Arc::clone(statistics));
+                Box::new(move |reply: &[u8]| {
+                    if send_one(&socket, reply, peer, &local).is_err() {
+                        statistics.send_failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            });
+            if let Outcome::Reply(length) = outcome {
+                batch.reply(index, length);
+            }
+        }
+        if received > 0 {
+            let failed = batch.send(&socket);
+            if failed > 0 {
+                statistics.send_failed.fetch_add(failed, Ordering::Relaxed);
+            }
+            worker.end_batch();
+        }
+    }
+}
