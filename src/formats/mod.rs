@@ -1,1 +1,106 @@
-//! Owns formats.
+//! One list syntax a file: hosts, domains, adblock, dnsmasq, rpz (text → rules with line numbers). Owns what each
+//! syntax means to a resolver. Never reads a file and never enforces anything.
+
+mod adblock;
+mod dnsmasq;
+mod domains;
+mod hosts;
+mod lines;
+mod rpz;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::dns::Name;
+use crate::policy::Rule;
+use crate::problem::Problem;
+
+/// A list syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// `||name^`, exceptions `@@||name^`.
+    Adblock,
+    /// `address=/name/`, `local=/name/`, `server=/name/`.
+    Dnsmasq,
+    /// One name a line; `*.name` for a subtree.
+    Domains,
+    /// `0.0.0.0 name`.
+    Hosts,
+    /// A response policy zone as a zone file.
+    Rpz,
+}
+
+/// What the text alone does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether a plain name of `hosts` or `domains` covers everything below it too. Default no, as all other users of
+    /// these syntaxes read them.
+    pub subdomains: bool,
+    /// Origin of a response policy zone that does not name its own.
+    pub zone: Option<Name>,
+}
+
+/// What a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+    /// Lines that are well-formed but mean nothing to a resolver, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Complaints, at most [`MOST_PROBLEMS`].
+    pub problems: Vec<Problem>,
+    /// Malformed lines, all of them.
+    pub refused: u64,
+    /// Lines read.
+    pub lines: u64,
+}
+
+/// Enough complaints to see what is wrong with a list.
+pub const MOST_PROBLEMS: usize = 1000;
+
+/// Reads a list. `file` is its name in complaints. Never fails: what is wrong is in the result.
+pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Parsed {
+    let mut reader = lines::Reader::new(file, format);
+    if reader.is_something_else(text) {
+        return reader.finish();
+    }
+    match format {
+        Format::Adblock => adblock::parse(&mut reader, text),
+        Format::Dnsmasq => dnsmasq::parse(&mut reader, text),
+        Format::Domains => domains::parse(&mut reader, text, options.subdomains),
+        Format::Hosts => hosts::parse(&mut reader, text, options.subdomains),
+        Format::Rpz => rpz::parse(&mut reader, text, options.zone.as_ref()),
+    }
+    reader.finish()
+}
+
+impl Format {
+    /// The word used in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Adblock => "adblock",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Domains => "domains",
+            Self::Hosts => "hosts",
+            Self::Rpz => "rpz",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Adblock, Self::Dnsmasq, Self::Domains, Self::Hosts, Self::Rpz]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or("not a list syntax")
+    }
+}

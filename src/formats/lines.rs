@@ -1,0 +1,175 @@
+//! Owns what all list syntaxes share: lines, names in them, counting, complaints. Never knows a syntax.
+
+use std::net::IpAddr;
+
+use super::{Format, MOST_PROBLEMS, Parsed};
+use crate::dns::Name;
+use crate::policy::{Action, Reach, Rule};
+use crate::problem::{Place, Problem};
+
+/// A list being read.
+pub(super) struct Reader<'f> {
+    file: &'f str,
+    format: Format,
+    parsed: Parsed,
+    line: u32,
+}
+
+/// Longest line in bytes; the longest meaningful one is a few hundred.
+const LONGEST_LINE: usize = 4096;
+/// Most of an offending text that a complaint quotes.
+const QUOTED: usize = 80;
+
+impl<'f> Reader<'f> {
+    pub(super) fn new(file: &'f str, format: Format) -> Self {
+        Self { file, format, parsed: Parsed::default(), line: 0 }
+    }
+
+    /// True, with a complaint, when the bytes are not a list at all: a web page or compressed bytes.
+    pub(super) fn is_something_else(&mut self, text: &[u8]) -> bool {
+        let start = text.trim_ascii_start();
+        let head: Vec<u8> = start.iter().take(16).map(u8::to_ascii_lowercase).collect();
+        let found =
+            if head.starts_with(b"<!doctype") || head.starts_with(b"<html") || head.starts_with(b"<?xml") {
+                Some(("a web page", "check the address; a login page or a proxy may have answered instead"))
+            } else if text.starts_with(&[0x1F, 0x8B])
+                || text.starts_with(b"PK\x03\x04")
+                || text.starts_with(&[0x28, 0xB5, 0x2F, 0xFD])
+            {
+                Some(("compressed", "unpack it first"))
+            } else {
+                None
+            };
+        if let Some((what, hint)) = found {
+            self.parsed.refused = 1;
+            let what = format!("this is {what}, not a list in the syntax `{}`", self.format);
+            self.parsed.problems.push(Problem::error(Place::file(self.file), what, hint));
+        }
+        found.is_some()
+    }
+
+    /// Calls `read` for each line that is text, without line ends and surrounding blanks.
+    pub(super) fn each_line(&mut self, text: &[u8], mut read: impl FnMut(&mut Self, &str)) {
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        if text.is_empty() {
+            return;
+        }
+        for bytes in text.split(|byte| *byte == b'\n') {
+            self.line += 1;
+            self.parsed.lines += 1;
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if bytes.len() > LONGEST_LINE {
+                self.refuse(
+                    &String::from_utf8_lossy(bytes.get(..QUOTED).unwrap_or(bytes)),
+                    "the line is longer than 4096 bytes",
+                    "",
+                );
+                continue;
+            }
+            match std::str::from_utf8(bytes) {
+                Ok(line) if line.contains('\0') => {
+                    self.refuse("", "the line holds a zero byte", "the file may be damaged")
+                }
+                Ok(line) => read(self, line),
+                Err(_) => self.refuse("", "the line is not UTF-8 text", "save the list as UTF-8"),
+            }
+        }
+    }
+
+    /// Adds a rule for `name`, or complains, or skips an address.
+    pub(super) fn rule(&mut self, name: &str, reach: Reach, action: Option<Action>) {
+        if name.parse::<IpAddr>().is_ok() || is_ipv4_shaped(name) {
+            self.skip("an address, not a name");
+            return;
+        }
+        match name.parse::<Name>() {
+            Ok(name) => self.add(name, reach, action),
+            Err(error) => {
+                let hint = self.other_syntax(name);
+                self.refuse(name, &error.to_string(), hint);
+            }
+        }
+    }
+
+    /// Adds a rule; refuses one that would meet every name.
+    pub(super) fn add(&mut self, name: Name, reach: Reach, action: Option<Action>) {
+        match name.label_count() {
+            0 => return self.refuse(".", "the rule would meet every name", "name a domain"),
+            1 if reach != Reach::Exact => {
+                let what = format!("`{name}` is a whole top-level domain");
+                self.problem(Problem::warning(
+                    Place::line(self.file, self.line),
+                    what,
+                    "make sure that is meant",
+                ));
+            }
+            _ => {}
+        }
+        self.parsed.rules.push(Rule { name, reach, action, line: self.line });
+    }
+
+    /// The rule added last, to be completed.
+    pub(super) fn rules(&mut self) -> &mut Vec<Rule> {
+        &mut self.parsed.rules
+    }
+
+    /// Counts a line that means nothing to a resolver.
+    pub(super) fn skip(&mut self, reason: &'static str) {
+        *self.parsed.skipped.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a malformed line and complains about it.
+    pub(super) fn refuse(&mut self, text: &str, why: &str, hint: &str) {
+        self.parsed.refused += 1;
+        let quoted: String = text.chars().take(QUOTED).collect();
+        let what = if quoted.is_empty() { why.to_owned() } else { format!("`{quoted}`: {why}") };
+        self.problem(Problem::error(Place::line(self.file, self.line), what, hint));
+    }
+
+    pub(super) fn finish(self) -> Parsed {
+        self.parsed
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        if self.parsed.problems.len() < MOST_PROBLEMS {
+            self.parsed.problems.push(problem);
+        }
+    }
+
+    /// A hint when the text looks like another syntax than the configured one.
+    fn other_syntax(&self, text: &str) -> &'static str {
+        let looks = [
+            (Format::Adblock, text.starts_with("||") || text.ends_with('^') || text.starts_with("@@")),
+            (
+                Format::Dnsmasq,
+                text.starts_with("address=") || text.starts_with("local=") || text.starts_with("server="),
+            ),
+            (Format::Rpz, text.contains("CNAME")),
+        ];
+        match looks.iter().find(|(format, looks)| *looks && *format != self.format) {
+            Some((Format::Adblock, _)) => "this looks like `adblock`; set format = \"adblock\"",
+            Some((Format::Dnsmasq, _)) => "this looks like `dnsmasq`; set format = \"dnsmasq\"",
+            Some(_) => "this looks like `rpz`; set format = \"rpz\"",
+            None => "a name has letters, digits and hyphens between dots",
+        }
+    }
+}
+
+/// True for what is written like an IPv4 address but is none, such as `256.1.1.1`.
+fn is_ipv4_shaped(text: &str) -> bool {
+    text.split('.').count() == 4
+        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The line without a comment that `marks` begin, at its start or behind a blank.
+pub(super) fn without_comment<'l>(line: &'l str, marks: &[char]) -> &'l str {
+    let mut after_blank = true;
+    for (at, character) in line.char_indices() {
+        if after_blank && marks.contains(&character) {
+            return line.get(..at).unwrap_or(line).trim();
+        }
+        after_blank = character.is_whitespace();
+    }
+    line.trim()
+}
