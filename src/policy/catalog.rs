@@ -325,3 +325,47 @@ fn same_as_file(top: &Section<'_>, file: &str, id: &str) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(files: &[(&str, &str)]) -> Vec<String> {
+        let (_, problems) = Catalog::read(files.iter().copied());
+        problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what)).collect()
+    }
+
+    #[test]
+    fn the_built_in_catalog_has_no_problem_and_enforces_every_ban() {
+        let (catalog, problems) = Catalog::read(Catalog::built_in().iter().copied());
+        assert_eq!(problems, []);
+        let bans = catalog.instruments.iter().filter(|act| act.kind == crate::policy::Kind::Ban).map(|act| &act.id);
+        let mut bans: Vec<&String> = bans.collect();
+        let mut default: Vec<&String> = catalog.default.iter().map(|id| &id.value).collect();
+        assert_eq!(default.first().map(|id| id.as_str()), Some("ca-tbs-2023-10-30-wechat-kaspersky"));
+        bans.sort();
+        default.sort();
+        assert_eq!(bans, default);
+        for app in ["wechat", "kaspersky", "tiktok", ENCRYPTED_DNS] {
+            assert!(catalog.app(app).is_some_and(|app| app.names.len() > 10), "{app}");
+        }
+    }
+
+    #[test]
+    fn a_catalog_that_contradicts_itself_is_refused() {
+        let app = "id = \"a\"\ntitle = \"A\"\nowner = \"O\"\n[[name]]\nname = \"qq.com\"\nmatch = \"subtree\"\norigin = [\"x\"]\n";
+        let twice = app.replace("\"a\"", "\"b\"");
+        let never = "[[name]]\nname = \"www.qq.com\"\norigin = [\"x\"]\n";
+        let found = problems(&[("apps/a.toml", app), ("apps/b.toml", &twice), ("never.toml", never)]);
+        assert_eq!(
+            found,
+            [
+                "blocklists/apps/a.toml:4:1: `qq.com` covers `www.qq.com`, which must never be blocked",
+                "blocklists/apps/b.toml:4:1: `qq.com` covers `www.qq.com`, which must never be blocked",
+                "blocklists/apps/b.toml:4:1: `qq.com` is listed twice",
+            ]
+        );
+        let nameless = app.replace("origin = [\"x\"]", "origin = []");
+        assert_eq!(problems(&[("apps/a.toml", &nameless)]), ["blocklists/apps/a.toml:4:1: `origin` is missing or empty"]);
+    }
+}
