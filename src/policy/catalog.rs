@@ -339,7 +339,8 @@ mod tests {
     fn the_built_in_catalog_has_no_problem_and_enforces_every_ban() {
         let (catalog, problems) = Catalog::read(Catalog::built_in().iter().copied());
         assert_eq!(problems, []);
-        let bans = catalog.instruments.iter().filter(|act| act.kind == crate::policy::Kind::Ban).map(|act| &act.id);
+        let bans =
+            catalog.instruments.iter().filter(|act| act.kind == crate::policy::Kind::Ban).map(|act| &act.id);
         let mut bans: Vec<&String> = bans.collect();
         let mut default: Vec<&String> = catalog.default.iter().map(|id| &id.value).collect();
         assert_eq!(default.first().map(|id| id.as_str()), Some("ca-tbs-2023-10-30-wechat-kaspersky"));
@@ -366,6 +367,9 @@ mod tests {
             ]
         );
         let nameless = app.replace("origin = [\"x\"]", "origin = []");
-        assert_eq!(problems(&[("apps/a.toml", &nameless)]), ["blocklists/apps/a.toml:4:1: `origin` is missing or empty"]);
+        assert_eq!(
+            problems(&[("apps/a.toml", &nameless)]),
+            ["blocklists/apps/a.toml:4:1: `origin` is missing or empty"]
+        );
     }
 }

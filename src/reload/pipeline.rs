@@ -1,0 +1,430 @@
+//! Owns the reload path: fetch → stage → parse → compile → diff → guard → publish → mark good. All or nothing; one at a
+//! time; the policy in force is replaced by one pointer, or not at all.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::guard;
+use super::inputs::{self, Failed, Inputs, Interpret, SourceReport, Understood};
+use super::metrics::Tally;
+use super::outcome::{Outcome, Stage, Status};
+use super::store::Store;
+use super::trigger::Trigger;
+use crate::clock::Clock;
+use crate::policy::{Compiled, Difference, Labels, Live, Snapshot, compile};
+use crate::problem::{Place, Problem};
+
+/// The control plane.
+pub struct Pipeline {
+    config_file: Option<PathBuf>,
+    interpret: Interpret,
+    clock: Clock,
+    labels: Labels,
+    store: Option<Store>,
+    pub(super) tally: Tally,
+    state: Mutex<State>,
+}
+
+/// What the last publication left.
+struct State {
+    live: Option<Live>,
+    inputs: Inputs,
+    guard: guard::Config,
+    reports: Vec<SourceReport>,
+    pinned: bool,
+    published_at: Timestamp,
+    last_outcome: Option<Outcome>,
+    last_outcome_at: Timestamp,
+    degraded: Vec<String>,
+}
+
+/// A first policy, and what was wrong when it is an older one.
+#[derive(Debug)]
+pub struct Started {
+    /// The policy in force.
+    pub live: Live,
+    /// Warnings; errors when the present inputs are bad and the last good ones are used.
+    pub problems: Vec<Problem>,
+    /// True when the last good inputs are used.
+    pub fell_back: bool,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Every complaint.
+    pub problems: Vec<Problem>,
+    /// What each source holds; empty when it did not come so far.
+    pub sources: Vec<SourceReport>,
+    /// What would be published.
+    pub snapshot: Option<Snapshot>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("config_file", &self.config_file).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline over a configuration file, or built-in defaults. `state` is where generations are kept; when it cannot be
+    /// used the pipeline works without, and says so in its status.
+    pub fn new(
+        config_file: Option<PathBuf>,
+        interpret: Interpret,
+        state: Option<&Path>,
+        clock: Clock,
+        labels: Labels,
+    ) -> Self {
+        let mut degraded = Vec::new();
+        let store = state.and_then(|directory| match Store::open(directory) {
+            Ok(store) => Some(store),
+            Err(error) => {
+                degraded.push(format!("generations cannot be kept in {}: {error}", directory.display()));
+                None
+            }
+        });
+        let state = State {
+            live: None,
+            inputs: Inputs::default(),
+            guard: guard::Config::default(),
+            reports: Vec::new(),
+            pinned: false,
+            published_at: clock.wall(),
+            last_outcome: None,
+            last_outcome_at: clock.wall(),
+            degraded,
+        };
+        Self {
+            config_file,
+            interpret,
+            clock,
+            labels,
+            store,
+            tally: Tally::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Publishes the first policy: from the present inputs, or from the last good ones when those are bad. Fails with every
+    /// problem when neither will do.
+    pub fn start(&self) -> Result<Started, Vec<Problem>> {
+        let good = self.last_good();
+        let mut state = self.state();
+        let first =
+            self.store.as_ref().and_then(|store| store.generations().first().copied()).unwrap_or(0) + 1;
+        let (problems, fell_back) = match self.prepare(good.as_ref(), None, first, false) {
+            Ok((inputs, prepared)) => (self.install(&mut state, inputs, prepared, None), false),
+            Err((_, mut problems)) => {
+                let Some(inputs) = good else { return Err(problems) };
+                let Ok(prepared) = self.make(&inputs, None, first, true) else { return Err(problems) };
+                self.install(&mut state, inputs, prepared, None);
+                state.degraded.push("the present inputs are bad; the last good ones are in force".to_owned());
+                problems.push(Problem::warning(
+                    Place::file("start"),
+                    "the last good generation is in force instead",
+                    "put the inputs right, then: interdict reload",
+                ));
+                (problems, true)
+            }
+        };
+        match &state.live {
+            Some(live) => Ok(Started { live: live.clone(), problems, fell_back }),
+            None => Err(problems),
+        }
+    }
+
+    /// THE RELOAD PATH. Blocks for as long as reading and compiling take; never call it on a query thread.
+    pub fn run(&self, trigger: Trigger, accept_shrink: bool) -> Outcome {
+        let mut state = self.state();
+        let explicit = matches!(trigger, Trigger::Request | Trigger::Signal);
+        let Some(live) = state.live.as_ref().map(Live::load) else { return not_started() };
+        let number = live.generation() + 1;
+        let outcome = if state.pinned && !explicit {
+            // A rollback holds against automatic triggers; the date alone may change what its inputs mean.
+            let inputs = state.inputs.clone();
+            match (trigger, self.make(&inputs, Some(&live), number, true)) {
+                (Trigger::LegalDate, Ok(prepared)) => self.publish(&mut state, &live, inputs, prepared, None),
+                (_, Err((stage, problems))) => Outcome::Rejected { stage, problems },
+                (_, Ok(_)) => Outcome::Unchanged { generation: live.generation() },
+            }
+        } else {
+            match self.prepare(Some(&state.inputs.clone()), Some(&live), number, accept_shrink) {
+                Ok((inputs, prepared)) => self.publish(&mut state, &live, inputs, prepared, None),
+                Err((stage, problems)) => Outcome::Rejected { stage, problems },
+            }
+        };
+        self.conclude(&mut state, outcome)
+    }
+
+    /// Puts an earlier generation's inputs in force as a new generation: `to`, or the one before the present.
+    pub fn rollback(&self, to: Option<u64>) -> Outcome {
+        let mut state = self.state();
+        let Some(live) = state.live.as_ref().map(Live::load) else { return not_started() };
+        let rejected = |what: String, hint: &str| Outcome::Rejected {
+            stage: Stage::Store,
+            problems: vec![Problem::error(Place::file("rollback"), what, hint)],
+        };
+        let Some(store) = &self.store else {
+            let outcome = rejected("no generations are kept".to_owned(), "set `state` under [policy]");
+            return self.conclude(&mut state, outcome);
+        };
+        let current = state.inputs.clone();
+        // The newest kept generation whose inputs differ from the present ones.
+        let differs = |inputs: &Inputs| fingerprints(inputs) != fingerprints(&current);
+        let candidates = to.map_or_else(|| store.generations(), |number| vec![number]);
+        let found = candidates.into_iter().find_map(|number| {
+            let (manifest, inputs) = store.load(number).ok()?;
+            (to.is_some() || (manifest.generation < live.generation() && differs(&inputs)))
+                .then_some((number, inputs))
+        });
+        let outcome = match found {
+            None => rejected(
+                "there is no earlier generation to go back to".to_owned(),
+                "`interdict status` shows what is kept",
+            ),
+            Some((number, inputs)) => match self.make(&inputs, Some(&live), live.generation() + 1, true) {
+                Ok(prepared) => {
+                    let outcome = self.publish(&mut state, &live, inputs, prepared, Some(number));
+                    state.pinned = true;
+                    outcome
+                }
+                Err((stage, problems)) => Outcome::Rejected { stage, problems },
+            },
+        };
+        self.conclude(&mut state, outcome)
+    }
+
+    /// The same path without publishing.
+    pub fn check(&self) -> Checked {
+        let fetched = inputs::fetch(self.config_file.as_deref(), &self.interpret, None);
+        let understood = fetched.and_then(|(inputs, warnings)| {
+            let mut understood = inputs::understand(&inputs, &self.interpret)?;
+            understood.warnings.extend(warnings);
+            Ok(understood)
+        });
+        let failed = |problems, sources| Checked { problems, sources, snapshot: None };
+        let Understood { draft, guard, reports, warnings } = match understood {
+            Ok(understood) => understood,
+            Err((_, problems)) => return failed(problems, Vec::new()),
+        };
+        match compile(draft, self.clock.wall(), 0, &self.labels) {
+            Err(problems) => failed(problems, reports),
+            Ok(Compiled { snapshot, warnings: more }) => {
+                let mut problems = [warnings, more, guard::check(&guard, None, &snapshot, false)].concat();
+                problems.sort();
+                Checked { problems, sources: reports, snapshot: Some(snapshot) }
+            }
+        }
+    }
+
+    /// The present inputs compiled for another moment.
+    pub fn compile_on(&self, on: Timestamp) -> Result<Snapshot, Vec<Problem>> {
+        let (inputs, _) = inputs::fetch(self.config_file.as_deref(), &self.interpret, None)
+            .map_err(|(_, problems)| problems)?;
+        let understood = inputs::understand(&inputs, &self.interpret).map_err(|(_, problems)| problems)?;
+        compile(understood.draft, on, 0, &self.labels).map(|compiled| compiled.snapshot)
+    }
+
+    /// The inputs in force compiled for another moment.
+    pub fn live_on(&self, on: Timestamp) -> Result<Snapshot, Vec<Problem>> {
+        let inputs = self.state().inputs.clone();
+        let understood = inputs::understand(&inputs, &self.interpret).map_err(|(_, problems)| problems)?;
+        compile(understood.draft, on, 0, &self.labels).map(|compiled| compiled.snapshot)
+    }
+
+    /// What a reload would change.
+    pub fn preview(&self) -> Result<Difference, Vec<Problem>> {
+        let state = self.state();
+        let Some(live) = state.live.as_ref().map(Live::load) else { return Ok(Difference::default()) };
+        let inputs = state.inputs.clone();
+        drop(state);
+        let (_, prepared) =
+            self.prepare(Some(&inputs), Some(&live), live.generation() + 1, true).map_err(|(_, p)| p)?;
+        Ok(Difference::between(&live, &prepared.snapshot))
+    }
+
+    /// The state of the control plane; `None` before the start.
+    pub fn status(&self) -> Option<Status> {
+        let state = self.state();
+        let live = state.live.as_ref()?.load();
+        Some(Status {
+            generation: live.generation(),
+            digest: live.digest(),
+            compiled_on: live.compiled_on(),
+            published_at: state.published_at,
+            next_transition: live.next_transition(),
+            rules: live.rule_count(),
+            names: live.name_count(),
+            memory_bytes: live.memory(),
+            groups: live.group_names().map(str::to_owned).collect(),
+            sources: state.reports.clone(),
+            pinned: state.pinned,
+            last_outcome: state.last_outcome.clone(),
+            last_outcome_at: state.last_outcome_at,
+            degraded: state.degraded.clone(),
+        })
+    }
+
+    /// The files whose change should wake the pipeline.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let state = self.state();
+        let lists = state.inputs.sources.values().map(|raw| PathBuf::from(&raw.name));
+        self.config_file.iter().cloned().chain(lists).collect()
+    }
+
+    /// When the legal date trigger must fire.
+    pub fn next_transition(&self) -> Option<Timestamp> {
+        self.state().live.as_ref()?.load().next_transition()
+    }
+
+    fn prepare(
+        &self,
+        last_good: Option<&Inputs>,
+        live: Option<&Snapshot>,
+        number: u64,
+        accept_shrink: bool,
+    ) -> Result<(Inputs, Prepared), Failed> {
+        let (inputs, warnings) = inputs::fetch(self.config_file.as_deref(), &self.interpret, last_good)?;
+        let mut prepared = self.make(&inputs, live, number, accept_shrink)?;
+        prepared.warnings.splice(0..0, warnings);
+        Ok((inputs, prepared))
+    }
+
+    /// parse → compile → guard.
+    fn make(
+        &self,
+        inputs: &Inputs,
+        live: Option<&Snapshot>,
+        number: u64,
+        accept_shrink: bool,
+    ) -> Result<Prepared, Failed> {
+        let Understood { draft, guard, reports, mut warnings } = inputs::understand(inputs, &self.interpret)?;
+        // A clock that was set back never takes a ban out of force: compile for the latest moment known.
+        let on = live.map_or(self.clock.wall(), |live| self.clock.wall().max(live.compiled_on()));
+        let compiled =
+            compile(draft, on, number, &self.labels).map_err(|problems| (Stage::Compile, problems))?;
+        warnings.extend(compiled.warnings);
+        let refused = guard::check(&guard, live, &compiled.snapshot, accept_shrink);
+        if !refused.is_empty() {
+            return Err((Stage::Guard, refused));
+        }
+        Ok(Prepared { snapshot: compiled.snapshot, guard, reports, warnings })
+    }
+
+    /// diff → publish → mark good; or nothing, when nothing differs.
+    fn publish(
+        &self,
+        state: &mut State,
+        live: &Snapshot,
+        inputs: Inputs,
+        prepared: Prepared,
+        rollback_of: Option<u64>,
+    ) -> Outcome {
+        if live.digest() == prepared.snapshot.digest()
+            && live.next_transition() == prepared.snapshot.next_transition()
+        {
+            state.pinned = false;
+            return Outcome::Unchanged { generation: live.generation() };
+        }
+        let difference = Difference::between(live, &prepared.snapshot);
+        let (generation, digest) = (prepared.snapshot.generation(), prepared.snapshot.digest());
+        let warnings = self.install(state, inputs, prepared, rollback_of);
+        Outcome::Published { generation, digest, difference, warnings }
+    }
+
+    fn install(
+        &self,
+        state: &mut State,
+        inputs: Inputs,
+        prepared: Prepared,
+        rollback_of: Option<u64>,
+    ) -> Vec<Problem> {
+        let Prepared { snapshot, guard, reports, mut warnings } = prepared;
+        let (generation, digest, on) =
+            (snapshot.generation(), snapshot.digest(), snapshot.compiled_on().to_string());
+        let snapshot = Arc::new(snapshot);
+        match &state.live {
+            Some(live) => retire(live.publish(snapshot)),
+            None => state.live = Some(Live::new(snapshot)),
+        }
+        state.degraded.clear();
+        if let Some(store) = &self.store
+            && let Err(error) = store.keep(generation, &digest, &on, rollback_of, &inputs)
+        {
+            let what = format!("generation {generation} is in force but could not be kept: {error}");
+            state.degraded.push(what.clone());
+            warnings.push(Problem::warning(
+                Place::file("state"),
+                what,
+                "free space, or check the state directory",
+            ));
+        }
+        state
+            .degraded
+            .extend(inputs.stale.iter().map(|source| format!("source {source}: last good content in use")));
+        state.inputs = inputs;
+        state.guard = guard;
+        state.reports = reports;
+        state.pinned = false;
+        state.published_at = self.clock.wall();
+        warnings
+    }
+
+    fn conclude(&self, state: &mut State, outcome: Outcome) -> Outcome {
+        self.tally.count(&outcome);
+        state.last_outcome = Some(outcome.clone());
+        state.last_outcome_at = self.clock.wall();
+        outcome
+    }
+
+    /// The newest stored inputs that are whole, the one marked good first.
+    fn last_good(&self) -> Option<Inputs> {
+        let store = self.store.as_ref()?;
+        store.good().into_iter().chain(store.generations()).find_map(|number| match store.load(number) {
+            Ok((_, inputs)) => Some(inputs),
+            Err(error) => {
+                tracing::warn!(generation = number, %error, "a stored generation cannot be used");
+                None
+            }
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A generation that may be published.
+struct Prepared {
+    snapshot: Snapshot,
+    guard: guard::Config,
+    reports: Vec<SourceReport>,
+    warnings: Vec<Problem>,
+}
+
+fn not_started() -> Outcome {
+    let problem = Problem::error(Place::file("reload"), "nothing is in force yet", "");
+    Outcome::Rejected { stage: Stage::Store, problems: vec![problem] }
+}
+
+/// Waits until no query uses the old policy, then drops it here; gives up waiting after a few seconds, when a thread is
+/// stuck and the drop may fall to it.
+fn retire(old: Arc<Snapshot>) {
+    for _ in 0..100 {
+        if Arc::strong_count(&old) == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(old);
+}
+
+/// What tells two sets of inputs apart.
+fn fingerprints(inputs: &Inputs) -> Vec<String> {
+    let all = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
+    all.map(|raw| raw.digest.to_string()).collect()
+}

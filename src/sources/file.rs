@@ -1,0 +1,171 @@
+//! Owns files as inputs: one read, a size cap, a digest. The only door to operators' files.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::dns::Name;
+use crate::formats::Format;
+use crate::problem::{Place, Problem};
+
+/// One configured source.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Unique name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its syntax.
+    pub format: Format,
+    /// Whether a plain name covers everything below it.
+    pub subdomains: bool,
+    /// Origin of a response policy zone that does not name its own.
+    pub zone: Option<Name>,
+    /// Malformed lines that are put up with. Default none: a partly read list is a silent hole.
+    pub tolerate: u64,
+    /// The app its rules are attributed to.
+    pub app: Option<String>,
+    /// The instrument its rules are attributed to.
+    pub instrument: Option<String>,
+    /// Where it is configured.
+    pub place: Place,
+}
+
+/// SHA-256 of some bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+/// Bytes as read, and what they are.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// Path or name, for complaints.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+/// Why an input could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Over its size cap, in bytes.
+    #[error("larger than {0} bytes")]
+    TooLarge(u64),
+}
+
+/// Cap for a list: 256 MiB hold ten million names.
+pub const LIST_FILE: u64 = 256 << 20;
+/// Cap for a file of the catalog: the largest shipped one is below 100 KiB.
+pub const CATALOG_FILE: u64 = 1 << 20;
+/// Cap for the configuration: the largest one thinkable is far below it.
+pub const CONFIG_FILE: u64 = 4 << 20;
+
+impl Raw {
+    /// Bytes that are already in memory.
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), digest: Digest::of(&bytes), bytes }
+    }
+
+    /// The bytes as text; the complaint names the first byte that is none.
+    pub fn text(&self) -> Result<&str, Problem> {
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            let line =
+                self.bytes.get(..error.valid_up_to()).unwrap_or(&[]).iter().filter(|b| **b == b'\n').count()
+                    as u32
+                    + 1;
+            Problem::error(Place::line(&self.name, line), "the file is not UTF-8 text", "save it as UTF-8")
+        })
+    }
+}
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FetchError {
+    /// The complaint about `path`.
+    pub fn problem(&self, path: &Path) -> Problem {
+        let hint = match self {
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::NotFound => "check the path; it is relative to the working directory",
+                io::ErrorKind::PermissionDenied => "the service's user must be able to read it",
+                io::ErrorKind::IsADirectory => "name a file",
+                _ => "",
+            },
+            Self::TooLarge(_) => "is it the right file? split it if it is",
+        };
+        Problem::error(Place::file(path.display().to_string()), format!("cannot be read: {self}"), hint)
+    }
+}
+
+/// Reads a file of at most `cap` bytes.
+pub fn read_file(path: &Path, cap: u64) -> Result<Raw, FetchError> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(cap + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > cap {
+        return Err(FetchError::TooLarge(cap));
+    }
+    Ok(Raw::new(path.display().to_string(), bytes))
+}
+
+/// Reads the TOML files of a catalog directory: paths below it, sorted.
+pub fn read_catalog(directory: &Path) -> Result<Vec<Raw>, Problem> {
+    let mut files = Vec::new();
+    for folder in ["", "apps", "instruments"] {
+        let folder = directory.join(folder);
+        let entries = match folder.read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder != directory => continue,
+            Err(error) => return Err(FetchError::Io(error).problem(&folder)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| FetchError::Io(error).problem(&folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let mut raw = read_file(&path, CATALOG_FILE).map_err(|error| error.problem(&path))?;
+                raw.name = path.strip_prefix(directory).unwrap_or(&path).display().to_string();
+                files.push(raw);
+            }
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("x");
+        let problem = read_file(&missing, 10).unwrap_err().problem(&missing);
+        assert!(problem.what.starts_with("cannot be read: No such file"), "{problem}");
+        std::fs::write(&missing, "12345678901").unwrap();
+        assert!(matches!(read_file(&missing, 10), Err(FetchError::TooLarge(10))));
+        assert_eq!(read_file(&missing, 11).unwrap().bytes.len(), 11);
+        assert!(read_file(folder.path(), 10).is_err());
+    }
+}
