@@ -227,6 +227,11 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// A string in a table below this one, read without marking anything known or reporting anything.
+    pub fn peek(&self, table: &str, key: &str) -> Option<&'a str> {
+        self.table?.get(table)?.get_ref().as_table()?.get(key)?.get_ref().as_str()
+    }
+
     /// True when the table is written in the file.
     pub fn is_present(&self) -> bool {
         self.table.is_some()

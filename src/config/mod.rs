@@ -1,1 +1,27 @@
-//! Owns config.
+//! The file on disk, versioned; composes each room's own `Config`. Owns the keys and their meaning; defaults and their
+//! reasons are the rooms'. Never opens a socket or a list.
+
+mod boot;
+mod policy;
+mod value;
+
+use crate::document;
+use crate::problem::Problem;
+use crate::reload::Plan;
+
+pub use boot::{Boot, Listener};
+
+/// Everything a configuration file says.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What lives as long as the process.
+    pub boot: Boot,
+    /// What lives as long as a generation.
+    pub plan: Plan,
+}
+
+/// Reads a configuration, version 1. Returns what it could make of it and every problem found; the settings may be used
+/// only when none of the problems is an error.
+pub fn read(file: &str, text: &str) -> (Settings, Vec<Problem>) {
+    document::read(file, text, |top| Settings { boot: boot::read(top), plan: policy::read(top) })
+}

@@ -169,6 +169,20 @@ impl When {
     }
 }
 
+impl When {
+    /// The last moment it means in `zone`: a whole day is asked about as it ends, when every ban of that day is in force
+    /// in the zone of whoever asks.
+    pub fn end_of_day(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::Day(day) => {
+                let next = day.tomorrow().map_or(Timestamp::MAX, |next| Self::Day(next).in_zone(zone));
+                next.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap_or(next)
+            }
+            Self::Moment(moment) => moment,
+        }
+    }
+}
+
 impl FromStr for When {
     type Err = &'static str;
 

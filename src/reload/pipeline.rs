@@ -1,6 +1,7 @@
 //! Owns the reload path: fetch → stage → parse → compile → diff → guard → publish → mark good. All or nothing; one at a
 //! time; the policy in force is replaced by one pointer, or not at all.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::outcome::{Outcome, Stage, Status};
 use super::store::Store;
 use super::trigger::Trigger;
 use crate::clock::Clock;
-use crate::policy::{Compiled, Difference, Labels, Live, Snapshot, compile};
+use crate::dns::Name;
+use crate::policy::{Compiled, Difference, Explanation, Labels, Live, Snapshot, When, compile};
 use crate::problem::{Place, Problem};
 
 /// The control plane.
@@ -234,6 +236,24 @@ impl Pipeline {
         let inputs = self.state().inputs.clone();
         let understood = inputs::understand(&inputs, &self.interpret).map_err(|(_, problems)| problems)?;
         compile(understood.draft, on, 0, &self.labels).map(|compiled| compiled.snapshot)
+    }
+
+    /// Explains a name by the policy in force, or by its inputs compiled for another moment. A day is
+    /// asked about as it ends in the policy's zone.
+    pub fn explain(
+        &self,
+        name: &Name,
+        client: IpAddr,
+        on: Option<When>,
+    ) -> Result<Explanation, Vec<Problem>> {
+        let live = self.state().live.as_ref().map(Live::load).ok_or_else(Vec::new)?;
+        match on {
+            None => Ok(live.explain(name, client)),
+            Some(when) => {
+                let snapshot = self.live_on(when.end_of_day(&live.config().time_zone))?;
+                Ok(snapshot.explain(name, client))
+            }
+        }
     }
 
     /// What a reload would change.

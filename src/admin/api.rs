@@ -1,0 +1,187 @@
+//! Owns the operators' HTTP interface: /metrics /healthz /readyz /api/v1. Reading is open to whoever can reach the
+//! listener; changing state needs a token.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::auth::Tokens;
+use crate::dns::Name;
+use crate::policy::{LabelSet, When};
+use crate::problem::{Place, Problem};
+use crate::reload::{Outcome, Pipeline, Request, RequestKind};
+use crate::telemetry::{Collect, prometheus};
+
+/// What the interface shows and asks.
+#[derive(Clone)]
+pub struct Parts {
+    /// The control plane.
+    pub pipeline: Arc<Pipeline>,
+    /// Where reloads are asked for.
+    pub requests: mpsc::Sender<Request>,
+    /// Everything the scrape page shows.
+    pub collectors: Arc<Vec<Arc<dyn Collect>>>,
+    /// Who may change state.
+    pub tokens: Arc<Tokens>,
+}
+
+/// Serves until `stop` changes.
+pub async fn serve(
+    listener: TcpListener,
+    parts: Parts,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    /// Requests carry a few words at most.
+    const BODY: usize = 64 << 10;
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/diff", get(diff))
+        .route("/api/v1/reload", post(reload))
+        .route("/api/v1/rollback", post(rollback))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(parts);
+    let stopped = async move {
+        let _closed = stop.changed().await.is_err();
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+type Parameters = Query<HashMap<String, String>>;
+
+async fn metrics(State(parts): State<Parts>) -> Response {
+    let collectors: Vec<&dyn Collect> = parts.collectors.iter().map(|collector| &**collector).collect();
+    ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::render(&collectors)).into_response()
+}
+
+async fn ready(State(parts): State<Parts>) -> Response {
+    match parts.pipeline.status() {
+        Some(status) if status.degraded.is_empty() => "ready\n".into_response(),
+        // It answers, and should stay in rotation: the body says what to look at.
+        Some(status) => format!("ready, degraded: {}\n", status.degraded.join("; ")).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response(),
+    }
+}
+
+async fn status(State(parts): State<Parts>) -> Response {
+    Json(json!(parts.pipeline.status())).into_response()
+}
+
+async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
+    let mut problems = Vec::new();
+    let mut complain = |key: &str, why: String, hint: &str| {
+        problems.push(Problem::error(Place::file(format!("?{key}=")), why, hint));
+    };
+    let name = match parameters.get("name").map(|name| name.parse::<Name>()) {
+        Some(Ok(name)) => Some(name),
+        Some(Err(error)) => {
+            complain("name", format!("not a domain name: {error}"), "");
+            None
+        }
+        None => {
+            complain("name", "missing".to_owned(), "add ?name=wechat.com");
+            None
+        }
+    };
+    let client = match parameters.get("client").map_or(Ok(IpAddr::from([127, 0, 0, 1])), |text| text.parse())
+    {
+        Ok(client) => Some(client),
+        Err(error) => {
+            complain("client", error.to_string(), "write an IP address");
+            None
+        }
+    };
+    let on = match parameters.get("on").map(|text| text.parse::<When>()).transpose() {
+        Ok(on) => on,
+        Err(error) => {
+            complain("on", error.to_owned(), "write a day such as 2023-10-30");
+            None
+        }
+    };
+    let (Some(name), Some(client), true) = (name, client, problems.is_empty()) else {
+        return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
+    };
+    let pipeline = Arc::clone(&parts.pipeline);
+    let explained = tokio::task::spawn_blocking(move || pipeline.explain(&name, client, on)).await;
+    match explained {
+        Ok(Ok(explanation)) => Json(explanation).into_response(),
+        Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn diff(State(parts): State<Parts>) -> Response {
+    let pipeline = Arc::clone(&parts.pipeline);
+    match tokio::task::spawn_blocking(move || pipeline.preview()).await {
+        Ok(Ok(difference)) => Json(difference).into_response(),
+        Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn reload(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
+    let accept_shrink = parameters.get("accept_shrink").is_some_and(|value| value == "true");
+    change(&parts, &headers, RequestKind::Reload { accept_shrink }).await
+}
+
+async fn rollback(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
+    let to = match parameters.get("to").map(|text| text.parse()).transpose() {
+        Ok(to) => to,
+        Err(_) => {
+            let problem = Problem::error(Place::file("?to="), "not a generation", "write its number");
+            return (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response();
+        }
+    };
+    change(&parts, &headers, RequestKind::Rollback { to }).await
+}
+
+async fn change(parts: &Parts, headers: &HeaderMap, kind: RequestKind) -> Response {
+    let token =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let Some(owner) = token.and_then(|token| parts.tokens.owner(token)) else {
+        let hint = "send `Authorization: Bearer TOKEN` with a token of the file that [admin] tokens names";
+        let problem = Problem::error(Place::file("Authorization"), "no valid token was sent", hint);
+        return (StatusCode::UNAUTHORIZED, Json(json!({ "problems": [problem] }))).into_response();
+    };
+    tracing::info!(%owner, ?kind, "asked through the API");
+    let (reply, outcome) = oneshot::channel();
+    if parts.requests.send(Request { kind, reply }).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match outcome.await {
+        Ok(outcome @ Outcome::Rejected { .. }) => (StatusCode::CONFLICT, Json(outcome)).into_response(),
+        Ok(outcome) => Json(outcome).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Row of blocked queries: labels are the policy's, numbers the workers'.
+pub static BLOCKED: crate::telemetry::Metric = crate::telemetry::Metric {
+    name: "interdict_blocked_queries_total",
+    help: "Queries that met a rule and were blocked, or would have been in shadow mode.",
+    kind: crate::telemetry::Kind::Counter,
+    labels: &["app", "instrument", "group", "action", "mode"],
+};
+
+/// Label values of a blocked-query row.
+pub fn blocked_labels(set: &LabelSet) -> Vec<String> {
+    vec![
+        set.app.clone(),
+        set.instrument.clone(),
+        set.group.clone(),
+        set.action.to_string(),
+        set.mode.to_string(),
+    ]
+}

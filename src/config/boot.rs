@@ -1,0 +1,202 @@
+//! Owns the settings that live as long as the process: sockets, workers, upstreams, cache, logs. A reload refuses a change
+//! of them by name.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::{Size, Span};
+use crate::dns::Name;
+use crate::document::Section;
+use crate::resolve::{Route, Upstream};
+use crate::{admin, cache, query, resolve, telemetry};
+
+/// Settings that live as long as the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// Listening threads; 0 for one a core.
+    pub workers: usize,
+    /// Who the process becomes after its sockets are bound.
+    pub user: Option<String>,
+    /// Where questions are taken.
+    pub listeners: Vec<Listener>,
+    /// Upstreams; without servers, the system's.
+    pub upstream: resolve::Config,
+    /// Kept answers.
+    pub cache: cache::Config,
+    /// The data plane.
+    pub query: query::Config,
+    /// The operators' door.
+    pub admin: admin::Config,
+    /// The query log.
+    pub querylog: telemetry::Config,
+    /// Where generations are kept.
+    pub state: Option<PathBuf>,
+}
+
+/// One place where questions are taken, over UDP and TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+impl Default for Boot {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            user: None,
+            // A port that needs no privilege and that no other resolver holds.
+            listeners: vec![Listener { address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5353) }],
+            upstream: resolve::Config::default(),
+            cache: cache::Config::default(),
+            query: query::Config::default(),
+            admin: admin::Config::default(),
+            querylog: telemetry::Config::default(),
+            state: None,
+        }
+    }
+}
+
+impl Boot {
+    /// The names of the settings that differ from `other`.
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        [
+            ("[server] workers", self.workers != other.workers),
+            ("[server] user", self.user != other.user),
+            ("[[listener]]", self.listeners != other.listeners),
+            ("[upstream]", self.upstream != other.upstream),
+            ("[cache]", self.cache != other.cache),
+            ("[admin]", self.admin != other.admin),
+            ("[querylog]", self.querylog != other.querylog || self.query != other.query),
+            ("[policy] state", self.state != other.state),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
+pub(super) fn read(top: &mut Section<'_>) -> Boot {
+    let mut boot = Boot::default();
+    if let Some(version) = top.integer("version", 1..2) {
+        debug_assert_eq!(version, 1, "the only version there is");
+    }
+    {
+        let mut server = top.section("server");
+        boot.workers = server.integer("workers", 0..1025).unwrap_or(0) as usize;
+        boot.user = server.string("user").map(|user| user.value);
+    }
+    let listeners: Vec<Listener> =
+        top.sections("listener").into_iter().filter_map(|mut section| listener(&mut section)).collect();
+    if !listeners.is_empty() {
+        boot.listeners = listeners;
+    }
+    upstream(&mut top.section("upstream"), &mut boot.upstream);
+    {
+        let mut cache = top.section("cache");
+        if let Some(size) = cache.parsed::<Size>("memory", "write a size such as \"256MiB\"") {
+            boot.cache.memory = size.value.0;
+        }
+        if let Some(span) =
+            cache.parsed::<Span>("stale", "write a duration such as \"1h\", or \"0\" for never")
+        {
+            boot.cache.stale = span.value.0.as_secs() as u32;
+        }
+    }
+    {
+        let mut admin = top.section("admin");
+        if let Some(address) =
+            admin.parsed::<SocketAddr>("listen", "write an address and port such as \"127.0.0.1:9153\"")
+        {
+            boot.admin.listen = address.value;
+        }
+        boot.admin.tokens = admin.string("tokens").map(|path| path.value.into());
+    }
+    querylog(&mut top.section("querylog"), &mut boot);
+    boot.state = state(top);
+    boot
+}
+
+/// `[policy] state`, the one boot setting of a table whose other keys live as long as a generation.
+fn state(top: &mut Section<'_>) -> Option<PathBuf> {
+    top.peek("policy", "state").map(PathBuf::from)
+}
+
+fn listener(section: &mut Section<'_>) -> Option<Listener> {
+    if let Some(protocol) = section.string("protocol") {
+        match protocol.value.as_str() {
+            "do53" => {}
+            "dot" | "doh" | "doq" | "doh3" => {
+                let what = format!("`{}` is not supported yet", protocol.value);
+                section.problem(protocol.place, what, "use \"do53\": UDP and TCP");
+            }
+            other => section.problem(
+                protocol.place,
+                format!("`{other}` is not a protocol"),
+                "use \"do53\": UDP and TCP",
+            ),
+        }
+    }
+    section.required("address")?;
+    let address =
+        section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
+    Some(Listener { address: address.value })
+}
+
+fn upstream(section: &mut Section<'_>, config: &mut resolve::Config) {
+    const HINT: &str = "write an address such as \"udp://192.0.2.1\" or \"tcp://[2001:db8::1]:53\"";
+    if let Some(mode) = section.string("mode")
+        && mode.value != "forward"
+    {
+        section.problem(
+            mode.place,
+            format!("`mode` is \"{}\"", mode.value),
+            "only \"forward\" is supported yet",
+        );
+    }
+    if let Some(servers) = section.parsed_list::<Upstream>("servers", HINT) {
+        config.servers = servers.into_iter().map(|server| server.value).collect();
+    }
+    if let Some(timeout) = section.parsed::<Span>("timeout", "write a duration such as \"2s\"") {
+        config.timeout = timeout.value.0.max(Duration::from_millis(50));
+    }
+    for mut route in section.sections("route") {
+        let zone = route.parsed::<Name>("zone", "write a domain name");
+        let servers = route.parsed_list::<Upstream>("servers", HINT);
+        match (zone, servers) {
+            (Some(zone), Some(servers)) if !servers.is_empty() => config.routes.push(Route {
+                zone: zone.value,
+                servers: servers.into_iter().map(|server| server.value).collect(),
+            }),
+            _ => route.problem(route.place(), "a route needs a `zone` and `servers`", HINT),
+        }
+    }
+}
+
+fn querylog(section: &mut Section<'_>, boot: &mut Boot) {
+    for target in section.strings("to").unwrap_or_default() {
+        match target.value.strip_prefix("file:") {
+            Some(path) if boot.querylog.to.is_none() => boot.querylog.to = Some(path.into()),
+            Some(_) => section.problem(target.place, "only one file is supported yet", "write one target"),
+            None => section.problem(
+                target.place,
+                format!("`{}` is not supported yet", target.value),
+                "write \"file:\" and a path",
+            ),
+        }
+    }
+    if let Some(which) = section.string("which") {
+        match which.value.as_str() {
+            "blocked" => {}
+            "all" => boot.query.log_all = true,
+            other => {
+                section.problem(which.place, format!("`which` is \"{other}\""), "use one of blocked, all")
+            }
+        }
+    }
+    boot.querylog.all = boot.query.log_all;
+    if let Some(clients) = section.parsed::<telemetry::Clients>("clients", "use one of full, prefix, none") {
+        boot.querylog.clients = clients.value;
+    }
+}

@@ -1,0 +1,181 @@
+//! Owns the settings that live as long as a generation: groups, exceptions, sources, answers, the guard. `state`, the
+//! one boot setting of `[policy]`, is read here too and handed up.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use super::value::{Percent, Span};
+use crate::dns::Name;
+use crate::document::{Item, Located, Section};
+use crate::formats::Format;
+use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
+use crate::reload::{CatalogOrigin, GuardConfig, Plan};
+use crate::sources;
+
+const MODES: &str = "use one of enforce, shadow, off";
+const ACTIONS: &str = "use one of nxdomain, nodata, refused, sinkhole, drop, tcp-only";
+const PREFIXES: &str = "write prefixes such as \"10.20.0.0/16\"";
+const NAMES: &str = "write domain names";
+
+pub(super) fn read(top: &mut Section<'_>) -> Plan {
+    let mut plan = Plan { policy: Config::default(), ..Plan::default() };
+    {
+        let mut access = top.section("access");
+        if let Some(allow) = access.parsed_list::<Prefix>("allow", PREFIXES) {
+            plan.policy.allow = values(allow);
+        }
+        if let Some(otherwise) = access.parsed::<Otherwise>("otherwise", "") {
+            plan.policy.otherwise = otherwise.value;
+        }
+    }
+    let mut policy = top.section("policy");
+    answers(&mut policy, &mut plan.policy);
+    if let Some(directory) = policy.string("blocklists") {
+        plan.catalog = CatalogOrigin::Directory(directory.value.into());
+    }
+    plan.policy.groups =
+        policy.sections("group").into_iter().filter_map(|mut section| group(&mut section)).collect();
+    plan.policy.exceptions =
+        policy.sections("exception").into_iter().filter_map(|mut section| exception(&mut section)).collect();
+    plan.sources =
+        policy.sections("source").into_iter().filter_map(|mut section| source(&mut section)).collect();
+    guard(&mut top.section("guard"), &mut plan.guard);
+    plan
+}
+
+fn values<T>(list: Vec<Located<T>>) -> Vec<T> {
+    list.into_iter().map(|found| found.value).collect()
+}
+
+fn answers(policy: &mut Section<'_>, config: &mut Config) {
+    // Read by the boot settings; known here so that it is no unknown key.
+    policy.string("state");
+    if let Some(action) = policy.parsed::<Action>("action", ACTIONS) {
+        config.action = action.value;
+    }
+    if let Some(ttl) = policy.parsed::<Span>("ttl", "write a duration such as \"60s\"") {
+        config.ttl = ttl.value.0.as_secs().min(86_400) as u32;
+    }
+    if let Some(contact) = policy.string("contact") {
+        config.contact = contact.value;
+    }
+    if let Some(block) = policy.boolean("block_ds") {
+        config.block_ds = block;
+    }
+    if let Some(zone) = policy.string("time_zone") {
+        match TimeZone::get(&zone.value) {
+            Ok(found) => config.time_zone = found,
+            Err(_) => policy.problem(
+                zone.place,
+                format!("`{}` is not a time zone", zone.value),
+                "name an IANA zone",
+            ),
+        }
+    }
+    let mut sinkhole = policy.section("sinkhole");
+    if let Some(address) = sinkhole.parsed::<Ipv4Addr>("ipv4", "write an IPv4 address") {
+        config.sinkhole_ipv4 = address.value;
+    }
+    if let Some(address) = sinkhole.parsed::<Ipv6Addr>("ipv6", "write an IPv6 address") {
+        config.sinkhole_ipv6 = address.value;
+    }
+}
+
+fn group(section: &mut Section<'_>) -> Option<Group> {
+    let place = section.place();
+    let name = section.required("name");
+    let clients = section.parsed_list::<Prefix>("clients", PREFIXES).map(values).unwrap_or_default();
+    let mode = section.parsed::<Mode>("mode", MODES).map_or(Mode::Enforce, |mode| mode.value);
+    let extended = section.boolean("extended").unwrap_or(false);
+    let action = section.parsed::<Action>("action", ACTIONS).map(|action| action.value);
+    let enforce = section.items("enforce").map(|items| items.into_iter().filter_map(enforce).collect());
+    Some(Group { name: name?.value, clients, enforce, mode, extended, action, place })
+}
+
+fn enforce(item: Item<'_>) -> Option<Enforce> {
+    match item {
+        Item::Text(text) => {
+            Some(Enforce { id: text.value, mode: Mode::Enforce, extended: false, place: text.place })
+        }
+        Item::Section(mut section) => {
+            let mode = section.parsed::<Mode>("mode", MODES).map_or(Mode::Enforce, |mode| mode.value);
+            let extended = section.boolean("extended").unwrap_or(false);
+            let id = section.required("id")?;
+            Some(Enforce { id: id.value, mode, extended, place: id.place })
+        }
+    }
+}
+
+fn exception(section: &mut Section<'_>) -> Option<Exception> {
+    const DATES: &str = "write a day such as \"2027-03-31\", or a time with its offset";
+    let place = section.place();
+    let id = section.required("id");
+    let group = section.string("group").map(|group| group.value);
+    let apps = section.strings("apps").map(values).unwrap_or_default();
+    let names = section.parsed_list::<Name>("names", NAMES).map(values).unwrap_or_default();
+    let from = section.parsed::<When>("from", DATES).map(|when| when.value);
+    section.required("until");
+    let until = section.parsed::<When>("until", DATES);
+    let approved_by = section.required("approved_by");
+    let reason = section.required("reason");
+    Some(Exception {
+        id: id?.value,
+        group,
+        apps,
+        names,
+        from,
+        until: until?.value,
+        approved_by: approved_by?.value,
+        reason: reason?.value,
+        place,
+    })
+}
+
+fn source(section: &mut Section<'_>) -> Option<sources::Config> {
+    let place = section.place();
+    let name = section.required("name");
+    let from = section.required("from");
+    section.required("format");
+    let format = section.parsed::<Format>("format", "use one of hosts, domains, adblock, dnsmasq, rpz");
+    let subdomains = section.boolean("subdomains").unwrap_or(false);
+    let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
+    let tolerate = section.integer("tolerate", 0..u64::from(u32::MAX)).unwrap_or(0);
+    let app = section.string("app").map(|app| app.value);
+    let instrument = section.string("instrument").map(|instrument| instrument.value);
+    let from = from?;
+    if from.value.contains("://") {
+        section.problem(
+            from.place,
+            format!("`{}` is not supported yet", from.value),
+            "write the path of a file",
+        );
+        return None;
+    }
+    let path = PathBuf::from(from.value);
+    let format = format?.value;
+    Some(sources::Config {
+        name: name?.value,
+        path,
+        format,
+        subdomains,
+        zone,
+        tolerate,
+        app,
+        instrument,
+        place,
+    })
+}
+
+fn guard(section: &mut Section<'_>, config: &mut GuardConfig) {
+    if let Some(share) = section.parsed::<Percent>("max_shrink", "write a share such as \"10%\"") {
+        config.max_shrink = share.value.0;
+    }
+    if let Some(names) = section.parsed_list::<Name>("must_block", NAMES) {
+        config.must_block = values(names);
+    }
+    if let Some(names) = section.parsed_list::<Name>("must_resolve", NAMES) {
+        config.must_resolve = values(names);
+    }
+}
