@@ -1,6 +1,47 @@
-//! interdict
+//! interdict: a protective DNS resolver that enforces app bans on government networks.
+//!
+//! # The map
+//!
+//! Every room is a top-level module with a layer number; a room imports only rooms of smaller numbers. A test holds this
+//! map, the tree and the README together.
+//!
+//! | layer | room | what it owns |
+//! |---|---|---|
+//! | 0 | `clock` | the only reader of wall and monotonic time |
+//! | 0 | `problem` | a located complaint about an operator's input: where, what, hint |
+//! | 0 | `document` | an operator's TOML file, read so that every problem is found in one pass |
+//! | 0 | `dns` | words of the protocol; bytes in, bytes out |
+//! | 1 | `policy` | law → decision; pure |
+//! | 2 | `formats` | one list syntax a file: text → rules with line numbers |
+//! | 2 | `telemetry` | counters, latency, record, ring, and one output a file |
+//! | 2 | `net` | sockets and privileges |
+//! | 3 | `sources` | bytes with origin and digest |
+//! | 3 | `cache` | unfiltered upstream answers in wire form |
+//! | 3 | `resolve` | ask others: upstream, exchange, health, forward |
+//! | 4 | `query` | DATA PLANE: from a query's bytes to its reply |
+//! | 4 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
+//! | 5 | `listen` | questions in, replies out; the only unsafe code |
+//! | 5 | `admin` | operators: API, health, metrics, auth |
+//! | 6 | `config` | the file on disk, versioned; composes each room's own `Config` |
+//! | 7 | `app` | composition root: builds the rooms, wires channels, start and stop order |
+//! | 8 | `cli` | one verb a file |
+//!
+//! # The three paths
+//!
+//! **A question** (UDP; a hit or a block is synchronous, on one thread, without allocation or lock):
+//! `listen::mmsg` takes a batch → `query::engine` reads the policy and the clock once, and for each query: parse →
+//! admitted? → special-use name? → the policy decides its name → *deny*: `query::sinkhole` writes the blocked answer ·
+//! *pass*: the cache → what the answer leads to is screened by the policy in force → reply. A miss waits in
+//! `query::pending`, identical questions together, for `resolve`.
+//!
+//! **A reload**: `reload::trigger` → `reload::pipeline`: fetch → parse → compile → guard → diff → publish (one pointer) →
+//! keep on disk and mark good. Whatever fails, the generation in force keeps deciding.
+//!
+//! **A metric**: one row in a room's list → one increment where it happens, in the worker's own memory → summed at a
+//! scrape → a test fails until the README lists it.
 
 pub mod admin;
+pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod clock;

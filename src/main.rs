@@ -1,3 +1,5 @@
-//! Exit codes only.
+//! Exit codes only: hands the command line over and returns what it says.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    interdict::cli::run()
+}

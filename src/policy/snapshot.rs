@@ -307,6 +307,23 @@ impl Snapshot {
         self.groups.iter().map(|group| group.name.as_str())
     }
 
+    /// For each group what it enforces or rehearses: ids of instruments, apps and sources, each once, in order.
+    pub fn duties(&self) -> Vec<(String, Vec<(String, Mode)>)> {
+        let of = |group: &CompiledGroup| {
+            let mut duties: Vec<(String, Mode)> = Vec::new();
+            for found in group.enforcements.iter().filter(|found| found.exception.is_none()) {
+                let id = self
+                    .instrument(found.instrument)
+                    .map_or_else(|| self.set_title(found.set), |act| act.id.clone());
+                if !duties.iter().any(|(known, _)| *known == id) {
+                    duties.push((id, found.mode));
+                }
+            }
+            (group.name.clone(), duties)
+        };
+        self.groups.iter().map(of).collect()
+    }
+
     /// The listed name of a rule.
     pub fn listed_name(&self, rule: u32) -> Name {
         Name::from_wire(self.table.name(self.table.entry_of(rule))).unwrap_or_else(|_| Name::root())

@@ -431,16 +431,23 @@ fn not_started() -> Outcome {
     Outcome::Rejected { stage: Stage::Store, problems: vec![problem] }
 }
 
-/// Waits until no query uses the old policy, then drops it here; gives up waiting after a few seconds, when a thread is
-/// stuck and the drop may fall to it.
+/// Lets go of the old policy on a thread of its own: after a second, in which the log still looks up its words, and once
+/// no query uses it; gives up waiting when a query thread is stuck, and the drop may then fall to that thread.
 fn retire(old: Arc<Snapshot>) {
-    for _ in 0..100 {
-        if Arc::strong_count(&old) == 1 {
-            break;
+    const LOOKED_UP: Duration = Duration::from_secs(1);
+    let wait = move || {
+        std::thread::sleep(LOOKED_UP);
+        for _ in 0..100 {
+            if Arc::strong_count(&old) == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        drop(old);
+    };
+    if let Err(error) = std::thread::Builder::new().name("retire".to_owned()).spawn(wait) {
+        tracing::warn!(%error, "no thread to drop the old policy on");
     }
-    drop(old);
 }
 
 /// What tells two sets of inputs apart.

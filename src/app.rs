@@ -1,0 +1,364 @@
+//! Composition root: builds the rooms, wires channels, start and stop order. Owns nothing once everything runs but the
+//! handles to stop it. Never handed to another room.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::config::{self, Boot};
+use crate::policy::{Description, Labels, Live, Mode, Snapshot};
+use crate::problem::{Place, Problem};
+use crate::query::{Engine, Parts};
+use crate::reload::{Interpret, Pipeline, Request};
+use crate::resolve::{Forwarder, system_servers};
+use crate::sources::{CONFIG_FILE, read_file};
+use crate::telemetry::{Collect, Counters, Metric, Record, Rings, Sample};
+use crate::{admin, cache, listen, net, reload, resolve, telemetry};
+
+/// A running interdict.
+#[derive(Debug)]
+pub struct Running {
+    /// Where questions are taken, with the ports the system chose.
+    pub addresses: Vec<SocketAddr>,
+    /// Where operators are served.
+    pub admin: SocketAddr,
+    /// Warnings of the start, and errors when the last good inputs are in force.
+    pub problems: Vec<Problem>,
+    live: Live,
+    stop_threads: Arc<AtomicBool>,
+    stop_tasks: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    querylog: telemetry::QueryLog,
+    // Dropped last among the requests' senders: the trigger loop ends with it.
+    requests: mpsc::Sender<Request>,
+}
+
+/// Reads the boot settings of a configuration file, or the defaults without one.
+pub fn boot(config_file: Option<&Path>) -> Result<Boot, Vec<Problem>> {
+    let Some(path) = config_file else { return Ok(Boot::default()) };
+    let raw = read_file(path, CONFIG_FILE).map_err(|error| vec![error.problem(path)])?;
+    let text = raw.text().map_err(|problem| vec![problem])?;
+    let (settings, problems) = config::read(&raw.name, text);
+    if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(settings.boot) }
+}
+
+/// Where generations are kept unless the configuration says otherwise: where a service keeps its state, or where a person
+/// does.
+pub fn state_directory(boot: &Boot) -> Option<PathBuf> {
+    if let Some(state) = &boot.state {
+        return Some(state.clone());
+    }
+    if nix::unistd::Uid::effective().is_root() {
+        return Some(PathBuf::from("/var/lib/interdict"));
+    }
+    let home = |key: &str| std::env::var_os(key).map(PathBuf::from);
+    home("XDG_STATE_HOME")
+        .or_else(|| Some(home("HOME")?.join(".local/state")))
+        .map(|base| base.join("interdict"))
+}
+
+/// The pipeline over a configuration. While `boot` is given, a configuration that changes those settings is refused.
+pub fn pipeline(
+    config_file: Option<PathBuf>,
+    boot: Option<Boot>,
+    state: Option<&Path>,
+    clock: Clock,
+    labels: Labels,
+) -> Pipeline {
+    let interpret: Interpret = Arc::new(move |file, text| {
+        let (settings, mut problems) = config::read(file, text);
+        for name in boot.iter().flat_map(|boot| boot.changed(&settings.boot)) {
+            problems.push(Problem::error(
+                Place::file(file),
+                format!("{name} cannot change while the process runs"),
+                "restart interdict to change it, or put it back",
+            ));
+        }
+        if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok((settings.plan, problems)) }
+    });
+    Pipeline::new(config_file, interpret, state, clock, labels)
+}
+
+/// Starts everything. Must be called on the runtime that will do the slow work. Fails with every problem, and leaves
+/// nothing running.
+pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<Problem>> {
+    let boot = boot(config_file.as_deref())?;
+    let state = state_directory(&boot);
+    let labels = Labels::default();
+    let pipeline =
+        Arc::new(pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone()));
+    let started = pipeline.start()?;
+    let live = started.live;
+
+    let sockets = bind(&boot)?;
+    if let Some(user) = &boot.user {
+        net::drop_to(user)
+            .map_err(|error| vec![Problem::error(Place::file("[server] user"), error.to_string(), "")])?;
+    }
+    let counters = Arc::new(Counters::new(Labels::CAPACITY));
+    let forwarder = Arc::new(Forwarder::new(upstreams(&boot)?, clock.clone()));
+    let store = Arc::new(cache::Store::new(boot.cache));
+    let rings = Arc::new(Rings::default());
+    let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe(live.clone()));
+    let querylog = querylog.map_err(|error| {
+        vec![Problem::error(
+            Place::file("[querylog] to"),
+            format!("cannot be opened: {error}"),
+            "check the path and its owner",
+        )]
+    })?;
+    let engine = Engine::new(Parts {
+        live: live.clone(),
+        clock: clock.clone(),
+        store: Arc::clone(&store),
+        forwarder: Arc::clone(&forwarder),
+        counters: Arc::clone(&counters),
+        rings: boot.querylog.to.is_some().then_some(rings),
+        runtime: Handle::current(),
+        config: boot.query,
+    });
+    let statistics = Arc::new(listen::Statistics::default());
+    let stop_threads = Arc::new(AtomicBool::new(false));
+    let (stop_tasks, stopped) = watch::channel(false);
+    let (requests, asked) = mpsc::channel(16);
+    let mut threads = Vec::new();
+    let mut tasks = Vec::new();
+    for (number, socket) in sockets.udp.into_iter().enumerate() {
+        let worker = engine.thread_worker();
+        let thread =
+            listen::spawn_udp(number, socket, worker, Arc::clone(&stop_threads), Arc::clone(&statistics));
+        threads.push(
+            thread.map_err(|error| {
+                vec![Problem::error(Place::file("[server] workers"), error.to_string(), "")]
+            })?,
+        );
+    }
+    for listener in sockets.tcp {
+        let (engine, statistics, stopped) = (Arc::clone(&engine), Arc::clone(&statistics), stopped.clone());
+        tasks.push(tokio::spawn(listen::serve_tcp(
+            listener,
+            listen::Config::default(),
+            engine,
+            statistics,
+            stopped,
+        )));
+    }
+    let blocked = Blocked { labels, counters: Arc::clone(&counters) };
+    let collectors: Vec<Arc<dyn Collect>> = vec![
+        Arc::new(blocked),
+        counters,
+        store,
+        forwarder,
+        statistics,
+        Arc::clone(&pipeline) as _,
+        querylog.collector(),
+    ];
+    let mut tokens = admin::Tokens::default();
+    let mut problems = started.problems;
+    if let Some(path) = &boot.admin.tokens {
+        let (read, found) = admin::Tokens::read(path);
+        tokens = read;
+        problems.extend(found);
+    }
+    if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
+        let what = format!("no token for the command line could be written: {error}");
+        problems.push(Problem::warning(
+            Place::file("state"),
+            what,
+            "reload with SIGHUP, or set [admin] tokens",
+        ));
+    }
+    let parts = admin::Parts {
+        pipeline: Arc::clone(&pipeline),
+        requests: requests.clone(),
+        collectors: Arc::new(collectors),
+        tokens: Arc::new(tokens),
+    };
+    let serve = admin::serve(sockets.admin, parts, stopped);
+    tasks.push(tokio::spawn(async move {
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the admin listener ended");
+        }
+    }));
+    tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
+    announce(&live.load(), &sockets.addresses);
+    Ok(Running {
+        addresses: sockets.addresses,
+        admin: sockets.admin_address,
+        problems,
+        live,
+        stop_threads,
+        stop_tasks,
+        threads,
+        tasks,
+        querylog,
+        requests,
+    })
+}
+
+impl Running {
+    /// The policy in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load()
+    }
+
+    /// Stops taking questions, lets what is under way end for a bounded time, writes the log.
+    pub async fn stop(mut self) {
+        self.stop_threads.store(true, Ordering::Release);
+        let _nobody = self.stop_tasks.send(true).is_err();
+        drop(self.requests);
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count() == 0
+        });
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a listening thread had failed");
+        }
+        for task in self.tasks {
+            const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+            if tokio::time::timeout(PATIENCE, task).await.is_err() {
+                tracing::warn!("a task did not end in time");
+            }
+        }
+        self.querylog.stop();
+    }
+}
+
+struct Sockets {
+    udp: Vec<std::net::UdpSocket>,
+    tcp: Vec<tokio::net::TcpListener>,
+    admin: tokio::net::TcpListener,
+    addresses: Vec<SocketAddr>,
+    admin_address: SocketAddr,
+}
+
+/// Opens every socket before the first thread starts: all or nothing.
+fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
+    let complain = |error: net::BindError| {
+        vec![Problem::error(Place::file("[[listener]]"), error.to_string(), error.hint())]
+    };
+    let broken =
+        |error: std::io::Error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")];
+    let workers = match boot.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    };
+    let mut udp = Vec::new();
+    let mut tcp = Vec::new();
+    let mut addresses = Vec::new();
+    for listener in &boot.listeners {
+        let first = net::bind_udp(listener.address).map_err(complain)?;
+        let address = first.local_addr().map_err(broken)?;
+        udp.push(first);
+        for _ in 1..workers {
+            udp.push(net::bind_udp(address).map_err(complain)?);
+        }
+        let listener = net::bind_tcp(address).map_err(complain)?;
+        tcp.push(tokio::net::TcpListener::from_std(listener).map_err(broken)?);
+        addresses.push(address);
+    }
+    let admin = net::bind_tcp(boot.admin.listen).map_err(complain)?;
+    let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
+    let admin_address = admin.local_addr().map_err(broken)?;
+    Ok(Sockets { udp, tcp, admin, addresses, admin_address })
+}
+
+/// The configured upstreams, or the system's.
+fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
+    let mut upstream = boot.upstream.clone();
+    if upstream.servers.is_empty() {
+        let path = Path::new("/etc/resolv.conf");
+        let text = read_file(path, CONFIG_FILE).map(|raw| String::from_utf8_lossy(&raw.bytes).into_owned());
+        upstream.servers = system_servers(&text.unwrap_or_default());
+        // The system may already point at this process: asking it would ask ourselves for ever.
+        upstream
+            .servers
+            .retain(|server| !boot.listeners.iter().any(|listener| listener.address == server.address));
+    }
+    if upstream.servers.is_empty() {
+        tracing::warn!(
+            "no upstream is known: only blocked and special names are answered; set [upstream] servers"
+        );
+    }
+    Ok(upstream)
+}
+
+/// Looks up the words of a record in the generation that decided it.
+fn describe(live: Live) -> telemetry::Describe {
+    let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
+    Arc::new(move |record: &Record| {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|snapshot| snapshot.strong_count() > 0);
+        let mut found = known.iter().filter_map(Weak::upgrade).find(|s| s.generation() == record.generation);
+        if found.is_none() {
+            let current = live.load();
+            known.push(Arc::downgrade(&current));
+            found = Some(current).filter(|snapshot| snapshot.generation() == record.generation);
+        }
+        match (found, &record.cause) {
+            (Some(snapshot), Some(cause)) => {
+                (snapshot.describe(cause), snapshot.group_name(cause.group).to_owned())
+            }
+            (Some(snapshot), None) => {
+                let group = snapshot.client(record.client).group;
+                (Description::default(), snapshot.group_name(group).to_owned())
+            }
+            (None, _) => (Description::default(), String::new()),
+        }
+    })
+}
+
+/// Blocked queries by label set: the policy knows the labels, the workers the numbers.
+#[derive(Debug)]
+struct Blocked {
+    labels: Labels,
+    counters: Arc<Counters>,
+}
+
+impl Collect for Blocked {
+    fn collect(&self, samples: &mut Vec<Sample>) {
+        for (number, set) in self.labels.all() {
+            let value = self.counters.cause(number) as f64;
+            samples.push(Sample { metric: &admin::BLOCKED, labels: admin::blocked_labels(&set), value });
+        }
+    }
+}
+
+/// Every metric there is.
+pub fn metrics() -> Vec<&'static Metric> {
+    let mut all = vec![&admin::BLOCKED];
+    all.extend(telemetry::metrics());
+    for room in [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS] {
+        all.extend(room.iter().copied());
+    }
+    all
+}
+
+/// One line that says what is enforced for whom.
+fn announce(snapshot: &Snapshot, addresses: &[SocketAddr]) {
+    let groups: Vec<String> = snapshot
+        .duties()
+        .into_iter()
+        .map(|(group, duties)| {
+            let words: Vec<String> = duties
+                .into_iter()
+                .map(|(id, mode)| if mode == Mode::Enforce { id } else { format!("{id} ({mode})") })
+                .collect();
+            format!("{group}: {}", if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })
+        })
+        .collect();
+    tracing::info!(
+        listening = ?addresses,
+        generation = snapshot.generation(),
+        rules = snapshot.rule_count(),
+        "enforcing for {}",
+        groups.join("; ")
+    );
+}

@@ -1,0 +1,80 @@
+//! Owns the verb `explain`: one name, one client, one day, by the present inputs; needs no running resolver.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{Exit, complain, print_json};
+use crate::app;
+use crate::clock::Clock;
+use crate::dns::Name;
+use crate::policy::{Explanation, Labels, When};
+
+/// Options of `explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The name asked for
+    name: Name,
+    /// The client's address
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    client: IpAddr,
+    /// The day to decide for, or a time with its offset [default: now]
+    #[arg(long, value_name = "DATE")]
+    on: Option<When>,
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
+    let clock = Clock::system();
+    let on = options.on.map_or(clock.wall(), |when| when.end_of_day(&jiff::tz::TimeZone::UTC));
+    let pipeline = app::pipeline(config, None, None, clock, Labels::default());
+    let snapshot = match pipeline.compile_on(on) {
+        Ok(snapshot) => snapshot,
+        Err(problems) => {
+            complain(&problems);
+            return Exit::Failed;
+        }
+    };
+    let explanation = snapshot.explain(&options.name, options.client);
+    if json {
+        print_json(&explanation);
+    } else {
+        print(&explanation);
+    }
+    if matches!(explanation.verdict, "block" | "canary") || !explanation.admitted {
+        Exit::Negative
+    } else {
+        Exit::Done
+    }
+}
+
+fn print(explanation: &Explanation) {
+    let Explanation { name, client, group, on, verdict, action, cause, considered, admitted, .. } =
+        explanation;
+    println!("{name} for {client} (group {group}) on {on}: {verdict} ({action})");
+    if !admitted {
+        println!("  but {client} may not ask this resolver at all: see [access] allow");
+    }
+    if let Some(cause) = cause {
+        println!("  rule        {} ({}), {}", cause.listed, cause.reach, cause.rule);
+        println!("  app         {} {}", cause.app, cause.app_title);
+        println!("  instrument  {}", cause.instrument);
+        if !cause.authority.is_empty() {
+            println!("  authority   {}", cause.authority);
+            println!("  citation    {}", cause.citation);
+        }
+        if let Some(from) = cause.in_force_from {
+            println!(
+                "  in force    from {from}{}",
+                if cause.date_verified { "" } else { " (date not verified)" }
+            );
+        }
+        if let (Some(exception), Some(granted)) = (&cause.exception, &cause.granted) {
+            println!("  exception   {exception}, granted by {granted}");
+        }
+    }
+    if considered.is_empty() {
+        println!("  no list holds this name or a name above it");
+    }
+    for rule in considered {
+        println!("  considered  {} ({}) in {}: {}", rule.listed, rule.reach, rule.list, rule.standing);
+    }
+}
