@@ -87,7 +87,8 @@ mod tests {
         assert_eq!(tokens.owner("secret"), Some("ops"));
         assert_eq!(tokens.owner("Secret"), None);
         let mut tokens = tokens;
-        let local = std::fs::read_to_string(tokens.add_local(folder.path()).unwrap()).unwrap();
+        let local = read_file(&tokens.add_local(folder.path()).unwrap(), 100).unwrap();
+        let local = local.text().unwrap().to_owned();
         assert_eq!(tokens.owner(&local), Some("local"));
     }
 }

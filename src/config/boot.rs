@@ -119,7 +119,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
 }
 
 /// `[policy] state`, the one boot setting of a table whose other keys live as long as a generation.
-fn state(top: &mut Section<'_>) -> Option<PathBuf> {
+fn state(top: &Section<'_>) -> Option<PathBuf> {
     top.peek("policy", "state").map(PathBuf::from)
 }
 

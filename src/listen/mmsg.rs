@@ -39,6 +39,18 @@ pub(super) struct Local {
     length: usize,
 }
 
+/// One received datagram.
+pub(super) struct Datagram<'b> {
+    /// Its bytes; `None` when it was larger than the buffer.
+    pub(super) bytes: Option<&'b [u8]>,
+    /// Its sender.
+    pub(super) peer: SocketAddr,
+    /// Room for a reply.
+    pub(super) reply: &'b mut [u8],
+    /// The address it was sent to.
+    pub(super) local: Local,
+}
+
 // SAFETY: the raw pointers inside the headers point only into the boxes of the same value, which move with it and
 // are reached through `&mut self` alone.
 unsafe impl Send for Batch {}
@@ -111,16 +123,14 @@ impl Batch {
         Ok(self.received)
     }
 
-    /// Datagram `index`: its bytes (`None` when it was larger than the buffer), its sender, the room for a reply, and the
-    /// address it was sent to.
-    pub(super) fn datagram(&mut self, index: usize) -> Option<(Option<&[u8]>, SocketAddr, &mut [u8], Local)> {
+    /// Datagram `index` of the last receive.
+    pub(super) fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
         let message = self.receive.get(index)?;
         let peer = address_of(self.addresses.get(index)?)?;
         let whole = message.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
         let bytes = self.queries.get(index)?.get(..message.msg_len as usize).filter(|_| whole);
-        let local =
-            Local { control: *self.control.get(index)?, length: message.msg_hdr.msg_controllen as usize };
-        Some((bytes, peer, self.replies.get_mut(index)?, local))
+        let local = Local { control: *self.control.get(index)?, length: message.msg_hdr.msg_controllen };
+        Some(Datagram { bytes, peer, reply: self.replies.get_mut(index)?, local })
     }
 
     /// Queues the first `length` bytes of datagram `index`'s reply room to be sent to its sender.

@@ -254,7 +254,7 @@ mod tests {
         }
         assert_eq!(counters.total(Counter::CacheHit), 6);
         assert_eq!(counters.cause(0), 3, "numbers past the last count as 0");
-        assert_eq!((std::mem::align_of::<Cell>(), size_of::<Cell>() % 128), (128, 0));
+        assert_eq!((align_of::<Cell>(), size_of::<Cell>() % 128), (128, 0));
     }
 
     #[test]

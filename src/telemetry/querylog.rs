@@ -305,6 +305,12 @@ mod tests {
         (QueryLog::start(&config, rings, describe).unwrap(), ring)
     }
 
+    fn read(path: &Path) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut File::open(path).unwrap(), &mut bytes).unwrap();
+        bytes
+    }
+
     fn lost(log: &QueryLog) -> f64 {
         let mut samples = Vec::new();
         log.state.collect(&mut samples);
@@ -322,7 +328,7 @@ mod tests {
         ring.push(record());
         log.stop();
         for file in ["old", "queries.jsonl"] {
-            let text = std::fs::read(folder.path().join(file)).unwrap();
+            let text = read(&folder.path().join(file));
             let line: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(line["name"], "wechat.com");
             assert_eq!(line["client"], "10.20.0.0/24");
