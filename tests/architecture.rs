@@ -1,0 +1,166 @@
+//! Holds the tree, the map in `src/lib.rs` and the README together: layers, no cycles, doors, file length, headers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    let mut text = String::new();
+    std::fs::File::open(path).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The rows `| layer | `room` | owns |` of a text.
+fn map(text: &str) -> BTreeMap<String, (u8, String)> {
+    text.lines()
+        .map(|line| line.trim_start_matches("//!").trim())
+        .filter_map(|line| {
+            let cells: Vec<&str> =
+                line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+            let [layer, room, owns] = cells.as_slice() else { return None };
+            Some((room.trim_matches('`').to_owned(), (layer.parse().ok()?, (*owns).to_owned())))
+        })
+        .collect()
+}
+
+fn room_of(path: &Path) -> String {
+    let relative = path.strip_prefix(root().join("src")).unwrap();
+    relative.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its test module and comments.
+fn production(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap_or("");
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn map_tree_and_readme_say_the_same() {
+    let map_in_lib = map(&read(&root().join("src/lib.rs")));
+    let map_in_readme = map(&read(&root().join("README.md")));
+    assert_eq!(map_in_lib, map_in_readme);
+    let tree: BTreeSet<String> = sources(&root().join("src")).iter().map(|path| room_of(path)).collect();
+    let rooms: BTreeSet<String> =
+        map_in_lib.keys().cloned().chain(["lib".to_owned(), "main".to_owned()]).collect();
+    assert_eq!(tree, rooms);
+}
+
+#[test]
+fn a_room_imports_only_lower_layers() {
+    let map = map(&read(&root().join("src/lib.rs")));
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let room = room_of(&path);
+        let Some((layer, _)) = map.get(&room) else { continue };
+        let code = production(&read(&path));
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            let names: Vec<&str> = match rest.strip_prefix('{') {
+                Some(list) => list.split(['}']).next().unwrap().split(',').map(str::trim).collect(),
+                None => vec![rest],
+            };
+            for name in names {
+                let imported: String =
+                    name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if let Some((below, _)) = map.get(&imported)
+                    && imported != room
+                    && below >= layer
+                {
+                    wrong.push(format!(
+                        "{} (layer {layer}) imports {imported} (layer {below})",
+                        path.display()
+                    ));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_foreign_crate_has_one_door() {
+    let doors: &[(&str, &[&str])] = &[
+        ("arc_swap", &["policy/live.rs"]),
+        ("quick_cache", &["cache/store.rs"]),
+        ("crossbeam_queue", &["telemetry/ring.rs"]),
+        ("ureq", &["admin/client.rs"]),
+        ("notify::", &["reload/trigger.rs"]),
+        ("axum", &["admin/api.rs"]),
+        ("toml::", &["document.rs"]),
+        ("libc::", &["listen/mmsg.rs"]),
+        ("idna::", &["dns/name.rs"]),
+        ("::prometheus::", &["telemetry/prometheus.rs"]),
+        ("clap::", &["cli/mod.rs", "cli/serve.rs", "cli/explain.rs"]),
+        ("unsafe {", &["listen/mmsg.rs"]),
+    ];
+    for path in sources(&root().join("src")) {
+        let code = production(&read(&path));
+        for (name, allowed) in doors {
+            let uses = code.match_indices(name).any(|(at, _)| {
+                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+                    || name.starts_with(':')
+            });
+            let inside = allowed.iter().any(|door| path.ends_with(door));
+            // `sd_notify::` ends with another crate's name.
+            assert!(!uses || inside, "{} names {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_have_a_header_and_hold_one_concept() {
+    for path in sources(&root().join("src")) {
+        let text = read(&path);
+        let header = text.lines().take_while(|line| line.starts_with("//!")).count();
+        assert!((1..=90).contains(&header), "{} has a header of {header} lines", path.display());
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        assert!(lines <= 500, "{} has {lines} lines of production code", path.display());
+        if path.ends_with("mod.rs") {
+            assert!(lines <= 140, "{} is a front desk, yet has {lines} lines", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_planes_meet_only_at_the_policy() {
+    for (room, other) in [("query", "reload"), ("reload", "query")] {
+        for path in sources(&root().join("src").join(room)) {
+            assert!(!production(&read(&path)).contains(&format!("crate::{other}")), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_metric_and_no_other() {
+    let readme = read(&root().join("README.md"));
+    let listed: BTreeSet<&str> =
+        readme.lines().filter_map(|line| line.strip_prefix("| `interdict_")?.split('`').next()).collect();
+    let known: BTreeSet<&str> = interdict::app::metrics()
+        .iter()
+        .map(|metric| metric.name.strip_prefix("interdict_").unwrap())
+        .collect();
+    assert_eq!(listed, known);
+    for metric in interdict::app::metrics() {
+        assert!(metric.help.ends_with('.'), "{}", metric.name);
+        let counter = metric.kind == interdict::telemetry::Kind::Counter;
+        assert_eq!(counter, metric.name.ends_with("_total"), "{}", metric.name);
+    }
+}
