@@ -9,22 +9,22 @@
 //! |---|---|---|
 //! | 0 | `clock` | the only reader of wall and monotonic time |
 //! | 0 | `problem` | a located complaint about an operator's input: where, what, hint |
-//! | 0 | `document` | an operator's TOML file, read so that every problem is found in one pass |
+//! | 1 | `document` | an operator's TOML file, read so that every problem is found in one pass |
 //! | 0 | `dns` | words of the protocol; bytes in, bytes out |
-//! | 1 | `policy` | law → decision; pure |
-//! | 2 | `formats` | one list syntax a file: text → rules with line numbers |
-//! | 2 | `telemetry` | counters, latency, record, ring, and one output a file |
-//! | 2 | `net` | sockets and privileges |
-//! | 3 | `sources` | bytes with origin and digest |
-//! | 3 | `cache` | unfiltered upstream answers in wire form |
-//! | 3 | `resolve` | ask others: upstream, exchange, health, forward |
-//! | 4 | `query` | DATA PLANE: from a query's bytes to its reply |
-//! | 4 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
-//! | 5 | `listen` | questions in, replies out; the only unsafe code |
-//! | 5 | `admin` | operators: API, health, metrics, auth |
-//! | 6 | `config` | the file on disk, versioned; composes each room's own `Config` |
-//! | 7 | `app` | composition root: builds the rooms, wires channels, start and stop order |
-//! | 8 | `cli` | one verb a file |
+//! | 2 | `policy` | law → decision; pure |
+//! | 3 | `formats` | one list syntax a file: text → rules with line numbers |
+//! | 3 | `telemetry` | counters, latency, record, ring, and one output a file |
+//! | 3 | `net` | sockets and privileges |
+//! | 4 | `sources` | bytes with origin and digest |
+//! | 4 | `cache` | unfiltered upstream answers in wire form |
+//! | 4 | `resolve` | ask others: upstream, exchange, health, forward |
+//! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
+//! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
+//! | 6 | `listen` | questions in, replies out; the only unsafe code |
+//! | 6 | `admin` | operators: API, health, metrics, auth |
+//! | 7 | `config` | the file on disk, versioned; composes each room's own `Config` |
+//! | 8 | `app` | composition root: builds the rooms, wires channels, start and stop order |
+//! | 9 | `cli` | one verb a file |
 //!
 //! # The three paths
 //!

@@ -1,4 +1,10 @@
 //! The resolver as a client sees it, over real sockets with a scripted upstream.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "a test that panics has failed"
+)]
 
 mod support;
 

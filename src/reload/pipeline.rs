@@ -154,12 +154,29 @@ impl Pipeline {
                 (_, Ok(_)) => Outcome::Unchanged { generation: live.generation() },
             }
         } else {
-            match self.prepare(Some(&state.inputs.clone()), Some(&live), number, accept_shrink) {
-                Ok((inputs, prepared)) => self.publish(&mut state, &live, inputs, prepared, None),
-                Err((stage, problems)) => Outcome::Rejected { stage, problems },
-            }
+            self.attempt(&mut state, &live, trigger, accept_shrink)
+                .unwrap_or_else(|(stage, problems)| Outcome::Rejected { stage, problems })
         };
         self.conclude(&mut state, outcome)
+    }
+
+    /// fetch, and the rest of the path unless a file event turns out to have changed nothing.
+    fn attempt(
+        &self,
+        state: &mut State,
+        live: &Snapshot,
+        trigger: Trigger,
+        accept_shrink: bool,
+    ) -> Result<Outcome, Failed> {
+        let (inputs, warnings) =
+            inputs::fetch(self.config_file.as_deref(), &self.interpret, Some(&state.inputs))?;
+        let same = fingerprints(&inputs) == fingerprints(&state.inputs) && inputs.stale == state.inputs.stale;
+        if trigger == Trigger::File && same {
+            return Ok(Outcome::Unchanged { generation: live.generation() });
+        }
+        let mut prepared = self.make(&inputs, Some(live), live.generation() + 1, accept_shrink)?;
+        prepared.warnings.splice(0..0, warnings);
+        Ok(self.publish(state, live, inputs, prepared, None))
     }
 
     /// Puts an earlier generation's inputs in force as a new generation: `to`, or the one before the present.

@@ -64,9 +64,12 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
             return;
         }
     };
-    let mut watcher = Files::new(changed);
+    let mut watcher = Files::new(changed.clone());
     loop {
-        watcher.follow(pipeline.watched());
+        if watcher.follow(pipeline.watched()) {
+            // What changed between its reading and now was not noticed: look once.
+            let _full = changed.try_send(()).is_err();
+        }
         let date = pipeline.next_transition();
         let due = async {
             match date {
@@ -115,6 +118,9 @@ async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind) -> O
     };
     match &outcome {
         Outcome::Rejected { .. } => tracing::error!(?trigger, "reload {outcome}"),
+        Outcome::Unchanged { .. } if trigger == Trigger::File => {
+            tracing::debug!(?trigger, "reload {outcome}")
+        }
         _ => tracing::info!(?trigger, "reload {outcome}"),
     }
     outcome
@@ -146,8 +152,10 @@ impl Files {
         Self { watcher, paths, directories: Vec::new() }
     }
 
-    fn follow(&mut self, paths: Vec<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches `paths` too; true when one of their directories was not watched before.
+    fn follow(&mut self, paths: Vec<PathBuf>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let known = self.directories.len();
         for path in &paths {
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let directory = directory.map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -159,5 +167,6 @@ impl Files {
             }
         }
         *self.paths.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = paths;
+        self.directories.len() > known
     }
 }

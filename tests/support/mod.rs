@@ -1,5 +1,5 @@
 //! A running interdict with a scripted upstream, on ports of its own. Shared by the suites.
-#![allow(dead_code, reason = "each suite uses the part it needs")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each suite uses the part it needs")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
