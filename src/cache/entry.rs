@@ -37,7 +37,7 @@ pub enum Freshness {
 pub struct Patch {
     /// When the reply is made.
     pub now: Moment,
-    /// Serve past the TTL, with [`STALE_TTL`].
+    /// Serve past the TTL, with the TTL of stale records.
     pub stale: bool,
 }
 

@@ -31,7 +31,7 @@ pub struct Difference {
 pub struct Change {
     /// How many.
     pub count: usize,
-    /// At most [`EXAMPLES`] of the names, in canonical order.
+    /// At most twenty of the names, in canonical order.
     pub names: Vec<String>,
 }
 
