@@ -186,6 +186,8 @@ fn every_block_is_counted_and_logged_with_its_cause() {
     assert_eq!(status, 200);
     let row = "interdict_blocked_queries_total{app=\"kaspersky\",instrument=\"ca-tbs-2023-10-30-wechat-kaspersky\",group=\"default\",action=\"nxdomain\",mode=\"enforce\"} 5";
     assert!(page.contains(row), "{page}");
+    let series = page.lines().filter(|line| line.starts_with("interdict_blocked_queries_total")).count();
+    assert!(series <= 20, "one series for each app and list that can decide, not for each ban: {series}");
     site.stop();
     let log = read(&site.path("queries.jsonl"));
     assert_eq!(log.lines().count(), 5);

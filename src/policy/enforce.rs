@@ -61,6 +61,7 @@ pub(super) fn enforce(
         resolver.exceptions();
         resolver.entries(problems);
         let by_set = resolver.by_set();
+        resolver.number_labels(&by_set);
         let Resolver { enforcements, idle, .. } = resolver;
         enforced.groups.push(CompiledGroup {
             name: group.name.clone(),
@@ -291,7 +292,7 @@ impl Resolver<'_, '_> {
             set,
             instrument: act,
             exception,
-            labels: self.label_numbers(set, act, mode),
+            labels: [0; ActionKind::ALL.len()],
             options: options.into(),
             forged_options: forged_options.into(),
         });
@@ -308,6 +309,17 @@ impl Resolver<'_, '_> {
             }
         }
         by_set.into()
+    }
+
+    /// Only what can decide a query is counted apart: a ban behind another ban of the same app makes no series.
+    fn number_labels(&mut self, by_set: &[Counting]) {
+        for number in by_set.iter().flat_map(|counting| [counting.enforced, counting.shadow]) {
+            let Some(found) = self.enforcements.get(usize::from(number)) else { continue };
+            let labels = self.label_numbers(found.set, found.instrument, found.mode);
+            if let Some(found) = self.enforcements.get_mut(usize::from(number)) {
+                found.labels = labels;
+            }
+        }
     }
 
     fn label_numbers(&self, set: u16, act: Option<u16>, mode: Mode) -> [u32; ActionKind::ALL.len()] {
