@@ -83,6 +83,12 @@ impl<'f> Reader<'f> {
             self.skip("an address, not a name");
             return;
         }
+        // DNS itself allows more, but in a list anything else is a line of another syntax.
+        let odd = |c: &char| c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.');
+        if let Some(character) = name.chars().find(odd) {
+            let hint = self.other_syntax(name);
+            return self.refuse(name, &format!("`{character}` cannot stand in a domain name"), hint);
+        }
         match name.parse::<Name>() {
             Ok(name) => self.add(name, reach, action),
             Err(error) => {

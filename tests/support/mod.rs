@@ -22,12 +22,17 @@ pub struct Upstream {
 
 impl Upstream {
     pub fn start() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (socket, tcp) = (0..20)
+            .find_map(|_| {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                let tcp = std::net::TcpListener::bind(socket.local_addr().unwrap()).ok()?;
+                Some((socket, tcp))
+            })
+            .unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let address = socket.local_addr().unwrap();
         let (asked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
-        let tcp = std::net::TcpListener::bind(address).unwrap();
         tcp.set_nonblocking(true).unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -135,7 +140,16 @@ impl Site {
     }
 
     pub fn started(mut self) -> Self {
-        let running = self.try_start();
+        let mut running = self.try_start();
+        // The port that the system chose for UDP may be taken for TCP by a test beside this one: choose again.
+        for _ in 0..10 {
+            match &running {
+                Err(problems) if problems.iter().any(|problem| problem.what.contains("in use")) => {
+                    running = self.try_start()
+                }
+                _ => break,
+            }
+        }
         self.running = Some(running.unwrap_or_else(|problems| panic!("{problems:#?}")));
         self
     }
