@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -146,14 +146,19 @@ impl QueryLog {
         Ok(Self { state, thread: Some(thread) })
     }
 
-    /// Writes what waits and ends the thread.
-    pub fn stop(&mut self) {
+    /// Writes what waits and ends the thread, within `patience`: a reader that hangs must not keep the process. Returns
+    /// false when the thread did not end, and is left behind. Waits; not for a runtime's thread.
+    pub fn stop(&mut self, patience: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(5);
         self.state.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the query log's thread had failed");
+        let Some(thread) = self.thread.take() else { return true };
+        for _ in 0..patience.as_millis() / LOOK.as_millis() {
+            if thread.is_finished() {
+                break;
+            }
+            thread::sleep(LOOK);
         }
+        thread.is_finished() && thread.join().is_ok()
     }
 
     /// A view for the scrape page.
@@ -178,15 +183,12 @@ impl State {
         if count == 0 {
             return;
         }
-        match output.write(&lines) {
-            Ok(()) => self.written.fetch_add(count, Ordering::Relaxed),
-            Err(error) => {
-                if self.failed.load(Ordering::Relaxed) == 0 {
-                    tracing::warn!(%error, path = %output.path.display(), "query log lines are being lost");
-                }
-                self.failed.fetch_add(count, Ordering::Relaxed)
-            }
-        };
+        let written = output.write(&lines);
+        self.written.fetch_add(written.lines, Ordering::Relaxed);
+        self.failed.fetch_add(count - written.lines, Ordering::Relaxed);
+        if let Some(error) = written.error {
+            output.complain(&error);
+        }
     }
 }
 
@@ -220,33 +222,91 @@ fn line<'a>(record: &'a Record, words: &'a Description, group: &'a str, clients:
 struct Output {
     path: PathBuf,
     file: Option<File>,
+    /// True when the file ends inside a line: the next write ends that line first, so that no whole one is glued to it.
+    torn: bool,
+    /// Passes since the last complaint.
+    since_complaint: Option<u32>,
+}
+
+/// What became of some lines.
+struct Written {
+    lines: u64,
+    error: Option<io::Error>,
 }
 
 impl Output {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
-        Ok(Self { path, file: Some(file) })
+        let torn = ends_inside_a_line(&path, &file);
+        Ok(Self { path, file: Some(file), torn, since_complaint: None })
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.was_moved() {
-            self.file = None;
-        }
-        let mut file = match self.file.take() {
+    fn write(&mut self, lines: &[u8]) -> Written {
+        let mut file = match self.file.take().filter(|file| !was_moved(&self.path, file)) {
             Some(file) => file,
-            None => open(&self.path)?,
+            None => match open(&self.path) {
+                Ok(file) => {
+                    self.torn = ends_inside_a_line(&self.path, &file);
+                    file
+                }
+                Err(error) => return Written { lines: 0, error: Some(error) },
+            },
         };
-        file.write_all(lines)?;
-        self.file = Some(file);
-        Ok(())
+        if self.torn {
+            if let Err(error) = file.write_all(b"\n") {
+                return Written { lines: 0, error: Some(error) };
+            }
+            self.torn = false;
+        }
+        let mut at = 0;
+        let mut failed = None;
+        while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+            match file.write(rest) {
+                Ok(0) => failed = Some(io::ErrorKind::WriteZero.into()),
+                Ok(count) => at += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => failed = Some(error),
+            }
+            if failed.is_some() {
+                break;
+            }
+        }
+        let done = lines.get(..at).unwrap_or(lines);
+        self.torn = done.last().is_some_and(|byte| *byte != b'\n');
+        if failed.is_none() {
+            self.file = Some(file);
+        }
+        Written { lines: done.iter().filter(|byte| **byte == b'\n').count() as u64, error: failed }
     }
 
-    /// True when the path no longer names the open file: a rotation took it away.
-    fn was_moved(&self) -> bool {
-        let Some(Ok(open)) = self.file.as_ref().map(File::metadata) else { return true };
-        std::fs::metadata(&self.path)
-            .map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
+    /// Says once a minute that lines are being lost; the counter says how many.
+    fn complain(&mut self, error: &io::Error) {
+        const MINUTE: u32 = (Duration::from_secs(60).as_millis() / EVERY.as_millis()) as u32;
+        match &mut self.since_complaint {
+            Some(passes) if *passes < MINUTE => *passes += 1,
+            since => {
+                *since = Some(0);
+                tracing::warn!(%error, path = %self.path.display(), "query log lines are being lost");
+            }
+        }
     }
+}
+
+/// True when the path no longer names the open file: a rotation took it away.
+fn was_moved(path: &Path, file: &File) -> bool {
+    let Ok(open) = file.metadata() else { return true };
+    std::fs::metadata(path).map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
+}
+
+/// True when a write before was cut off: by a full disk, or with the process.
+fn ends_inside_a_line(path: &Path, file: &File) -> bool {
+    let Some(last) =
+        file.metadata().ok().filter(|about| about.is_file()).and_then(|about| about.len().checked_sub(1))
+    else {
+        return false;
+    };
+    let mut byte = [0];
+    File::open(path).and_then(|reader| reader.read_exact_at(&mut byte, last)).is_ok() && byte != *b"\n"
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -283,6 +343,8 @@ mod tests {
     use super::*;
     use crate::dns::{CanonicalName, RecordType};
     use crate::telemetry::Decision;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     fn record() -> Record {
         Record {
@@ -326,7 +388,7 @@ mod tests {
         thread::sleep(EVERY * 5);
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         ring.push(record());
-        log.stop();
+        assert!(log.stop(PATIENCE));
         for file in ["old", "queries.jsonl"] {
             let text = read(&folder.path().join(file));
             let line: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -340,7 +402,34 @@ mod tests {
     fn a_full_disk_loses_lines_and_counts_them() {
         let (mut log, ring) = log(Path::new("/dev/full"), Clients::Full);
         (0..5).for_each(|_| ring.push(record()));
-        log.stop();
+        assert!(log.stop(PATIENCE));
         assert_eq!(lost(&log), 5.0);
+    }
+
+    #[test]
+    fn a_line_cut_off_is_ended_before_the_next_one_and_only_whole_ones_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queries.jsonl");
+        std::fs::write(&path, "{\"name\":\"cut o").unwrap();
+        let (mut log, ring) = log(&path, Clients::Full);
+        ring.push(record());
+        assert!(log.stop(PATIENCE));
+        let text = String::from_utf8(read(&path)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(serde_json::from_str::<serde_json::Value>(lines[1]).is_ok(), "{text}");
+    }
+
+    #[test]
+    fn a_reader_that_hangs_does_not_keep_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Opened for both, so that opening for writing does not wait; never read, so that it fills up.
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (mut log, ring) = log(&path, Clients::Full);
+        (0..4000).for_each(|_| ring.push(record()));
+        thread::sleep(EVERY * 3);
+        assert!(!log.stop(Duration::from_millis(100)));
     }
 }
