@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Exit, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
-use crate::dns::Name;
+use crate::dns::{Name, RecordType};
 use crate::policy::{Explanation, Labels, When};
 
 /// Options of `explain`.
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// The day to decide for, or a time with its offset [default: now]
     #[arg(long, value_name = "DATE")]
     on: Option<When>,
+    /// The record type asked for
+    #[arg(long = "type", value_name = "TYPE", default_value = "A")]
+    record_type: RecordType,
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
@@ -33,7 +36,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             return Exit::Failed;
         }
     };
-    let explanation = snapshot.explain(&options.name, options.client);
+    let explanation = snapshot.explain(&options.name, options.record_type, options.client);
     if json {
         print_json(&explanation);
     } else {
@@ -47,9 +50,21 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
 }
 
 fn print(explanation: &Explanation) {
-    let Explanation { name, client, group, on, verdict, action, cause, considered, admitted, .. } =
-        explanation;
-    println!("{name} for {client} (group {group}) on {on}: {verdict} ({action})");
+    let Explanation {
+        name,
+        r#type,
+        client,
+        group,
+        on,
+        verdict,
+        action,
+        reply,
+        cause,
+        considered,
+        admitted,
+        ..
+    } = explanation;
+    println!("{name} {type} for {client} (group {group}) on {on}: {verdict} ({action}): {reply}");
     if !admitted {
         println!("  but {client} may not ask this resolver at all: see [access] allow");
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::rule::{Action, Reach};
 use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, Snapshot};
 use super::verdict::{Cause, Trigger, Verdict};
-use crate::dns::{CanonicalName, Name};
+use crate::dns::{CanonicalName, Name, RecordType};
 use crate::problem::Place;
 
 /// Everything there is to say about one name for one client.
@@ -17,6 +17,8 @@ use crate::problem::Place;
 pub struct Explanation {
     /// The name, in presentation form.
     pub name: String,
+    /// The record type asked for.
+    pub r#type: String,
     /// The client's address.
     pub client: IpAddr,
     /// The client's group.
@@ -31,6 +33,9 @@ pub struct Explanation {
     pub verdict: &'static str,
     /// What is done: an action's word, `passthru` when the name resolves.
     pub action: &'static str,
+    /// What the client sees: a response code, `NODATA`, `address`, `records`, `alias`, `truncated`, `nothing`, or
+    /// `resolved` when upstreams are asked.
+    pub reply: &'static str,
     /// What decided; absent for `allow` and `canary`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Description>,
@@ -93,11 +98,11 @@ pub struct Considered {
 }
 
 impl Snapshot {
-    /// Explains what a question for `name` from `client` gets.
-    pub fn explain(&self, name: &Name, client: IpAddr) -> Explanation {
+    /// Explains what a question for `name` and `record_type` from `client` gets.
+    pub fn explain(&self, name: &Name, record_type: RecordType, client: IpAddr) -> Explanation {
         let asked = CanonicalName::from(name);
         let found = self.client(client);
-        let verdict = self.decide_query(found.group, &asked);
+        let verdict = self.decide_question(found.group, &asked, record_type);
         let (word, cause) = match verdict {
             Verdict::Allow => ("allow", None),
             Verdict::Canary { .. } => ("canary", None),
@@ -110,8 +115,14 @@ impl Snapshot {
             (Verdict::Deny(_), Some(cause)) => self.action(cause).kind().as_str(),
             _ => "passthru",
         };
+        let reply = match (verdict, &cause) {
+            (Verdict::Canary { .. }, _) => "NXDOMAIN",
+            (Verdict::Deny(_), Some(cause)) => self.reply_text(cause, record_type),
+            _ => "resolved",
+        };
         Explanation {
             name: asked.to_string(),
+            r#type: record_type.to_string(),
             client,
             group: self.group_name(found.group).to_owned(),
             admitted: found.admitted,
@@ -119,8 +130,26 @@ impl Snapshot {
             generation: self.generation(),
             verdict: word,
             action,
+            reply,
             cause: cause.map(|cause| self.describe(&cause)),
             considered: self.considered(found.group, &asked, cause.map(|cause| cause.rule)),
+        }
+    }
+
+    fn reply_text(&self, cause: &Cause, record_type: RecordType) -> &'static str {
+        match self.action(cause) {
+            Action::Drop => "nothing",
+            Action::Local(records) if records.iter().any(|record| record.record_type == record_type) => {
+                "records"
+            }
+            Action::Nxdomain if cause.speaks_for_subtree() => "NXDOMAIN",
+            Action::Local(_) | Action::Nodata | Action::Nxdomain => "NODATA",
+            Action::Passthru => "resolved",
+            Action::Redirect(_) => "alias",
+            Action::Refused => "REFUSED",
+            Action::Sinkhole if matches!(record_type, RecordType::A | RecordType::AAAA) => "address",
+            Action::Sinkhole => "NODATA",
+            Action::TcpOnly => "truncated",
         }
     }
 

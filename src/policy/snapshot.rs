@@ -13,7 +13,7 @@ use super::instrument::Instrument;
 use super::matcher::NameTable;
 use super::rule::{Action, ActionKind, Reach};
 use super::verdict::{Cause, Trigger, Verdict};
-use crate::dns::{CanonicalName, Name, Soa};
+use crate::dns::{CanonicalName, Name, RecordType, Soa};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -193,6 +193,20 @@ impl Snapshot {
         }
     }
 
+    /// Decides a question. As [`Snapshot::decide_query`], but a DS question at a listed name belongs to the parent zone and
+    /// is let pass when the policy says so.
+    #[inline]
+    pub fn decide_question(&self, group: u16, name: &CanonicalName, record_type: RecordType) -> Verdict {
+        match self.decide_query(group, name) {
+            Verdict::Deny(cause)
+                if record_type == RecordType::DS && cause.depth == 0 && !self.config.block_ds =>
+            {
+                Verdict::Allow
+            }
+            verdict => verdict,
+        }
+    }
+
     /// What is done for a cause.
     #[inline]
     pub fn action(&self, cause: &Cause) -> &Action {
@@ -237,11 +251,6 @@ impl Snapshot {
     /// The operator's own addresses.
     pub fn sinkhole(&self) -> (Ipv4Addr, Ipv6Addr) {
         (self.config.sinkhole_ipv4, self.config.sinkhole_ipv6)
-    }
-
-    /// Whether a DS question at a listed name is blocked too.
-    pub fn blocks_ds(&self) -> bool {
-        self.config.block_ds
     }
 
     /// What a client that may not ask gets.

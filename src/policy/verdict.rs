@@ -46,6 +46,14 @@ pub enum Trigger {
     ResponseName,
 }
 
+impl Cause {
+    /// True when NXDOMAIN claims no more than the rule says: names below the question's name are denied too (RFC 8020).
+    /// What an answer led to says nothing of names below the one that was asked.
+    pub fn speaks_for_subtree(&self) -> bool {
+        !self.exact && self.trigger == Trigger::QueryName
+    }
+}
+
 impl Trigger {
     /// The word used in logs.
     pub fn as_str(self) -> &'static str {

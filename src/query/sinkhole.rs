@@ -14,7 +14,7 @@ pub(super) fn write(
     reply: &mut [u8],
 ) -> Result<(Rcode, usize), Full> {
     let rcode = match action {
-        Action::Nxdomain if speaks_for_subtree(cause) => Rcode::NXDOMAIN,
+        Action::Nxdomain if cause.speaks_for_subtree() => Rcode::NXDOMAIN,
         Action::Refused => Rcode::REFUSED,
         _ => Rcode::NOERROR,
     };
@@ -50,12 +50,6 @@ pub(super) fn write(
         writer.opt(payload, rcode, edns.dnssec_ok, options)?;
     }
     Ok((rcode, writer.finish()))
-}
-
-/// True when NXDOMAIN claims no more than the rule says: names below the question's name are denied too (RFC 8020).
-/// What an answer led to says nothing of names below the one that was asked.
-fn speaks_for_subtree(cause: &Cause) -> bool {
-    !cause.exact && cause.trigger == Trigger::QueryName
 }
 
 /// The SOA's owner: the listed name, which is an ancestor of the question's; or the question's own name when the listed

@@ -70,7 +70,7 @@ impl<'t> Turn<'t> {
         first: bool,
         reply: &mut [u8],
     ) -> Judged<'t> {
-        let screened = match self.snapshot.decide_query(group, &query.name) {
+        let screened = match self.snapshot.decide_question(group, &query.name, query.record_type) {
             Verdict::Allow => {
                 if first && self.engine.parts.config.log_all {
                     self.log(query, from, Decision::Allowed, None);
@@ -81,7 +81,6 @@ impl<'t> Turn<'t> {
                 self.cell.bump(Counter::SpecialCanary);
                 return Judged::Done(self.negative(query, Rcode::NXDOMAIN, usize::from(depth), reply));
             }
-            Verdict::Deny(cause) if self.is_parents(query, &cause) => true,
             Verdict::Deny(cause) => match self.snapshot.action(&cause) {
                 // Over TCP the client has done what was asked of it.
                 Action::TcpOnly if from.transport == Transport::Tcp => true,
@@ -292,11 +291,6 @@ impl<'t> Turn<'t> {
             Ok(length) => self.finish(Rcode::NOERROR, Path::Hit, length),
             Err(Full) => Done::drop(),
         }
-    }
-
-    /// A DS question at the listed name belongs to the parent zone, and may be configured to be left alone.
-    fn is_parents(&self, query: &Query<'_>, cause: &Cause) -> bool {
-        query.record_type == RecordType::DS && cause.depth == 0 && !self.snapshot.blocks_ds()
     }
 
     fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {

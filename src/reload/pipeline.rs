@@ -15,7 +15,7 @@ use super::outcome::{Outcome, Stage, Status};
 use super::store::Store;
 use super::trigger::Trigger;
 use crate::clock::Clock;
-use crate::dns::Name;
+use crate::dns::{Name, RecordType};
 use crate::policy::{Compiled, Difference, Explanation, Labels, Live, Snapshot, When, compile};
 use crate::problem::{Place, Problem};
 
@@ -260,15 +260,16 @@ impl Pipeline {
     pub fn explain(
         &self,
         name: &Name,
+        record_type: RecordType,
         client: IpAddr,
         on: Option<When>,
     ) -> Result<Explanation, Vec<Problem>> {
         let live = self.state().live.as_ref().map(Live::load).ok_or_else(Vec::new)?;
         match on {
-            None => Ok(live.explain(name, client)),
+            None => Ok(live.explain(name, record_type, client)),
             Some(when) => {
                 let snapshot = self.live_on(when.end_of_day(&live.config().time_zone))?;
-                Ok(snapshot.explain(name, client))
+                Ok(snapshot.explain(name, record_type, client))
             }
         }
     }
