@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Boot};
@@ -160,13 +160,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::clone(&pipeline) as _,
         querylog.collector(),
     ];
-    let mut tokens = admin::Tokens::default();
+    let mut tokens = admin::Tokens::of(boot.admin.tokens);
     let mut problems = started.problems;
-    if let Some(path) = &boot.admin.tokens {
-        let (read, found) = admin::Tokens::read(path);
-        tokens = read;
-        problems.extend(found);
-    }
+    problems.extend(tokens.problems());
     if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
         let what = format!("no token for the command line could be written: {error}");
         problems.push(Problem::warning(
@@ -180,13 +176,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
+        compiling: Arc::new(Semaphore::new(1)),
     };
-    let serve = admin::serve(sockets.admin, parts, stopped);
-    tasks.push(tokio::spawn(async move {
-        if let Err(error) = serve.await {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    }));
+    tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
     announce(&live.load(), &sockets.addresses);
     Ok(Running {
@@ -227,7 +219,13 @@ impl Running {
                 tracing::warn!("a task did not end in time");
             }
         }
-        self.querylog.stop();
+        /// Time the query log gets to write what waits.
+        const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
+        let mut querylog = self.querylog;
+        let flushed = tokio::task::spawn_blocking(move || querylog.stop(FLUSH));
+        if !flushed.await.unwrap_or(false) {
+            tracing::warn!("the query log could not be written to its end");
+        }
     }
 }
 

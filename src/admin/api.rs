@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::auth::Tokens;
-use crate::dns::Name;
+use crate::dns::{Name, RecordType};
 use crate::policy::{LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Outcome, Pipeline, Request, RequestKind};
@@ -32,17 +32,13 @@ pub struct Parts {
     pub collectors: Arc<Vec<Arc<dyn Collect>>>,
     /// Who may change state.
     pub tokens: Arc<Tokens>,
+    /// A place for the one compilation at a time that a question about other days or inputs may cost.
+    pub compiling: Arc<Semaphore>,
 }
 
-/// Serves until `stop` changes.
-pub async fn serve(
-    listener: TcpListener,
-    parts: Parts,
-    mut stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    /// Requests carry a few words at most.
-    const BODY: usize = 64 << 10;
-    let router = Router::new()
+/// Every path. No request has a body: what one sends is never read.
+pub(super) fn router(parts: Parts) -> Router {
+    Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -51,12 +47,16 @@ pub async fn serve(
         .route("/api/v1/diff", get(diff))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/rollback", post(rollback))
-        .layer(DefaultBodyLimit::max(BODY))
-        .with_state(parts);
-    let stopped = async move {
-        let _closed = stop.changed().await.is_err();
-    };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+        .layer(map_response(harden))
+        .with_state(parts)
+}
+
+/// What every answer says to browsers and caches: it is of this moment, and nothing but what it says it is.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -110,11 +110,27 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
             None
         }
     };
+    let record_type = match parameters.get("type").map_or(Ok(RecordType::A), |text| text.parse()) {
+        Ok(record_type) => record_type,
+        Err(error) => {
+            complain("type", error, "write a record type such as AAAA or TYPE65");
+            RecordType::A
+        }
+    };
     let (Some(name), Some(client), true) = (name, client, problems.is_empty()) else {
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
     };
+    let place = match on {
+        Some(_) => parts.compiling.acquire_owned().await.ok(),
+        None => None,
+    };
     let pipeline = Arc::clone(&parts.pipeline);
-    let explained = tokio::task::spawn_blocking(move || pipeline.explain(&name, client, on)).await;
+    let explained = tokio::task::spawn_blocking(move || {
+        let explained = pipeline.explain(&name, record_type, client, on);
+        drop(place);
+        explained
+    })
+    .await;
     match explained {
         Ok(Ok(explanation)) => Json(explanation).into_response(),
         Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
@@ -123,8 +139,14 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
 }
 
 async fn diff(State(parts): State<Parts>) -> Response {
+    let place = parts.compiling.acquire_owned().await;
     let pipeline = Arc::clone(&parts.pipeline);
-    match tokio::task::spawn_blocking(move || pipeline.preview()).await {
+    let compared = tokio::task::spawn_blocking(move || {
+        let compared = pipeline.preview();
+        drop(place);
+        compared
+    });
+    match compared.await {
         Ok(Ok(difference)) => Json(difference).into_response(),
         Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -148,9 +170,13 @@ async fn rollback(State(parts): State<Parts>, headers: HeaderMap, Query(paramete
 }
 
 async fn change(parts: &Parts, headers: &HeaderMap, kind: RequestKind) -> Response {
-    let token =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let Some(owner) = token.and_then(|token| parts.tokens.owner(token)) else {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .map(str::to_owned);
+    let tokens = Arc::clone(&parts.tokens);
+    let owner = tokio::task::spawn_blocking(move || tokens.owner(&token?)).await;
+    let Ok(Some(owner)) = owner else {
         let hint = "send `Authorization: Bearer TOKEN` with a token of the file that [admin] tokens names";
         let problem = Problem::error(Place::file("Authorization"), "no valid token was sent", hint);
         return (StatusCode::UNAUTHORIZED, Json(json!({ "problems": [problem] }))).into_response();

@@ -4,13 +4,15 @@
 mod api;
 mod auth;
 mod client;
+mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-pub use api::{BLOCKED, Parts, blocked_labels, serve};
+pub use api::{BLOCKED, Parts, blocked_labels};
 pub use auth::{LOCAL_TOKEN, Tokens};
 pub use client::{Client, ClientError};
+pub use serve::serve;
 
 /// Settings of the operators' door.
 #[derive(Clone, Debug, PartialEq, Eq)]

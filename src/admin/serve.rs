@@ -1,0 +1,88 @@
+//! Owns the operators' connections: how many there are, how long each may take, how they end. Never looks into a
+//! request. The only door of `hyper`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::api::{Parts, router};
+
+/// Connections at once. A scraper, a dashboard and a few people need ten; the next one waits for a place.
+const CONNECTIONS: usize = 64;
+/// Time within which a request's head must come whole, counted from the end of the one before. Longer than the usual
+/// scrape interval would keep a place for each scraper; it simply connects again.
+const HEAD: Duration = Duration::from_secs(10);
+/// Time after which a connection is closed whatever it does: as long as the command line waits for a reload.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// Time that answers under way get when the process stops.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Serves until `stop` changes.
+pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receiver<bool>) {
+    let service = TowerToHyperService::new(router(parts));
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            Some(_) = connections.join_next() => continue,
+            _ = stop.changed() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (service, stop) = (service.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection(stream, service, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back instead of spinning.
+                tracing::debug!(%error, "accepting failed");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(connections = connections.len(), "operators' connections were cut off");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    service: TowerToHyperService<axum::Router>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let lifetime = sleep(LIFETIME);
+    tokio::pin!(lifetime);
+    loop {
+        tokio::select! {
+            // A client that went away or spoke something else concerns nobody but itself.
+            ended = &mut served => return drop(ended),
+            changed = stop.changed() => {
+                served.as_mut().graceful_shutdown();
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = &mut lifetime => return,
+        }
+    }
+}
