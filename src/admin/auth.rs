@@ -1,12 +1,10 @@
 //! Owns the tokens that may change state: kept and compared as digests. Never logs one.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::problem::{Place, Problem};
-use crate::sources::{CONFIG_FILE, Digest, read_file};
+use crate::sources::{CONFIG_FILE, Digest, read_file, write_whole};
 
 /// Who may change state: the lines of a file, and the machine's own command line.
 #[derive(Clone, Debug, Default)]
@@ -72,15 +70,7 @@ impl Tokens {
         let token = Digest::of(&bytes).to_string();
         std::fs::create_dir_all(directory)?;
         let path = directory.join(LOCAL_TOKEN);
-        let aside = directory.join("token.new");
-        // What a cut-off start or a stranger left there has its own mode, or points elsewhere: never write into it.
-        match std::fs::remove_file(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside)?;
-        file.write_all(token.as_bytes())?;
-        std::fs::rename(&aside, &path)?;
+        write_whole(&path, token.as_bytes(), 0o600)?;
         self.local = Some(Digest::of(token.as_bytes()).to_string());
         Ok(path)
     }

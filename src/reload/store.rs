@@ -4,14 +4,14 @@
 //! Layout below the state directory: `blobs/<sha256>`, `generations/<number>.json`, `good` (the number of the last good).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
-use crate::sources::{LIST_FILE, Raw, read_file};
+use crate::sources::{LIST_FILE, Raw, read_file, write_whole};
 
 /// Generations on disk.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ enum Role {
 }
 
 const VERSION: u32 = 1;
+/// Permission bits of kept files: lists and configurations hold no secrets; the umask may still narrow them.
+const MODE: u32 = 0o666;
 /// Generations kept: enough to go back over a bad day, few enough for a small disk.
 const KEPT: usize = 10;
 const MANIFEST_FILE: u64 = 16 << 20;
@@ -84,7 +86,7 @@ impl Store {
         for (role, key, raw) in config.chain(catalog).chain(sources) {
             let blob = self.blob(&raw.digest.to_string());
             if !blob.exists() {
-                write_whole(&blob, &raw.bytes)?;
+                write_whole(&blob, &raw.bytes, MODE)?;
             }
             manifest.inputs.push(Input {
                 role,
@@ -94,8 +96,8 @@ impl Store {
             });
         }
         let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
-        write_whole(&self.manifest(generation), &text)?;
-        write_whole(&self.directory.join("good"), generation.to_string().as_bytes())?;
+        write_whole(&self.manifest(generation), &text, MODE)?;
+        write_whole(&self.directory.join("good"), generation.to_string().as_bytes(), MODE)?;
         self.forget_old();
         Ok(())
     }
@@ -180,17 +182,4 @@ impl Store {
     fn manifest(&self, generation: u64) -> PathBuf {
         self.directory.join("generations").join(format!("{generation}.json"))
     }
-}
-
-/// Writes a file so that after a crash it is either whole or not there.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut file = File::create(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
 }
