@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::api::{Parts, router};
+use crate::net::accept;
 
 /// Connections at once. A scraper, a dashboard and a few people need ten; the next one waits for a place.
 const CONNECTIONS: usize = 64;
@@ -32,27 +33,19 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receive
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            let failed = |error| tracing::debug!(%error, "accepting failed");
+            (place, accept(&listener, failed).await.0)
         };
-        let (place, accepted) = tokio::select! {
+        let (place, stream) = tokio::select! {
             next = next => next,
             Some(_) = connections.join_next() => continue,
             _ = stop.changed() => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let (service, stop) = (service.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection(stream, service, stop).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: wait for some to come back instead of spinning.
-                tracing::debug!(%error, "accepting failed");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
+        let (service, stop) = (service.clone(), stop.clone());
+        connections.spawn(async move {
+            connection(stream, service, stop).await;
+            drop(place);
+        });
     }
     let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::metrics::{Closed, Statistics};
 use crate::dns::MAX_MESSAGE;
+use crate::net::accept;
 use crate::query::{Asker, Engine, Outcome, Transport, Worker};
 
 /// Limits of TCP.
@@ -55,19 +56,13 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(config.connections));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.changed() => break,
+        let failed = |error: io::Error| {
+            statistics.accept_failed.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%error, "accepting failed");
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, most likely: wait for some to come back instead of spinning.
-                statistics.accept_failed.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%error, "accepting failed");
-                sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener, failed) => accepted,
+            _ = stop.changed() => break,
         };
         statistics.opened.fetch_add(1, Ordering::Relaxed);
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {

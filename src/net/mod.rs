@@ -4,4 +4,4 @@ mod privileges;
 mod sockets;
 
 pub use privileges::{DropError, drop_to};
-pub use sockets::{BindError, bind_tcp, bind_udp};
+pub use sockets::{BindError, accept, bind_tcp, bind_udp};

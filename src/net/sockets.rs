@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
 
 /// Why a socket could not be opened: where, what, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,22 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
         Ok(socket.into())
     };
     open().map_err(|cause| BindError { address, cause })
+}
+
+/// Waits for the next connection. A failed attempt is handed to `failed` and tried again.
+pub async fn accept(
+    listener: &tokio::net::TcpListener,
+    failed: impl Fn(io::Error),
+) -> (TcpStream, SocketAddr) {
+    /// Out of file descriptors, most likely: time for some to come back, instead of spinning.
+    const PAUSE: Duration = Duration::from_millis(50);
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => failed(error),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
