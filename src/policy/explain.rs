@@ -110,15 +110,12 @@ impl Snapshot {
             Verdict::Permit(cause) => ("permit", Some(cause)),
             Verdict::Shadow(cause) => ("shadow", Some(cause)),
         };
-        let action = match (verdict, &cause) {
-            (Verdict::Canary { .. }, _) => "nxdomain",
-            (Verdict::Deny(_), Some(cause)) => self.action(cause).kind().as_str(),
-            _ => "passthru",
-        };
-        let reply = match (verdict, &cause) {
-            (Verdict::Canary { .. }, _) => "NXDOMAIN",
-            (Verdict::Deny(_), Some(cause)) => self.reply_text(cause, record_type),
-            _ => "resolved",
+        let (action, reply) = match verdict {
+            Verdict::Canary { .. } => ("nxdomain", "NXDOMAIN"),
+            Verdict::Deny(cause) => {
+                (self.action(&cause).kind().as_str(), self.reply_text(&cause, record_type))
+            }
+            Verdict::Allow | Verdict::Permit(_) | Verdict::Shadow(_) => ("passthru", "resolved"),
         };
         Explanation {
             name: asked.to_string(),
@@ -139,9 +136,7 @@ impl Snapshot {
     fn reply_text(&self, cause: &Cause, record_type: RecordType) -> &'static str {
         match self.action(cause) {
             Action::Drop => "nothing",
-            Action::Local(records) if records.iter().any(|record| record.record_type == record_type) => {
-                "records"
-            }
+            Action::Local(records) if records.iter().any(|record| record.answers(record_type)) => "records",
             Action::Nxdomain if cause.speaks_for_subtree() => "NXDOMAIN",
             Action::Local(_) | Action::Nodata | Action::Nxdomain => "NODATA",
             Action::Passthru => "resolved",

@@ -93,6 +93,13 @@ pub enum ActionKind {
     TcpOnly,
 }
 
+impl LocalRecord {
+    /// True when a question for `asked` gets this record.
+    pub fn answers(&self, asked: RecordType) -> bool {
+        self.record_type == asked || asked == RecordType::ANY
+    }
+}
+
 impl Action {
     /// The kind.
     pub fn kind(&self) -> ActionKind {

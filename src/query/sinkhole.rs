@@ -2,7 +2,7 @@
 //! query is blocked.
 
 use crate::dns::{Full, Query, Rcode, RecordType, ReplyWriter};
-use crate::policy::{Action, Cause, LocalRecord, Snapshot, Trigger};
+use crate::policy::{Action, Cause, Snapshot, Trigger};
 
 /// Writes the answer for `action`; returns its response code and length. `action` is one that answers at once.
 pub(super) fn write(
@@ -22,7 +22,7 @@ pub(super) fn write(
     let mut answered = false;
     match action {
         Action::Local(records) => {
-            for record in records.iter().filter(|record| fits(record, query.record_type)) {
+            for record in records.iter().filter(|record| record.answers(query.record_type)) {
                 writer.answer_record(
                     record.record_type,
                     record.ttl.unwrap_or(snapshot.ttl()),
@@ -59,8 +59,4 @@ fn owner_offset(query: &Query<'_>, cause: &Cause) -> usize {
         Trigger::QueryName => query.name.label_offset(usize::from(cause.depth)),
         Trigger::ResponseName => 0,
     }
-}
-
-fn fits(record: &LocalRecord, asked: RecordType) -> bool {
-    record.record_type == asked || asked == RecordType::ANY
 }
