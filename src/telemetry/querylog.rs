@@ -222,8 +222,6 @@ fn line<'a>(record: &'a Record, words: &'a Description, group: &'a str, clients:
 struct Output {
     path: PathBuf,
     file: Option<File>,
-    /// True when the file ends inside a line: the next write ends that line first, so that no whole one is glued to it.
-    torn: bool,
     /// Passes since the last complaint.
     since_complaint: Option<u32>,
 }
@@ -237,49 +235,28 @@ struct Written {
 impl Output {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
-        let torn = ends_inside_a_line(&path, &file);
-        Ok(Self { path, file: Some(file), torn, since_complaint: None })
+        // A disk that is full now is no reason not to start: the first write tries again.
+        let file = end_last_line(&path, file).ok();
+        Ok(Self { path, file, since_complaint: None })
     }
 
     fn write(&mut self, lines: &[u8]) -> Written {
-        let mut file = match self.file.take().filter(|file| !was_moved(&self.path, file)) {
-            Some(file) => file,
-            None => match open(&self.path) {
-                Ok(file) => {
-                    self.torn = ends_inside_a_line(&self.path, &file);
-                    file
-                }
-                Err(error) => return Written { lines: 0, error: Some(error) },
-            },
+        let kept = self.file.take().filter(|file| !was_moved(&self.path, file));
+        let opened =
+            kept.map_or_else(|| open(&self.path).and_then(|file| end_last_line(&self.path, file)), Ok);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) => return Written { lines: 0, error: Some(error) },
         };
-        if self.torn {
-            if let Err(error) = file.write_all(b"\n") {
-                return Written { lines: 0, error: Some(error) };
-            }
-            self.torn = false;
-        }
-        let mut at = 0;
-        let mut failed = None;
-        while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
-            match file.write(rest) {
-                Ok(0) => failed = Some(io::ErrorKind::WriteZero.into()),
-                Ok(count) => at += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => failed = Some(error),
-            }
-            if failed.is_some() {
-                break;
-            }
-        }
-        let done = lines.get(..at).unwrap_or(lines);
-        self.torn = done.last().is_some_and(|byte| *byte != b'\n');
-        if failed.is_none() {
+        let (length, error) = write_most(&mut file, lines);
+        if error.is_none() {
             self.file = Some(file);
         }
-        Written { lines: done.iter().filter(|byte| **byte == b'\n').count() as u64, error: failed }
+        let done = lines.get(..length).unwrap_or(lines);
+        Written { lines: done.iter().filter(|byte| **byte == b'\n').count() as u64, error }
     }
 
-    /// Says once a minute that lines are being lost; the counter says how many.
+    /// Says at most once a minute that lines are being lost; the counter says how many.
     fn complain(&mut self, error: &io::Error) {
         const MINUTE: u32 = (Duration::from_secs(60).as_millis() / EVERY.as_millis()) as u32;
         match &mut self.since_complaint {
@@ -298,15 +275,32 @@ fn was_moved(path: &Path, file: &File) -> bool {
     std::fs::metadata(path).map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
 }
 
-/// True when a write before was cut off: by a full disk, or with the process.
-fn ends_inside_a_line(path: &Path, file: &File) -> bool {
-    let Some(last) =
-        file.metadata().ok().filter(|about| about.is_file()).and_then(|about| about.len().checked_sub(1))
-    else {
-        return false;
-    };
-    let mut byte = [0];
-    File::open(path).and_then(|reader| reader.read_exact_at(&mut byte, last)).is_ok() && byte != *b"\n"
+/// Ends the last line if a write before was cut off, by a full disk or with the process, so that the next line is not
+/// glued to it.
+fn end_last_line(path: &Path, mut file: File) -> io::Result<File> {
+    let about = file.metadata()?;
+    if let Some(last) = about.len().checked_sub(1).filter(|_| about.is_file()) {
+        let mut byte = [0];
+        let read = File::open(path).and_then(|reader| reader.read_exact_at(&mut byte, last));
+        if read.is_ok() && byte != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+/// Writes as much as can be written; returns how many bytes that was, and what stopped it.
+fn write_most(file: &mut File, bytes: &[u8]) -> (usize, Option<io::Error>) {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (at, Some(io::ErrorKind::WriteZero.into())),
+            Ok(count) => at += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (at, Some(error)),
+        }
+    }
+    (at, None)
 }
 
 fn open(path: &Path) -> io::Result<File> {
