@@ -11,8 +11,9 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Serialize;
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::auth::Tokens;
 use crate::dns::{Name, RecordType};
@@ -121,33 +122,30 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
     };
     let place = match on {
-        Some(_) => parts.compiling.acquire_owned().await.ok(),
+        Some(_) => Arc::clone(&parts.compiling).acquire_owned().await.ok(),
         None => None,
     };
-    let pipeline = Arc::clone(&parts.pipeline);
-    let explained = tokio::task::spawn_blocking(move || {
-        let explained = pipeline.explain(&name, record_type, client, on);
-        drop(place);
-        explained
-    })
-    .await;
-    match explained {
-        Ok(Ok(explanation)) => Json(explanation).into_response(),
-        Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    compute(place, move || parts.pipeline.explain(&name, record_type, client, on)).await
 }
 
 async fn diff(State(parts): State<Parts>) -> Response {
-    let place = parts.compiling.acquire_owned().await;
-    let pipeline = Arc::clone(&parts.pipeline);
-    let compared = tokio::task::spawn_blocking(move || {
-        let compared = pipeline.preview();
+    let place = parts.compiling.acquire_owned().await.ok();
+    compute(place, move || parts.pipeline.preview()).await
+}
+
+/// Answers with what `work` finds, off the threads that must not wait; `place` is given back when the work is done,
+/// even if the client no longer waits for it.
+async fn compute<T: Serialize + Send + 'static>(
+    place: Option<OwnedSemaphorePermit>,
+    work: impl FnOnce() -> Result<T, Vec<Problem>> + Send + 'static,
+) -> Response {
+    let computed = tokio::task::spawn_blocking(move || {
+        let found = work();
         drop(place);
-        compared
+        found
     });
-    match compared.await {
-        Ok(Ok(difference)) => Json(difference).into_response(),
+    match computed.await {
+        Ok(Ok(found)) => Json(found).into_response(),
         Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
