@@ -175,6 +175,12 @@ impl Site {
 
     /// Asks the admin interface; returns status and body.
     pub fn http(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+        let (head, body) = self.http_whole(method, path, token);
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// Asks the admin interface; returns head and body.
+    pub fn http_whole(&self, method: &str, path: &str, token: Option<&str>) -> (String, String) {
         let mut stream = TcpStream::connect(self.running.as_ref().unwrap().admin).unwrap();
         let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         write!(
@@ -184,8 +190,8 @@ impl Site {
         .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        let status = text.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
     }
 
     pub fn token(&self) -> String {
