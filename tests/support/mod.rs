@@ -11,6 +11,11 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::app::{self, Running};
 use interdict::clock::Clock;
+use interdict::policy::Labels;
+use interdict::query::{Engine, Parts};
+use interdict::resolve::{self, Forwarder};
+use interdict::telemetry::{Counters, Rings};
+use interdict::{cache, query as data_plane};
 
 /// An upstream on a loopback port. Names that hold `cloaked` are aliases of `www.tiktok.com`, `nxdomain` do not exist,
 /// `silent` get no answer, `large` need TCP; everything else is 192.0.2.7.
@@ -84,8 +89,9 @@ fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
     } else if has("nxdomain") {
         flags |= 3;
     } else if has("cloaked") {
-        count = 1;
+        count = 2;
         records.extend(b"\xC0\x0C\0\x05\0\x01\0\0\x01\x2C\0\x10\x03www\x06tiktok\x03com\0");
+        records.extend(b"\x03www\x06tiktok\x03com\0\0\x01\0\x01\0\0\x01\x2C\0\x04\xC0\0\x02\x08");
     } else if record_type == 1 {
         count = if has("large") { 100 } else { 1 };
         for _ in 0..count {
@@ -100,6 +106,28 @@ fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
     out.extend(question);
     out.extend(records);
     Some(out)
+}
+
+/// The data plane alone, with the built-in policy: for tests that drive it without sockets or with limits of their own.
+pub fn engine(
+    upstream: &Upstream,
+    rings: Option<Arc<Rings>>,
+    runtime: &tokio::runtime::Handle,
+) -> Arc<Engine> {
+    let clock = Clock::system();
+    let started = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap();
+    let servers = vec![format!("udp://{}", upstream.address).parse().unwrap()];
+    let forwarder = Forwarder::new(resolve::Config { servers, ..resolve::Config::default() }, clock.clone());
+    Engine::new(Parts {
+        live: started.live,
+        clock,
+        store: Arc::new(cache::Store::new(cache::Config::default())),
+        forwarder: Arc::new(forwarder),
+        counters: Arc::new(Counters::new(Labels::CAPACITY)),
+        rings,
+        runtime: runtime.clone(),
+        config: data_plane::Config::default(),
+    })
 }
 
 /// A running interdict in a folder of its own.
@@ -199,7 +227,12 @@ impl Site {
     }
 
     pub fn udp(&self, query: &[u8]) -> Option<Vec<u8>> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        self.udp_from(Ipv4Addr::LOCALHOST, query)
+    }
+
+    /// Asks from an address of the loopback network.
+    pub fn udp_from(&self, client: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>> {
+        let socket = UdpSocket::bind((client, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         socket.send_to(query, self.address()).unwrap();
         let mut buffer = vec![0; 65_535];

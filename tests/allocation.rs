@@ -1,0 +1,129 @@
+//! A block and a cache hit allocate nothing: counted by the allocator itself, on the thread that answers.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "an allocator is unsafe by its interface; a test that panics has failed"
+)]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use interdict::query::{Asker, Outcome, Transport, Worker};
+use interdict::telemetry::Rings;
+use support::{Upstream, engine, query};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed on unchanged to the system's allocator; the count is a plain thread-local number.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ending = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are those of the system's allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of this thread while `run` runs.
+fn allocations(run: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    run();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn asker(transport: Transport) -> Asker {
+    Asker { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport }
+}
+
+/// Answers at once, and nothing is fetched.
+fn answered(worker: &mut Worker, packet: &[u8], transport: Transport, reply: &mut [u8]) -> usize {
+    worker.begin_batch();
+    let outcome = worker.handle(packet, asker(transport), reply, || panic!("must not be fetched"));
+    worker.end_batch();
+    match outcome {
+        Outcome::Reply(length) => length,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Fetches a name's answer so that it is kept.
+fn fetch(worker: &mut Worker, packet: &[u8], reply: &mut [u8]) {
+    let (done, fetched) = mpsc::channel();
+    worker.begin_batch();
+    let later = || -> interdict::query::Sink { Box::new(move |_: &[u8]| done.send(()).unwrap()) };
+    assert_eq!(worker.handle(packet, asker(Transport::Udp), reply, later), Outcome::Later);
+    fetched.recv_timeout(Duration::from_secs(5)).expect("the upstream's answer");
+}
+
+#[test]
+fn a_block_and_a_hit_allocate_nothing() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let upstream = Upstream::start();
+    for rings in [None, Some(Arc::new(Rings::default()))] {
+        let log = if rings.is_some() { "with a query log" } else { "without" };
+        let engine = engine(&upstream, rings, runtime.handle());
+        let mut reply = vec![0; 4096];
+        let mut worker = engine.thread_worker();
+        let hits = ["www.canada.ca", "cloaked.example"];
+        for name in hits {
+            fetch(&mut worker, &query(1, 0x0100, name, 1, Some(1232)), &mut reply);
+        }
+        let named = |name: &'static str, record_type, edns| (name, query(2, 0x0100, name, record_type, edns));
+        let mut cases = vec![
+            named("wechat.com", 1, None),
+            named("a.b.c.TikTok.com", 65, Some(1232)),
+            named("www.kaspersky.com", 28, Some(512)),
+            named("mask.icloud.com", 1, None),
+            named("localhost", 1, None),
+            named("1.0.0.10.in-addr.arpa", 12, None),
+        ];
+        cases.extend(hits.map(|name| (name, query(3, 0x0100, name, 1, Some(1232)))));
+        cases.push(("no message at all", vec![1, 2, 3]));
+        cases.push(("a version of EDNS to come", {
+            let mut bytes = query(4, 0x0100, "www.canada.ca", 1, Some(1232));
+            let version = bytes.len() - 5;
+            bytes[version] = 7;
+            bytes
+        }));
+        for (what, packet) in &cases {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let mut ask = || {
+                    worker.begin_batch();
+                    let outcome =
+                        worker.handle(packet, asker(transport), &mut reply, || panic!("{what} was fetched"));
+                    worker.end_batch();
+                    assert_ne!(outcome, Outcome::Later);
+                };
+                // The first may move a shared answer into the worker's own table.
+                ask();
+                let count = allocations(|| (0..100).for_each(|_| ask()));
+                assert_eq!(count, 0, "{what} over {}, {log}", transport.as_str());
+            }
+        }
+        // The counter counts: the same questions over a new connection's worker allocate at least the worker.
+        let count = allocations(|| {
+            let mut worker = engine.thread_worker();
+            answered(&mut worker, &query(5, 0x0100, "wechat.com", 1, None), Transport::Udp, &mut reply);
+        });
+        assert!(count > 0, "the counter counts");
+    }
+    upstream.stop();
+}
