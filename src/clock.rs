@@ -67,6 +67,15 @@ impl Clock {
         }
     }
 
+    /// Sets a manual wall clock, as somebody sets a machine's; monotonic time goes on from where it was. Does nothing to
+    /// the system's clocks.
+    pub fn set(&self, wall: Timestamp) {
+        if let Source::Manual { wall_ms, moved, .. } = &*self.0 {
+            wall_ms.store(wall.as_millisecond(), Ordering::Release);
+            moved.notify_waiters();
+        }
+    }
+
     /// Returns once the wall clock has reached `when`. Looks again at least every 20 s, so that a clock that is
     /// set, or a machine that slept, is noticed within that time.
     pub async fn reached(&self, when: Timestamp) {

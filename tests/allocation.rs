@@ -66,7 +66,7 @@ fn answered(worker: &mut Worker, packet: &[u8], transport: Transport, reply: &mu
 
 /// Fetches a name's answer so that it is kept.
 fn fetch(worker: &mut Worker, packet: &[u8], reply: &mut [u8]) {
-    let (done, fetched) = mpsc::channel();
+    let (done, fetched) = mpsc::sync_channel(1);
     worker.begin_batch();
     let later = || -> interdict::query::Sink { Box::new(move |_: &[u8]| done.send(()).unwrap()) };
     assert_eq!(worker.handle(packet, asker(Transport::Udp), reply, later), Outcome::Later);

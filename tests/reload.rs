@@ -61,43 +61,6 @@ fn a_changed_file_is_in_force_by_itself() {
 }
 
 #[test]
-fn order_in_force_at_midnight() {
-    let clock = Clock::manual("2023-10-30T03:59:00Z".parse().unwrap());
-    let enforce =
-        "[[policy.group]]\nname = \"default\"\nenforce = [\"ca-tbs-2023-10-30-wechat-kaspersky\"]\n";
-    let site = Site::start(enforce, clock.clone());
-    assert_eq!(site.rcode("wechat.com"), NOERROR);
-    let (_, body) = site.http("GET", "/api/v1/explain?name=wechat.com", None);
-    assert!(body.contains("not yet in force, until 2023-10-30T04:00:00Z"), "{body}");
-    clock.advance(Duration::from_secs(61));
-    until(&site, "wechat.com", NXDOMAIN);
-}
-
-#[test]
-fn an_exception_ends_by_itself() {
-    let clock = Clock::manual("2027-03-30T23:59:00Z".parse().unwrap());
-    let policy = "[[policy.exception]]\nid = \"lab\"\napps = [\"tiktok\"]\nuntil = \"2027-03-31\"\napproved_by = \"CIO\"\nreason = \"analysis\"\n";
-    let site = Site::start(policy, clock.clone());
-    assert_eq!(site.rcode("www.tiktok.com"), NOERROR);
-    assert_eq!(site.rcode("wechat.com"), NXDOMAIN);
-    clock.advance(Duration::from_secs(120));
-    until(&site, "www.tiktok.com", NXDOMAIN);
-}
-
-#[test]
-fn shadow_then_enforce() {
-    let group = |mode: &str| {
-        format!("[[policy.group]]\nname = \"default\"\nenforce = [\"tiktok\"]\nmode = \"{mode}\"\n")
-    };
-    let site = Site::start(&group("shadow"), Clock::system());
-    assert_eq!(site.rcode("tiktok.com"), NOERROR);
-    let page = site.http("GET", "/metrics", None).1;
-    assert!(page.contains("mode=\"shadow\"} 1"), "{page}");
-    site.write_config(&group("enforce"));
-    until(&site, "tiktok.com", NXDOMAIN);
-}
-
-#[test]
 fn bad_input_is_rejected_whole_and_named() {
     let site = site(LIST, &many(100, "one.example\n"));
     let before = site.http("GET", "/api/v1/status", None).1;

@@ -60,16 +60,6 @@ fn the_rest_is_resolved_and_kept() {
 }
 
 #[test]
-fn deny_cached_cname() {
-    let site = Site::start("", Clock::system());
-    for _ in 0..2 {
-        let reply = site.ask("cloaked.example", 1);
-        assert_eq!(reply.metadata.response_code.to_string(), NOERROR);
-        assert!(reply.answers.is_empty() && reply.authorities.len() == 1, "{reply:?}");
-    }
-}
-
-#[test]
 fn a_large_answer_is_truncated_over_udp_and_whole_over_tcp() {
     let site = Site::start("", Clock::system());
     let bytes = query(1, 0x0100, "large.example", 1, Some(1232));
@@ -77,20 +67,6 @@ fn a_large_answer_is_truncated_over_udp_and_whole_over_tcp() {
     assert_eq!(reply[2] & 0x02, 2, "TC over UDP");
     let whole = hickory_proto::op::Message::from_vec(&site.tcp(&bytes).unwrap()).unwrap();
     assert_eq!(whole.answers.len(), 100);
-}
-
-#[test]
-fn permit_stale_upstream_down() {
-    let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-    let site = Site::start("", clock.clone());
-    assert_eq!(site.rcode("www.canada.ca"), NOERROR);
-    assert_eq!(site.rcode("cloaked.example"), NOERROR);
-    site.upstream.stop();
-    clock.advance(Duration::from_secs(400));
-    let stale = site.ask("www.canada.ca", 1);
-    assert_eq!(stale.answers[0].ttl, 30, "RFC 8767");
-    assert!(site.ask("cloaked.example", 1).answers.is_empty(), "stale answers are screened too");
-    assert_eq!(site.rcode("new.example"), "Server Failure");
 }
 
 #[test]

@@ -227,6 +227,9 @@ impl Turn<'_> {
                 self.conclude(query, waiter.from, client.group, entry, screened, stale, reply)
             }
             (Judged::Redirect(target), Some(resolved)) if target == resolved => {
+                if let Some(blocked) = self.screen(query, waiter.from, client.group, entry, reply) {
+                    return blocked;
+                }
                 match redirect::write(
                     query,
                     target,

@@ -138,31 +138,8 @@ impl<'t> Turn<'t> {
         stale: bool,
         reply: &mut [u8],
     ) -> Done {
-        let generation = self.snapshot.generation();
-        if screened && !entry.targets().is_empty() && !entry.is_passed(generation, group) {
-            let mut clean = true;
-            for target in entry.targets() {
-                match self.snapshot.decide_answer(group, target) {
-                    Verdict::Allow | Verdict::Canary { .. } => {}
-                    // An exception for a name in the chain speaks for what lies behind it too.
-                    Verdict::Permit(_) => break,
-                    Verdict::Deny(cause) => match self.snapshot.action(&cause) {
-                        Action::TcpOnly if from.transport == Transport::Tcp => {}
-                        _ => {
-                            self.cell.bump(Counter::ScreenDeny);
-                            return self.deny(query, from, cause, reply);
-                        }
-                    },
-                    Verdict::Shadow(cause) => {
-                        clean = false;
-                        self.count(query, from, Decision::Shadow, cause);
-                    }
-                }
-            }
-            self.cell.bump(Counter::ScreenPass);
-            if clean {
-                entry.note_passed(generation, group);
-            }
+        if screened && let Some(blocked) = self.screen(query, from, group, entry, reply) {
+            return blocked;
         }
         let patch = Patch { now: self.now, stale };
         let written = entry.write(query, patch, reply).and_then(|length| {
@@ -174,6 +151,45 @@ impl<'t> Turn<'t> {
             Some(length) => self.finish(entry.rcode(), Path::Hit, length),
             None => self.truncated(query, reply),
         }
+    }
+
+    /// Asks the policy about the names an answer leads to; the blocked answer if one of them is denied.
+    pub(super) fn screen(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        entry: &Entry,
+        reply: &mut [u8],
+    ) -> Option<Done> {
+        let generation = self.snapshot.generation();
+        if entry.targets().is_empty() || entry.is_passed(generation, group) {
+            return None;
+        }
+        let mut clean = true;
+        for target in entry.targets() {
+            match self.snapshot.decide_answer(group, target) {
+                Verdict::Allow | Verdict::Canary { .. } => {}
+                // An exception for a name in the chain speaks for what lies behind it too.
+                Verdict::Permit(_) => break,
+                Verdict::Deny(cause) => match self.snapshot.action(&cause) {
+                    Action::TcpOnly if from.transport == Transport::Tcp => {}
+                    _ => {
+                        self.cell.bump(Counter::ScreenDeny);
+                        return Some(self.deny(query, from, cause, reply));
+                    }
+                },
+                Verdict::Shadow(cause) => {
+                    clean = false;
+                    self.count(query, from, Decision::Shadow, cause);
+                }
+            }
+        }
+        self.cell.bump(Counter::ScreenPass);
+        if clean {
+            entry.note_passed(generation, group);
+        }
+        None
     }
 
     /// Answers as the policy's action says, and counts it under its cause.
