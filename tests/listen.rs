@@ -11,7 +11,6 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -226,22 +225,8 @@ const SECOND: &str = "fd00:53::2";
 /// Runs the next test in a network namespace of its own, where the loopback interface has a second address.
 #[test]
 fn a_second_ipv6_address_replies_for_itself() {
-    let inside =
-        format!("ip link set lo up && ip -6 address add {SECOND}/128 dev lo nodad && exec \"$0\" \"$@\"");
-    let this = std::env::current_exe().unwrap();
-    let unshare = |arguments: &[&str]| {
-        Command::new("unshare").args(["--net", "--map-root-user"]).args(arguments).output()
-    };
-    if !unshare(&["ip", "link"]).is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine gives no network namespaces");
-        return;
-    }
-    let output =
-        unshare(&["sh", "-c", &inside, this.to_str().unwrap(), "--exact", "in_a_namespace", "--ignored"])
-            .unwrap();
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let setup = format!("ip link set lo up && ip -6 address add {SECOND}/128 dev lo nodad");
+    support::in_namespaces(&["--net"], &setup, "in_a_namespace");
 }
 
 #[test]

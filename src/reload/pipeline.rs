@@ -72,8 +72,8 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline over a configuration file, or built-in defaults. `state` is where generations are kept; when it cannot be
-    /// used the pipeline works without, and says so in its status.
+    /// A pipeline over a configuration file, or built-in defaults. `state` is where generations are kept; while it cannot
+    /// be used the pipeline works without, and says so in its status.
     pub fn new(
         config_file: Option<PathBuf>,
         interpret: Interpret,
@@ -81,14 +81,7 @@ impl Pipeline {
         clock: Clock,
         labels: Labels,
     ) -> Self {
-        let mut degraded = Vec::new();
-        let store = state.and_then(|directory| match Store::open(directory) {
-            Ok(store) => Some(store),
-            Err(error) => {
-                degraded.push(format!("generations cannot be kept in {}: {error}", directory.display()));
-                None
-            }
-        });
+        let store = state.map(Store::new);
         let state = State {
             live: None,
             inputs: Inputs::default(),
@@ -98,7 +91,7 @@ impl Pipeline {
             published_at: clock.wall(),
             last_outcome: None,
             last_outcome_at: clock.wall(),
-            degraded,
+            degraded: Vec::new(),
         };
         Self {
             config_file,

@@ -56,14 +56,13 @@ const KEPT: usize = 10;
 const MANIFEST_FILE: u64 = 16 << 20;
 
 impl Store {
-    /// Opens the directory, making it if need be.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory.join("blobs"))?;
-        fs::create_dir_all(directory.join("generations"))?;
-        Ok(Self { directory: directory.to_owned() })
+    /// A store in that directory, which need not exist yet.
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
-    /// Keeps the inputs of a generation and marks it good, in this order.
+    /// Keeps the inputs of a generation and marks it good, in this order. Makes the directory if need be, each time, so that
+    /// one that could not be used is used again once it can.
     pub(super) fn keep(
         &self,
         generation: u64,
@@ -72,6 +71,8 @@ impl Store {
         rollback_of: Option<u64>,
         inputs: &Inputs,
     ) -> io::Result<()> {
+        fs::create_dir_all(self.directory.join("blobs"))?;
+        fs::create_dir_all(self.directory.join("generations"))?;
         let mut manifest = Manifest {
             version: VERSION,
             generation,

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Writes `bytes` beside `path`, with the permission bits `mode` less the umask, and renames them into place.
+/// Writes `bytes` beside `path`, with the permission bits `mode` less the umask, and renames them into place. What could
+/// not be written whole is taken away again: on a full disk it would hold the space that others need.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let aside = path.with_extension("new");
     // What a cut-off run or a stranger left there has its own mode, or points elsewhere: never write into it.
@@ -13,10 +14,16 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
+    let written =
+        OpenOptions::new().create_new(true).write(true).mode(mode).open(&aside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&aside, path)
+        });
+    if written.is_err() {
+        let _gone = fs::remove_file(&aside).is_ok();
+    }
+    written?;
     if let Some(directory) = path.parent() {
         File::open(directory)?.sync_all()?;
     }

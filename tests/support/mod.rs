@@ -267,6 +267,26 @@ impl Drop for Site {
     }
 }
 
+/// Runs an ignored test of the calling binary by name in namespaces of its own, after `setup` in a shell. Says so and does
+/// nothing where the machine gives none.
+pub fn in_namespaces(kinds: &[&str], setup: &str, test: &str) {
+    let this = std::env::current_exe().unwrap();
+    let unshare = |arguments: &[&str]| {
+        std::process::Command::new("unshare").args(kinds).arg("--map-root-user").args(arguments).output()
+    };
+    if !unshare(&["true"]).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this machine gives no namespaces of {kinds:?}");
+        return;
+    }
+    let inside = format!("{setup} && exec \"$0\" \"$@\"");
+    let arguments =
+        ["sh", "-c", &inside, this.to_str().unwrap(), "--exact", test, "--ignored", "--nocapture"];
+    let output = unshare(&arguments).unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 pub fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut length = [0; 2];
     stream.read_exact(&mut length).ok()?;
