@@ -18,7 +18,7 @@ use crate::query::{Engine, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, Metric, Record, Rings, Sample};
+use crate::telemetry::{Collect, Counters, Kind, Metric, Record, Rings, Sample};
 use crate::{admin, cache, listen, net, reload, resolve, telemetry};
 
 /// A running interdict.
@@ -152,6 +152,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     }
     let blocked = Blocked { labels, counters: Arc::clone(&counters) };
     let collectors: Vec<Arc<dyn Collect>> = vec![
+        Arc::new(Build),
         Arc::new(blocked),
         counters,
         store,
@@ -329,9 +330,27 @@ impl Collect for Blocked {
     }
 }
 
+/// Which interdict this is, for dashboards that watch many.
+#[derive(Debug)]
+struct Build;
+
+static BUILD: Metric = Metric {
+    name: "interdict_build_info",
+    help: "Always 1; its label says which version runs.",
+    kind: Kind::Gauge,
+    labels: &["version"],
+};
+
+impl Collect for Build {
+    fn collect(&self, samples: &mut Vec<Sample>) {
+        let labels = vec![env!("CARGO_PKG_VERSION").to_owned()];
+        samples.push(Sample { metric: &BUILD, labels, value: 1.0 });
+    }
+}
+
 /// Every metric there is.
 pub fn metrics() -> Vec<&'static Metric> {
-    let mut all = vec![&admin::BLOCKED];
+    let mut all = vec![&BUILD, &admin::BLOCKED];
     all.extend(telemetry::metrics());
     for room in [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS] {
         all.extend(room.iter().copied());

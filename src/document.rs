@@ -17,6 +17,8 @@ pub struct Section<'a> {
     reader: &'a Reader<'a>,
     table: Option<&'a DeTable<'a>>,
     path: String,
+    /// Whether it is written as one of several: `[[path]]`.
+    repeated: bool,
     span: Range<usize>,
     asked: Vec<&'static str>,
 }
@@ -61,6 +63,7 @@ pub fn read<T>(file: &str, text: &str, read: impl FnOnce(&mut Section<'_>) -> T)
             reader: &reader,
             table: Some(table.get_ref()),
             path: String::new(),
+            repeated: false,
             span: 0..0,
             asked: Vec::new(),
         };
@@ -185,7 +188,11 @@ impl<'a> Section<'a> {
                     value: text.to_string(),
                     place: self.reader.place(member.span()),
                 })),
-                DeValue::Table(table) => items.push(Item::Section(self.child(key, table, member.span()))),
+                DeValue::Table(table) => {
+                    let mut section = self.child(key, table, member.span());
+                    section.repeated = true;
+                    items.push(Item::Section(section));
+                }
                 other => self.problem(
                     self.reader.place(member.span()),
                     format!("`{key}` holds {}", with_article(other.type_str())),
@@ -208,6 +215,7 @@ impl<'a> Section<'a> {
             reader: self.reader,
             table: None,
             path: self.path_of(key),
+            repeated: false,
             span: self.span.clone(),
             asked: Vec::new(),
         }
@@ -277,7 +285,8 @@ impl<'a> Section<'a> {
     }
 
     fn child(&self, key: &str, table: &'a DeTable<'a>, span: Range<usize>) -> Self {
-        Section { reader: self.reader, table: Some(table), path: self.path_of(key), span, asked: Vec::new() }
+        let path = self.path_of(key);
+        Section { reader: self.reader, table: Some(table), path, repeated: false, span, asked: Vec::new() }
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -285,7 +294,11 @@ impl<'a> Section<'a> {
     }
 
     fn title(&self) -> String {
-        if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) }
+        match (self.path.as_str(), self.repeated) {
+            ("", _) => "the file".to_owned(),
+            (path, false) => format!("[{path}]"),
+            (path, true) => format!("[[{path}]]"),
+        }
     }
 
     fn wrong_type<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<T> {

@@ -6,8 +6,13 @@
     reason = "a test that panics has failed; its own files are small"
 )]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use interdict::clock::Clock;
+use support::Site;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -26,6 +31,74 @@ fn accepted(program: &str, arguments: &[&str]) {
     let Ok(output) = Command::new(program).current_dir(root()).args(arguments).output() else { return };
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+/// Every line of the README's tour, typed against a running resolver.
+#[test]
+fn the_tour_of_the_readme_works_as_written() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let tour = readme.split("## Five minutes").nth(1).unwrap().split("```").nth(1).unwrap();
+    let site = Site::prepare(
+        "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n",
+        Clock::system(),
+    );
+    std::fs::write(site.path("own.txt"), "*.one.example\n").unwrap();
+    let mut site = site.started();
+    // The command line finds the resolver by its configuration, so the ports it chose go there.
+    let admin = site.running.as_ref().unwrap().admin;
+    let config = std::fs::read_to_string(&site.config)
+        .unwrap()
+        .replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{admin}\""));
+    site.stop();
+    std::fs::write(&site.config, config).unwrap();
+    let site = site.started();
+    let binary = Path::new(env!("CARGO_BIN_EXE_interdict"));
+    let mut typed = 0;
+    for line in tour.lines().filter(|line| !line.is_empty() && *line != "sh") {
+        let command = line.split('#').next().unwrap().trim();
+        if command.starts_with("interdict diff") {
+            // So that there is something to show, to publish and to roll back.
+            std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n").unwrap();
+        }
+        let here = command
+            .replace("-p 5353", &format!("+time=5 -p {}", site.address().port()))
+            .replace("127.0.0.1:9153", &admin.to_string());
+        let here = match here.strip_prefix("interdict ") {
+            Some(rest) if !rest.contains("--config") => {
+                format!("interdict --config {:?} {rest}", site.config)
+            }
+            _ => here,
+        };
+        let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let output = Command::new("sh").args(["-c", &here]).current_dir(root()).env("PATH", path).output();
+        let output = output.unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        if output.status.code() == Some(127) {
+            eprintln!("not installed here: {here}");
+            continue;
+        }
+        let wanted = if command.starts_with("interdict explain") { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(wanted), "{here}: {said}");
+        let shows: &[&str] = match command.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["dig", .., "wechat.com"] => &["NXDOMAIN", "EDE: 15 (Blocked)", "wechat"],
+            ["dig", ..] => &["NOERROR", "192.0.2.7"],
+            ["interdict", "explain", ..] => &["wechat.com"],
+            ["interdict", "check", ..] => &["0 errors"],
+            ["interdict", "status"] => &["generation       2", "source           own: 1 rules"],
+            ["interdict", "diff"] => &["+ own: 1 rules: two.example"],
+            ["interdict", "reload"] => &["generation"],
+            ["interdict", "rollback"] => &["published generation"],
+            ["curl", ..] => {
+                &["interdict_build_info{version=", "interdict_blocked_queries_total{app=\"wechat\""]
+            }
+            _ => panic!("the tour has a line this test does not know: {line}"),
+        };
+        for word in shows {
+            assert!(said.contains(word), "{here} does not show {word}: {said}");
+        }
+        typed += 1;
+    }
+    assert!(typed >= 7, "{typed}");
 }
 
 #[test]
@@ -78,12 +151,49 @@ fn prometheus_takes_the_scrape_configuration_and_the_rules() {
     }
 }
 
+/// The unit, checked by the service manager's own tool with the binary at a place that exists.
 #[test]
-fn the_unit_names_the_binary_and_the_verb_that_exist() {
+fn the_unit_is_one_that_systemd_takes() {
     let unit = std::fs::read_to_string(root().join("deploy/systemd/interdict.service")).unwrap();
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-    let mut words = start.split_whitespace();
-    assert!(Path::new(words.next().unwrap()).ends_with("interdict"));
-    assert!(words.any(|word| word == "serve"), "{start}");
-    assert!(unit.contains("Type=notify"));
+    let words: Vec<&str> = start.split_whitespace().collect();
+    let help = text(&interdict(&[&words[1..], &["--help"]].concat()).stdout);
+    assert!(words[0].ends_with("/interdict") && help.contains("serve"), "{start}: {help}");
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("interdict.service");
+    std::fs::write(&here, unit.replace(words[0], env!("CARGO_BIN_EXE_interdict"))).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&here).output() else { return };
+    let said = text(&output.stderr);
+    // Other units of the machine may have faults of their own.
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("interdict")).collect();
+    assert!(ours.is_empty(), "{ours:#?}");
+}
+
+/// What the container file copies exists, what it runs is what it built, and it builds with the compiler that is needed.
+#[test]
+fn the_container_file_fits_the_tree() {
+    let file = std::fs::read_to_string(root().join("deploy/container/Containerfile")).unwrap();
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let needed =
+        manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    assert!(file.contains(&format!("rust:{needed}-")), "built with another compiler than {needed}");
+    let (mut copied, mut run) = (None, None);
+    for line in file.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            [word, ..] if word.starts_with('#') => {}
+            ["COPY", "--from=build", from, to] => {
+                assert_eq!(*from, "/src/target/release/interdict");
+                copied = Some((*to).to_owned());
+            }
+            ["COPY", from, _] => assert!(root().join(from).exists(), "{line}"),
+            ["ENTRYPOINT", entry] => run = Some(entry.trim_matches(['[', ']', '"']).to_owned()),
+            [word, ..] => assert!(
+                ["FROM", "WORKDIR", "RUN", "VOLUME", "EXPOSE", "CMD"].contains(word),
+                "not an instruction: {line}"
+            ),
+        }
+    }
+    assert!(copied.is_some() && copied == run, "{copied:?} is copied, {run:?} is run");
 }

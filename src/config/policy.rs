@@ -14,7 +14,7 @@ use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, 
 use crate::reload::{CatalogOrigin, GuardConfig, Plan};
 use crate::sources;
 
-const MODES: &str = "use one of enforce, shadow, off";
+const MODES: &str = "enforce blocks and counts, shadow only counts, off does neither";
 const ACTIONS: &str = "use one of nxdomain, nodata, refused, sinkhole, drop, tcp-only";
 const PREFIXES: &str = "write prefixes such as \"10.20.0.0/16\"";
 const NAMES: &str = "write domain names";

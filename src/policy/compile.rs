@@ -1,13 +1,13 @@
 //! Owns the step from law to decision: a draft and a moment in, a snapshot or all its problems out. Pure: the same
 //! draft and moment give the same digest on every host. Never publishes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::catalog::Tier;
+use super::catalog::{ListedName, Tier};
 use super::client::ClientTable;
 use super::enforce::{Assembly, enforce};
 use super::group::Draft;
@@ -214,27 +214,32 @@ impl Compiler {
         (builder.build(HashKey::random()), rules)
     }
 
-    /// An operator's list may cover infrastructure of uninvolved parties; somebody should know.
+    /// An operator's list may cover infrastructure of uninvolved parties; somebody should know. One complaint a line of a
+    /// list, however much it covers.
     fn check_never(&mut self, table: &super::matcher::NameTable, rules: &[CompiledRule]) {
+        let mut covered: BTreeMap<(u16, u32), Vec<&ListedName>> = BTreeMap::new();
         for never in &self.draft.catalog.never {
-            let name = CanonicalName::from(&never.name);
-            let mut covering = Vec::new();
-            table.search(&name, |entry| {
+            table.search(&CanonicalName::from(&never.name), |entry| {
                 for rule in rules.get(table.rules(entry.number)).unwrap_or(&[]) {
                     if entry.depth == 0 || rule.reach != Reach::Exact {
-                        covering.push(*rule);
+                        covered.entry((rule.set, rule.line)).or_default().push(never);
                     }
                 }
             });
-            for rule in covering {
-                let Some(set) = self.sets.get(usize::from(rule.set)) else { continue };
-                if let Origin::Source(source) = &set.origin {
-                    self.problems.push(Problem::warning(
-                        Place::line(&set.file, rule.line),
-                        format!("source `{source}` covers `{}`", never.name),
-                        format!("{}; list the app's own names below it instead", never.purpose),
-                    ));
-                }
+        }
+        for ((set, line), names) in covered {
+            let (Some(set), [first, others @ ..]) = (self.sets.get(usize::from(set)), names.as_slice())
+            else {
+                continue;
+            };
+            if let Origin::Source(source) = &set.origin {
+                let more =
+                    if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+                self.problems.push(Problem::warning(
+                    Place::line(&set.file, line),
+                    format!("source `{source}` covers `{}`{more}", first.name),
+                    format!("{}; list the app's own names below it instead", first.purpose),
+                ));
             }
         }
     }

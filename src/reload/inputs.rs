@@ -188,6 +188,13 @@ pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Under
             refused: parsed.refused,
             last_good: inputs.stale.contains(&source.name),
         });
+        if parsed.rules.is_empty() && parsed.refused == 0 {
+            problems.push(Problem::warning(
+                Place::file(&raw.name),
+                format!("source `{}`: none of its {} lines is a rule", source.name, parsed.lines),
+                format!("is `{}` its syntax?", source.format),
+            ));
+        }
         let tolerated = parsed.refused <= source.tolerate;
         problems.extend(parsed.problems.into_iter().map(|mut problem| {
             if tolerated {
