@@ -1,24 +1,29 @@
-//! Owns one kept answer: the upstream's bytes, how long they hold, and the names the answer leads to.
+//! Owns one kept answer: the upstream's bytes, how long they hold, and where the names stand that it leads to.
 //! Never decides whether it may be shown; the policy in force does, each time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::key::Key;
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Flags, HEADER, Message, Query, Rcode, RecordType, Section};
 
-/// One answer, immutable but for the note of which policy passed it.
+/// One answer, immutable but for the note of which policy passed it. All of it is one allocation, so that a hit costs
+/// one walk to memory: the numbers first, then in `bytes` the message with its question in canonical form, the offsets
+/// of its TTL fields, and the offsets of the names it leads to.
 #[derive(Debug)]
-pub struct Entry {
-    key: Box<[u8]>,
-    message: Box<[u8]>,
-    ttl_offsets: Box<[u16]>,
-    question_end: u16,
+pub struct Entry<B: ?Sized = [u8]> {
+    hash: u64,
+    /// Upper half: a generation; lower half: the groups, by bit, for which nothing was met under it.
+    passed: AtomicU64,
     stored: u32,
     expires: u32,
-    /// Names the answer leads to: CNAME, DNAME, SVCB and HTTPS targets.
-    targets: Box<[CanonicalName]>,
-    /// Upper half: a generation; lower half: the groups, by bit, whose screening under it let the answer pass.
-    passed: AtomicU64,
+    message_end: u32,
+    ttls_end: u32,
+    targets_end: u32,
+    question_end: u16,
+    bits: u8,
+    bytes: B,
 }
 
 /// How old an entry is.
@@ -50,12 +55,19 @@ const LONGEST_NEGATIVE: u32 = 3600;
 /// How long a failure is kept, in seconds (RFC 9520 section 3.2: at least one second).
 const FAILURE: u32 = 2;
 
-impl Entry {
-    /// Keeps `message`, an upstream's answer without OPT record. `None` when it does not parse or must not be kept.
-    pub fn new(key: &[u8], message: &[u8], now: Moment) -> Option<Self> {
+/// What a message says about its own keeping.
+struct Reading {
+    question_end: usize,
+    ttls: Vec<u16>,
+    targets: Vec<u16>,
+    holds: u32,
+}
+
+impl Reading {
+    fn of(message: &[u8]) -> Option<Self> {
         let parsed = Message::new(message)?;
-        let question_end = parsed.question_end()? as u16;
-        let mut ttl_offsets = Vec::new();
+        let question_end = parsed.question_end()?;
+        let mut ttls = Vec::new();
         let mut targets = Vec::new();
         let mut lowest = LONGEST;
         let mut negative = None;
@@ -64,12 +76,12 @@ impl Entry {
         for record in records.by_ref() {
             // RFC 2181 8: a TTL with the top bit set counts as zero.
             let ttl = if record.ttl > i32::MAX as u32 { 0 } else { record.ttl };
-            ttl_offsets.push(u16::try_from(record.ttl_offset).ok()?);
+            ttls.push(u16::try_from(record.ttl_offset).ok()?);
             match record.section {
                 Section::Answer => {
                     answers |= record.record_type != RecordType::CNAME;
                     lowest = lowest.min(ttl);
-                    targets.extend(target(parsed, record.record_type, record.rdata.clone()));
+                    targets.extend(target(parsed, record.record_type, record.rdata.clone()).ok()?);
                 }
                 Section::Authority if record.record_type == RecordType::SOA => {
                     let minimum = message.get(..record.rdata.end)?.last_chunk::<4>()?;
@@ -88,33 +100,82 @@ impl Entry {
             (Rcode::NOERROR | Rcode::NXDOMAIN, _, None) => 0,
             _ => FAILURE,
         };
-        Some(Self {
-            key: key.into(),
-            message: message.into(),
-            ttl_offsets: ttl_offsets.into(),
-            question_end,
-            stored: now.seconds(),
-            expires: now.seconds().saturating_add(holds),
-            targets: targets.into(),
+        Some(Self { question_end, ttls, targets, holds })
+    }
+}
+
+impl Entry {
+    /// Keeps `message`, an upstream's answer to `key`'s question without OPT record. `None` when it does not parse or
+    /// answers another question.
+    pub fn new(key: &Key<'_>, message: &[u8], now: Moment) -> Option<Arc<Self>> {
+        let reading = Reading::of(message)?;
+        let question = message.get(HEADER..reading.question_end)?.to_ascii_lowercase();
+        if !key.is_question(question.get(..question.len().checked_sub(2)?)?) {
+            return None;
+        }
+        let mut bytes = message.to_vec();
+        bytes.get_mut(HEADER..reading.question_end)?.copy_from_slice(&question);
+        bytes.extend(reading.ttls.iter().chain(&reading.targets).flat_map(|offset| offset.to_be_bytes()));
+        let ttls_end = message.len() + 2 * reading.ttls.len();
+        let numbers = Entry {
+            hash: key.hash(),
             passed: AtomicU64::new(0),
-        })
+            stored: now.seconds(),
+            expires: now.seconds().saturating_add(reading.holds),
+            message_end: message.len() as u32,
+            ttls_end: ttls_end as u32,
+            targets_end: bytes.len() as u32,
+            question_end: reading.question_end as u16,
+            bits: key.bits(),
+            bytes: [],
+        };
+        allocate(numbers, &bytes)
     }
 
-    /// The key it is kept under.
+    /// True when it answers `key`'s question.
     #[inline]
-    pub fn key(&self) -> &[u8] {
-        &self.key
+    pub(super) fn answers(&self, key: &Key<'_>) -> bool {
+        self.bits == key.bits() && key.is_question(self.question())
     }
 
-    /// The upstream's message.
+    /// QNAME in canonical form and QTYPE; QCLASS, the last two bytes of the question, is always IN.
+    #[inline]
+    fn question(&self) -> &[u8] {
+        self.bytes.get(HEADER..usize::from(self.question_end).wrapping_sub(2)).unwrap_or(&[])
+    }
+
+    /// True when both are kept under the same key.
+    pub(super) fn has_key_of(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.bits == other.bits && self.question() == other.question()
+    }
+
+    /// The hash of its key.
+    #[inline]
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The upstream's message, its question in canonical form.
+    #[inline]
     pub fn message(&self) -> &[u8] {
-        &self.message
+        self.bytes.get(..self.message_end as usize).unwrap_or(&[])
     }
 
-    /// Names the answer leads to.
+    /// Names the answer leads to: CNAME, DNAME, SVCB and HTTPS targets.
+    pub fn targets(&self) -> impl Iterator<Item = CanonicalName> {
+        let offsets = self.bytes.get(self.ttls_end as usize..self.targets_end as usize).unwrap_or(&[]);
+        let message = Message::new(self.message());
+        offsets
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .filter_map(move |offset| message?.name_at(usize::from(u16::from_be_bytes(*offset))))
+    }
+
+    /// True when the answer leads to other names.
     #[inline]
-    pub fn targets(&self) -> &[CanonicalName] {
-        &self.targets
+    pub fn has_targets(&self) -> bool {
+        self.ttls_end < self.targets_end
     }
 
     /// The response code.
@@ -135,14 +196,16 @@ impl Entry {
         }
     }
 
-    /// True when `group` was already let pass under `generation`. Groups past the thirty-second are screened each time.
+    /// True when the policy of `generation` has nothing to say to `group` about this question and its answer, as noted.
+    /// Groups past the thirty-second are judged each time.
     #[inline]
     pub fn is_passed(&self, generation: u64, group: u16) -> bool {
         let noted = self.passed.load(Ordering::Relaxed);
         group < 32 && noted >> 32 == generation & 0xFFFF_FFFF && noted >> group & 1 == 1
     }
 
-    /// Notes that `group` was let pass under `generation`. A lost race costs one more screening, nothing else.
+    /// Notes that no rule of `generation` is met for `group`, neither by the question's name nor by a name the answer leads
+    /// to. A lost race costs one more look, nothing else.
     pub fn note_passed(&self, generation: u64, group: u16) {
         if group >= 32 {
             return;
@@ -156,9 +219,9 @@ impl Entry {
     /// Copies the answer into `buffer` as the reply to `query`, without OPT record. `None` when it does not fit.
     #[inline]
     pub fn write(&self, query: &Query<'_>, patch: Patch, buffer: &mut [u8]) -> Option<usize> {
-        let length = self.message.len();
-        let out = buffer.get_mut(..length)?;
-        out.copy_from_slice(&self.message);
+        let message = self.message();
+        let out = buffer.get_mut(..message.len())?;
+        out.copy_from_slice(message);
         // The question as this client spelled it; compressed names in the answer point at it.
         let question_end = usize::from(self.question_end);
         out.get_mut(HEADER..question_end)?.copy_from_slice(query.packet.get(HEADER..question_end)?);
@@ -171,48 +234,87 @@ impl Entry {
         }
         out.get_mut(2..4)?.copy_from_slice(&flags.to_be_bytes());
         let passed = patch.now.seconds().saturating_sub(self.stored);
-        for &offset in &self.ttl_offsets {
-            let field = out.get_mut(usize::from(offset)..)?.first_chunk_mut::<4>()?;
-            let ttl = if patch.stale { STALE_TTL } else { u32::from_be_bytes(*field).saturating_sub(passed) };
-            *field = ttl.to_be_bytes();
+        if passed > 0 || patch.stale {
+            for offset in
+                self.bytes.get(self.message_end as usize..self.ttls_end as usize)?.as_chunks::<2>().0
+            {
+                let offset = usize::from(u16::from_be_bytes(*offset));
+                let field = out.get_mut(offset..)?.first_chunk_mut::<4>()?;
+                let left = u32::from_be_bytes(*field).saturating_sub(passed);
+                *field = if patch.stale { STALE_TTL } else { left }.to_be_bytes();
+            }
         }
-        Some(length)
+        Some(message.len())
     }
 
-    /// Bytes it holds, roughly.
+    /// Bytes it holds.
     pub fn memory(&self) -> usize {
-        size_of::<Self>()
-            + 2 * self.key.len()
-            + self.message.len()
-            + 2 * self.ttl_offsets.len()
-            + size_of_val::<[CanonicalName]>(&self.targets)
-            + 64
+        // The two counts of an `Arc` stand in front of it.
+        size_of_val(self) + 2 * size_of::<usize>()
     }
 
     #[inline]
     fn flags(&self) -> Flags {
-        Flags(
-            self.message
-                .get(2..4)
-                .and_then(<[u8]>::first_chunk::<2>)
-                .map_or(0, |bytes| u16::from_be_bytes(*bytes)),
-        )
+        let bytes = self.bytes.get(2..4).and_then(<[u8]>::first_chunk::<2>);
+        Flags(bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes)))
     }
 }
 
-/// The name that a record of this type leads to.
+/// Makes the one allocation, in the smallest size that holds `bytes`: sizes of whole cache lines up to half a KiB, which
+/// hold nearly all answers, then coarser up to the largest message and its offsets. `None` when even that is too small.
+fn allocate(numbers: Entry<[u8; 0]>, bytes: &[u8]) -> Option<Arc<Entry>> {
+    macro_rules! sizes {
+        ($($lines:literal)*) => {
+            match HEAD + bytes.len() {
+                $(length if length <= $lines * LINE => sized::<{ $lines * LINE - HEAD }>(numbers, bytes),)*
+                _ => return None,
+            }
+        };
+    }
+    /// A cache line in bytes.
+    const LINE: usize = 64;
+    /// The numbers, and the two counts of an `Arc`.
+    const HEAD: usize = 2 * size_of::<usize>() + std::mem::offset_of!(Entry<[u8; 0]>, bytes);
+    Some(sizes!(2 3 4 5 6 7 8 10 12 16 20 24 32 64 128 256 512 1280))
+}
+
+fn sized<const N: usize>(numbers: Entry<[u8; 0]>, from: &[u8]) -> Arc<Entry> {
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().zip(from) {
+        *to = *from;
+    }
+    let Entry {
+        hash, passed, stored, expires, message_end, ttls_end, targets_end, question_end, bits, ..
+    } = numbers;
+    Arc::new(Entry {
+        hash,
+        passed,
+        stored,
+        expires,
+        message_end,
+        ttls_end,
+        targets_end,
+        question_end,
+        bits,
+        bytes,
+    })
+}
+
+/// Where the name stands that a record of this type leads to; `Err` when it cannot be read, and so cannot be screened.
 fn target(
     message: Message<'_>,
     record_type: RecordType,
     rdata: std::ops::Range<usize>,
-) -> Option<CanonicalName> {
+) -> Result<Option<u16>, ()> {
     let at = match record_type {
         RecordType::CNAME | RecordType::DNAME => rdata.start,
         // RFC 9460 2.2: SvcPriority, then TargetName; `.` stands for the owner itself.
         RecordType::SVCB | RecordType::HTTPS => rdata.start + 2,
-        _ => return None,
+        _ => return Ok(None),
     };
-    message.name_at(at).filter(|name| name.label_count() > 0)
+    let name = message.name_at(at).filter(|_| at < rdata.end).ok_or(())?;
+    let at = u16::try_from(at).map_err(|_| ())?;
+    Ok((name.label_count() > 0).then_some(at))
 }
 
 #[cfg(test)]
@@ -231,10 +333,15 @@ mod tests {
         out
     }
 
+    fn entry(message: &[u8], now: Moment) -> Option<Arc<Entry>> {
+        let name = CanonicalName::read(b"\x01a\x07example\0").unwrap();
+        Entry::new(&Key::new(&name, RecordType::A, false, false), message, now)
+    }
+
     #[test]
     fn an_answer_counts_down_and_keeps_the_clients_spelling() {
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-        let entry = Entry::new(b"k", &answer(), clock.now()).unwrap();
+        let entry = entry(&answer(), clock.now()).unwrap();
         clock.advance(Duration::from_secs(10));
         let query = Query::read(QUERY).unwrap();
         let mut buffer = [0; 512];
@@ -244,7 +351,8 @@ mod tests {
         assert_eq!(&reply[HEADER..QUERY.len()], &QUERY[HEADER..]);
         let ttls: Vec<u32> = Message::new(reply).unwrap().records().map(|record| record.ttl).collect();
         assert_eq!(ttls, [50, 20]);
-        assert_eq!(entry.targets()[0].to_string(), "b.example");
+        let targets: Vec<String> = entry.targets().map(|name| name.to_string()).collect();
+        assert_eq!(targets, ["b.example"]);
         assert_eq!(entry.freshness(clock.now(), 60), Freshness::Fresh);
         clock.advance(Duration::from_secs(20));
         assert_eq!(entry.freshness(clock.now(), 60), Freshness::Stale);
@@ -260,7 +368,7 @@ mod tests {
         let length = message.len();
         message[length - 22 - 2..length - 22].copy_from_slice(&22u16.to_be_bytes());
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-        let entry = Entry::new(b"k", &message, clock.now()).unwrap();
+        let entry = entry(&message, clock.now()).unwrap();
         clock.advance(Duration::from_secs(4));
         assert_eq!(entry.freshness(clock.now(), 0), Freshness::Fresh);
         clock.advance(Duration::from_secs(1));
@@ -270,7 +378,7 @@ mod tests {
     #[test]
     fn a_pass_is_remembered_for_one_generation_and_group() {
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-        let entry = Entry::new(b"k", &answer(), clock.now()).unwrap();
+        let entry = entry(&answer(), clock.now()).unwrap();
         entry.note_passed(7, 3);
         entry.note_passed(7, 4);
         assert!(
@@ -284,11 +392,41 @@ mod tests {
     }
 
     #[test]
+    fn what_answers_another_question_is_not_kept() {
+        let name = CanonicalName::read(b"\x01b\x07example\0").unwrap();
+        let now = Clock::manual(Timestamp::UNIX_EPOCH).now();
+        assert!(Entry::new(&Key::new(&name, RecordType::A, false, false), &answer(), now).is_none());
+    }
+
+    #[test]
+    fn an_alias_that_cannot_be_read_is_not_kept() {
+        let mut message = answer();
+        let pointer = message.iter().rposition(|byte| *byte == 0x0E).unwrap();
+        // The alias's target now points at itself.
+        message[pointer] = pointer as u8 - 1;
+        assert!(entry(&message, Clock::manual(Timestamp::UNIX_EPOCH).now()).is_none());
+    }
+
+    #[test]
+    fn an_entry_is_one_allocation_of_whole_cache_lines() {
+        let now = Clock::manual(Timestamp::UNIX_EPOCH).now();
+        let small = entry(&answer(), now).unwrap();
+        assert_eq!((small.memory() % 64, small.memory() <= 192), (0, true), "{}", small.memory());
+        let mut large = answer();
+        for _ in 0..3000 {
+            large.extend(b"\xC0\x0C\0\x01\0\x01\0\0\0\x1E\0\x04\xC0\0\x02\x01");
+        }
+        large[6..8].copy_from_slice(&3002u16.to_be_bytes());
+        let kept = entry(&large, now).unwrap();
+        assert!(kept.message() == large && kept.memory() < 2 * large.len());
+    }
+
+    #[test]
     fn a_cut_message_is_not_kept() {
         let message = answer();
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
         for cut in 0..message.len() {
-            assert!(Entry::new(b"k", &message[..cut], clock.now()).is_none(), "cut at {cut}");
+            assert!(entry(&message[..cut], clock.now()).is_none(), "cut at {cut}");
         }
     }
 }

@@ -1,48 +1,79 @@
 //! Owns the cache key: name, type, DO and CD. The class is always IN, as no other class is looked up.
 //! Has no default: a key that forgets a dimension mixes up answers.
 
-use std::hash::BuildHasher;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
 use foldhash::fast::RandomState;
 
-use crate::dns::{CanonicalName, MAX_NAME, RecordType};
+use crate::dns::{CanonicalName, RecordType};
 
-/// What an answer is kept under, on the stack.
-#[derive(Clone)]
-pub struct Key {
-    bytes: [u8; MAX_NAME + 3],
-    length: u16,
+/// What an answer is kept under, borrowed from a question, with its hash computed once.
+#[derive(Clone, Copy)]
+pub struct Key<'q> {
+    name: &'q CanonicalName,
+    record_type: RecordType,
+    bits: u8,
+    hash: u64,
 }
 
-impl Key {
+/// One seed for the life of the process, so that nobody outside can prepare names that share a place.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+impl<'q> Key<'q> {
     /// The key of a question.
     #[inline]
     pub fn new(
-        name: &CanonicalName,
+        name: &'q CanonicalName,
         record_type: RecordType,
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Self {
-        let wire = name.as_wire();
-        let mut bytes = [0; MAX_NAME + 3];
-        let [high, low] = record_type.0.to_be_bytes();
-        let (head, tail) = bytes.split_at_mut(3);
-        head.copy_from_slice(&[u8::from(dnssec_ok) << 1 | u8::from(checking_disabled), high, low]);
-        if let Some(slot) = tail.get_mut(..wire.len()) {
-            slot.copy_from_slice(wire);
-        }
-        Self { bytes, length: 3 + wire.len() as u16 }
+        let bits = u8::from(dnssec_ok) << 1 | u8::from(checking_disabled);
+        let mut hasher = SEED.build_hasher();
+        hasher.write(name.as_wire());
+        hasher.write_u32(u32::from(record_type.0) << 8 | u32::from(bits));
+        Self { name, record_type, bits, hash: hasher.finish() }
     }
 
-    /// The key as bytes.
+    /// A hash that is the same for equal keys within this process.
     #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
     }
 
-    /// A hash of the key.
+    /// DO and CD.
     #[inline]
-    pub fn hash(&self, state: &RandomState) -> u64 {
-        state.hash_one(self.as_bytes())
+    pub(super) fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// True when `question`, a canonical QNAME followed by QTYPE, is this key's.
+    #[inline]
+    pub(super) fn is_question(&self, question: &[u8]) -> bool {
+        question.split_last_chunk::<2>().is_some_and(|(name, kind)| {
+            *kind == self.record_type.0.to_be_bytes() && name == self.name.as_wire()
+        })
+    }
+
+    /// The key as bytes of its own.
+    pub fn to_bytes(&self) -> Box<[u8]> {
+        let mut bytes = vec![self.bits];
+        bytes.extend_from_slice(&self.record_type.0.to_be_bytes());
+        bytes.extend_from_slice(self.name.as_wire());
+        bytes.into()
+    }
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {:02b}", self.name, self.record_type, self.bits)
     }
 }

@@ -1,13 +1,15 @@
 //! Owns the shared store of answers, bounded in bytes. The only door of `quick_cache`. Taken with a short lock, and
 //! only when a worker's own [`Local`](super::Local) has no fresh answer.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, Weighter};
 
 use super::entry::Entry;
+use super::key::Key;
 use super::metrics;
 use crate::telemetry::{Collect, Sample};
 
@@ -25,16 +27,44 @@ pub struct Config {
 /// All answers, shared by all workers.
 #[derive(Debug)]
 pub struct Store {
-    entries: Cache<Box<[u8]>, Arc<Entry>, ByMemory, RandomState>,
+    entries: Cache<Kept, Arc<Entry>, ByMemory, RandomState>,
     config: Config,
+}
+
+/// An entry as its own key: it holds its question already.
+#[derive(Clone, Debug)]
+struct Kept(Arc<Entry>);
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash());
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.has_key_of(&other.0)
+    }
+}
+
+impl Eq for Kept {}
+
+impl Equivalent<Kept> for Key<'_> {
+    fn equivalent(&self, kept: &Kept) -> bool {
+        kept.0.answers(self)
+    }
 }
 
 #[derive(Clone, Debug)]
 struct ByMemory;
 
-impl Weighter<Box<[u8]>, Arc<Entry>> for ByMemory {
-    fn weight(&self, _key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
-        entry.memory() as u64
+/// What the store itself needs for an entry, in bytes: two pointers of two words, weight, links and a share of its hash
+/// table.
+const OVERHEAD: u64 = 80;
+
+impl Weighter<Kept, Arc<Entry>> for ByMemory {
+    fn weight(&self, _key: &Kept, entry: &Arc<Entry>) -> u64 {
+        entry.memory() as u64 + OVERHEAD
     }
 }
 
@@ -60,13 +90,13 @@ impl Store {
     }
 
     /// The answer kept under `key`, fresh or not.
-    pub fn find(&self, key: &[u8]) -> Option<Arc<Entry>> {
+    pub fn find(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
         self.entries.get(key)
     }
 
     /// Keeps an answer; may push out others.
     pub fn keep(&self, entry: Arc<Entry>) {
-        self.entries.insert(entry.key().into(), entry);
+        self.entries.insert(Kept(Arc::clone(&entry)), entry);
     }
 }
 

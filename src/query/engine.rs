@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
-use super::turn::{Done, Judged, Turn};
+use super::turn::{Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, Class, Flags, Query, Rcode};
@@ -157,10 +157,15 @@ impl Worker {
         });
         let reply = turn.room(&query, from, reply);
         let client = turn.snapshot.client(from.address);
+        let key = turn.key(&query);
+        let near = self.local.as_ref().and_then(|local| local.find(&key, self.now));
         let done = if !client.admitted {
             turn.not_admitted(&query, reply)
         } else if query.class != Class::IN {
             turn.refuse(&query, Counter::RefusedClass, reply)
+        } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client.group)) {
+            turn.allowed(&query, from);
+            turn.hit(&query, from, client.group, entry, Screening::Allowed, reply)
         } else if let Some(special) =
             special::find(&query.name).filter(|special| turn.is_ours(*special, &query))
         {
@@ -172,22 +177,20 @@ impl Worker {
                     self.engine.redirect(&query, from, target, self.now, later());
                     Done::later()
                 }
-                Judged::Resolve { screened } => match turn.own_answer(&query, reply) {
-                    Some(done) => done,
-                    None => {
-                        let key = turn.key(&query);
-                        match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
-                            Some(entry) => turn.hit(&query, from, client.group, &entry, screened, reply),
-                            None if !query.flags.has(Flags::RD) => {
-                                turn.refuse(&query, Counter::RefusedNoRecursion, reply)
-                            }
-                            None => {
-                                turn.cell.bump(Counter::CacheMiss);
-                                self.engine.fetch(&query, from, &key, self.now, later());
-                                Done::later()
-                            }
+                Judged::Resolve(screening) => match (turn.own_answer(&query, reply), near) {
+                    (Some(done), _) => done,
+                    (None, Some(entry)) => turn.hit(&query, from, client.group, entry, screening, reply),
+                    (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
+                        Some(entry) => turn.hit(&query, from, client.group, &entry, screening, reply),
+                        None if !query.flags.has(Flags::RD) => {
+                            turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                         }
-                    }
+                        None => {
+                            turn.cell.bump(Counter::CacheMiss);
+                            self.engine.fetch(&query, from, &key, self.now, later());
+                            Done::later()
+                        }
+                    },
                 },
             }
         };
@@ -210,13 +213,9 @@ impl Worker {
     }
 }
 
-/// A fresh answer: from the worker's own table, else from the shared store, then kept in the own table.
-#[inline]
-fn find(local: &mut Option<Local>, store: &Store, key: &Key, now: Moment) -> Option<Arc<Entry>> {
-    if let Some(entry) = local.as_ref().and_then(|local| local.find(key, now)) {
-        return Some(Arc::clone(entry));
-    }
-    let entry = store.find(key.as_bytes()).filter(|entry| entry.freshness(now, 0) == Freshness::Fresh)?;
+/// A fresh answer from the shared store, from now on kept in the worker's own table.
+fn find(local: &mut Option<Local>, store: &Store, key: &Key<'_>, now: Moment) -> Option<Arc<Entry>> {
+    let entry = store.find(key).filter(|entry| entry.freshness(now, 0) == Freshness::Fresh)?;
     if let Some(local) = local {
         local.keep(key, Arc::clone(&entry));
     }
@@ -242,7 +241,8 @@ impl Turn<'_> {
         special.is_fixed() || !self.engine.parts.forwarder.is_routed(&query.name)
     }
 
-    fn key(&self, query: &Query<'_>) -> Key {
+    #[inline]
+    fn key<'q>(&self, query: &'q Query<'_>) -> Key<'q> {
         Key::new(&query.name, query.record_type, query.dnssec_ok(), query.flags.has(Flags::CD))
     }
 }

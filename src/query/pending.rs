@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::engine::{Engine, question};
 use super::redirect;
 use super::request::{Asker, Outcome, Sink};
-use super::turn::{Done, Judged, Turn};
+use super::turn::{Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode, RecordType};
@@ -80,7 +80,7 @@ impl Engine {
         self: &Arc<Self>,
         query: &Query<'_>,
         from: Asker,
-        key: &Key,
+        key: &Key<'_>,
         since: Moment,
         sink: Sink,
     ) {
@@ -107,21 +107,26 @@ impl Engine {
         let key = Key::new(&name, query.record_type, false, false);
         let redirected = Some(target.clone());
         let waiter = Waiter { packet: query.packet.into(), from, redirected, since, sink };
-        let kept = self.parts.store.find(key.as_bytes());
+        let kept = self.parts.store.find(&key);
         if let Some(entry) = kept.filter(|entry| entry.freshness(since, 0) == Freshness::Fresh) {
             self.answer(vec![waiter], Ok((&entry, false)));
             return;
         }
-        let asked =
-            Asked { name, record_type: query.record_type, dnssec_ok: false, checking_disabled: false };
+        let asked = Asked {
+            name: name.clone(),
+            record_type: query.record_type,
+            dnssec_ok: false,
+            checking_disabled: false,
+        };
         self.wait(&key, asked, waiter);
     }
 
-    fn wait(self: &Arc<Self>, key: &Key, asked: Asked, waiter: Waiter) {
-        match self.pending.join(key.as_bytes(), waiter) {
+    fn wait(self: &Arc<Self>, key: &Key<'_>, asked: Asked, waiter: Waiter) {
+        let place = key.to_bytes();
+        match self.pending.join(&place, waiter) {
             Joined::First => {
-                let (engine, key) = (Arc::clone(self), Box::<[u8]>::from(key.as_bytes()));
-                self.parts.runtime.spawn(async move { engine.ask(key, asked).await });
+                let engine = Arc::clone(self);
+                self.parts.runtime.spawn(async move { engine.ask(place, asked).await });
             }
             Joined::Later => self.shared.bump(Counter::Coalesced),
             Joined::NoRoom(waiter) => {
@@ -131,7 +136,8 @@ impl Engine {
         }
     }
 
-    async fn ask(self: Arc<Self>, key: Box<[u8]>, asked: Asked) {
+    async fn ask(self: Arc<Self>, place: Box<[u8]>, asked: Asked) {
+        let key = asked.key();
         let question = question(&asked.name, asked.record_type);
         let resolved =
             self.parts.forwarder.resolve(&question, &asked.name, asked.dnssec_ok, asked.checking_disabled);
@@ -146,15 +152,15 @@ impl Engine {
         let stale = if failed { self.stale(&key, now) } else { None };
         if let Some(entry) = stale {
             self.shared.bump(Counter::CacheStale);
-            self.answer(self.pending.take(&key), Ok((&entry, true)));
+            self.answer(self.pending.take(&place), Ok((&entry, true)));
             return;
         }
-        let entry = fresh.map(Arc::new);
+        let entry = fresh;
         if let Some(entry) = &entry {
             self.parts.store.keep(Arc::clone(entry));
         }
         // Taken only now: a query that comes after this finds the answer in the cache.
-        let waiters = self.pending.take(&key);
+        let waiters = self.pending.take(&place);
         match (&entry, failure) {
             (_, Some(failure)) => self.answer(waiters, Err(failure)),
             (Some(entry), None) => self.answer(waiters, Ok((entry, false))),
@@ -163,7 +169,7 @@ impl Engine {
     }
 
     /// An answer past its TTL that may still be shown.
-    fn stale(&self, key: &[u8], now: Moment) -> Option<Arc<Entry>> {
+    fn stale(&self, key: &Key<'_>, now: Moment) -> Option<Arc<Entry>> {
         let longest = self.parts.store.config().stale;
         self.parts.store.find(key).filter(|entry| entry.freshness(now, longest) != Freshness::TooOld)
     }
@@ -203,6 +209,12 @@ struct Asked {
     checking_disabled: bool,
 }
 
+impl Asked {
+    fn key(&self) -> Key<'_> {
+        Key::new(&self.name, self.record_type, self.dnssec_ok, self.checking_disabled)
+    }
+}
+
 impl Turn<'_> {
     /// The reply to a query whose answer, or failure, has come.
     fn resolved(
@@ -223,11 +235,13 @@ impl Turn<'_> {
             }
         };
         match (judged, &waiter.redirected) {
-            (Judged::Resolve { screened }, None) => {
-                self.conclude(query, waiter.from, client.group, entry, screened, stale, reply)
+            (Judged::Resolve(screening), None) => {
+                self.conclude(query, waiter.from, client.group, entry, screening, stale, reply)
             }
             (Judged::Redirect(target), Some(resolved)) if target == resolved => {
-                if let Some(blocked) = self.screen(query, waiter.from, client.group, entry, reply) {
+                // The entry is the target's: what was decided of the query's own name is no note in it.
+                let screened = self.screen(query, waiter.from, client.group, entry, Screening::Met, reply);
+                if let Some(blocked) = screened {
                     return blocked;
                 }
                 match redirect::write(

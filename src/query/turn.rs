@@ -36,8 +36,19 @@ pub(super) enum Judged<'s> {
     Done(Done),
     /// To be answered with another name's records.
     Redirect(&'s Name),
-    /// To be resolved; what the answer leads to is screened unless something permitted the query.
-    Resolve { screened: bool },
+    /// To be resolved.
+    Resolve(Screening),
+}
+
+/// How the answer to a query that may be resolved is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Screening {
+    /// The query's name meets no rule: its answer is screened, and noted as passed when it meets none either.
+    Allowed,
+    /// The query's name met a rule that does not stop it: its answer is screened each time.
+    Met,
+    /// Something permitted the query: its answer is not screened.
+    Permitted,
 }
 
 impl Done {
@@ -70,12 +81,12 @@ impl<'t> Turn<'t> {
         first: bool,
         reply: &mut [u8],
     ) -> Judged<'t> {
-        let screened = match self.snapshot.decide_question(group, &query.name, query.record_type) {
+        let screening = match self.snapshot.decide_question(group, &query.name, query.record_type) {
             Verdict::Allow => {
-                if first && self.engine.parts.config.log_all {
-                    self.log(query, from, Decision::Allowed, None);
+                if first {
+                    self.allowed(query, from);
                 }
-                true
+                Screening::Allowed
             }
             Verdict::Canary { depth } => {
                 self.cell.bump(Counter::SpecialCanary);
@@ -83,7 +94,7 @@ impl<'t> Turn<'t> {
             }
             Verdict::Deny(cause) => match self.snapshot.action(&cause) {
                 // Over TCP the client has done what was asked of it.
-                Action::TcpOnly if from.transport == Transport::Tcp => true,
+                Action::TcpOnly if from.transport == Transport::Tcp => Screening::Met,
                 Action::Redirect(target) => {
                     if first {
                         self.count(query, from, Decision::Blocked, cause);
@@ -97,16 +108,31 @@ impl<'t> Turn<'t> {
                     self.cell.bump(Counter::Permitted);
                     self.log(query, from, Decision::Permitted, Some(cause));
                 }
-                false
+                Screening::Permitted
             }
             Verdict::Shadow(cause) => {
                 if first {
                     self.count(query, from, Decision::Shadow, cause);
                 }
-                true
+                Screening::Met
             }
         };
-        Judged::Resolve { screened }
+        Judged::Resolve(screening)
+    }
+
+    /// True when this policy was asked before for this group, and met nothing: neither the name nor what its answer leads
+    /// to. A decision depends on nothing else, so a hit on such an answer costs the same however long the lists are.
+    #[inline]
+    pub(super) fn is_passed(&self, entry: &Entry, group: u16) -> bool {
+        entry.is_passed(self.snapshot.generation(), group)
+    }
+
+    /// Logs a query that met no rule, where such queries are logged.
+    #[inline]
+    pub(super) fn allowed(&self, query: &Query<'_>, from: Asker) {
+        if self.engine.parts.config.log_all {
+            self.log(query, from, Decision::Allowed, None);
+        }
     }
 
     /// A fresh answer from the cache.
@@ -116,11 +142,11 @@ impl<'t> Turn<'t> {
         from: Asker,
         group: u16,
         entry: &Entry,
-        screened: bool,
+        screening: Screening,
         reply: &mut [u8],
     ) -> Done {
         self.cell.bump(Counter::CacheHit);
-        self.conclude(query, from, group, entry, screened, false, reply)
+        self.conclude(query, from, group, entry, screening, false, reply)
     }
 
     /// Screens an answer and writes it.
@@ -134,11 +160,11 @@ impl<'t> Turn<'t> {
         from: Asker,
         group: u16,
         entry: &Entry,
-        screened: bool,
+        screening: Screening,
         stale: bool,
         reply: &mut [u8],
     ) -> Done {
-        if screened && let Some(blocked) = self.screen(query, from, group, entry, reply) {
+        if let Some(blocked) = self.screen(query, from, group, entry, screening, reply) {
             return blocked;
         }
         let patch = Patch { now: self.now, stale };
@@ -160,20 +186,20 @@ impl<'t> Turn<'t> {
         from: Asker,
         group: u16,
         entry: &Entry,
+        screening: Screening,
         reply: &mut [u8],
     ) -> Option<Done> {
-        let generation = self.snapshot.generation();
-        if entry.targets().is_empty() || entry.is_passed(generation, group) {
+        if screening == Screening::Permitted || self.is_passed(entry, group) {
             return None;
         }
-        let mut clean = true;
+        let mut clean = screening == Screening::Allowed;
         for target in entry.targets() {
-            match self.snapshot.decide_answer(group, target) {
+            match self.snapshot.decide_answer(group, &target) {
                 Verdict::Allow | Verdict::Canary { .. } => {}
                 // An exception for a name in the chain speaks for what lies behind it too.
                 Verdict::Permit(_) => break,
                 Verdict::Deny(cause) => match self.snapshot.action(&cause) {
-                    Action::TcpOnly if from.transport == Transport::Tcp => {}
+                    Action::TcpOnly if from.transport == Transport::Tcp => clean = false,
                     _ => {
                         self.cell.bump(Counter::ScreenDeny);
                         return Some(self.deny(query, from, cause, reply));
@@ -185,9 +211,11 @@ impl<'t> Turn<'t> {
                 }
             }
         }
-        self.cell.bump(Counter::ScreenPass);
+        if entry.has_targets() {
+            self.cell.bump(Counter::ScreenPass);
+        }
         if clean {
-            entry.note_passed(generation, group);
+            entry.note_passed(self.snapshot.generation(), group);
         }
         None
     }

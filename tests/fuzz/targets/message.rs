@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         answer.extend(&bytes[3..]);
     }
     for message in [bytes, &answer] {
-        let Some(entry) = Entry::new(key.as_bytes(), message, Moment::START) else { continue };
+        let Some(entry) = Entry::new(&key, message, Moment::START) else { continue };
         let mut buffer = [0; 4096];
         let patch = Patch { now: Moment::START, stale: true };
         if let Some(length) = entry.write(&query, patch, &mut buffer) {
