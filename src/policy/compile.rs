@@ -1,7 +1,7 @@
 //! Owns the step from law to decision: a draft and a moment in, a snapshot or all its problems out. Pure: the same
 //! draft and moment give the same digest on every host. Never publishes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,9 +13,9 @@ use super::enforce::{Assembly, enforce};
 use super::group::Draft;
 use super::instrument::Standing;
 use super::labels::Labels;
-use super::matcher::{Builder, HashKey};
+use super::matcher::{HashKey, Listed, NameTable};
 use super::rule::{Action, ActionKind, Reach, Rule};
-use super::snapshot::{CANARIES, CompiledRule, DEFAULT_ACTION, Origin, RuleSet, Snapshot};
+use super::snapshot::{CANARIES, DEFAULT_ACTION, Origin, RuleKind, RuleSet, Snapshot};
 use crate::dns::{CanonicalName, Name, Soa};
 use crate::problem::{Place, Problem};
 
@@ -38,12 +38,11 @@ pub fn compile(
     let mut compiler =
         Compiler { draft, sets: Vec::new(), actions: ActionTable::default(), problems: Vec::new() };
     let gathered = compiler.gather();
-    let (table, mut rules) = compiler.index(gathered);
-    widen_covered(&table, &mut rules);
-    compiler.check_never(&table, &rules);
+    let Indexed { table, names, kinds, digest: rules_digest } = compiler.index(gathered);
+    compiler.check_never(&table, &kinds);
     let Compiler { draft, sets, mut actions, mut problems, .. } = compiler;
 
-    let assembly = Assembly { draft: &draft, on, sets: &sets, kinds: kinds_by_set(&sets, &rules, &actions) };
+    let assembly = Assembly { draft: &draft, on, sets: &sets, kinds: kinds_by_set(&sets, &kinds, &actions) };
     let enforced = enforce(&assembly, &mut actions, labels, &mut problems);
     problems.sort();
     if problems.iter().any(Problem::is_error) {
@@ -60,10 +59,12 @@ pub fn compile(
     let mut snapshot = Snapshot {
         generation,
         digest: [0; 32],
+        rules_digest,
         on,
         next_transition: next_transition(&draft, on),
         table,
-        rules: rules.into(),
+        names,
+        kinds: kinds.into(),
         actions: actions.list.into(),
         sets: sets.into(),
         groups: enforced.groups.into(),
@@ -102,7 +103,17 @@ impl ActionTable {
     }
 }
 
-type Gathered = Vec<(Name, CompiledRule)>;
+/// A rule under its name, with its line.
+type Gathered = Vec<(Name, RuleKind, u32)>;
+
+/// The rules in the form in which they are searched.
+struct Indexed {
+    table: NameTable,
+    /// How many different names there are.
+    names: usize,
+    kinds: Vec<RuleKind>,
+    digest: [u8; 32],
+}
 
 impl Compiler {
     /// Makes the sets and attributes every rule to one. Canaries first, then apps, exceptions, sources.
@@ -187,43 +198,60 @@ impl Compiler {
         line: u32,
     ) {
         let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(action));
-        to.push((name, CompiledRule { set, reach, action, line }));
+        to.push((name, RuleKind { set, reach, action }, line));
     }
 
     /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
-    fn index(&mut self, mut gathered: Gathered) -> (super::matcher::NameTable, Vec<CompiledRule>) {
+    fn index(&mut self, mut gathered: Gathered) -> Indexed {
         gathered.sort_unstable();
-        gathered.dedup_by(|later, first| {
-            later.0 == first.0
-                && (later.1.set, later.1.reach, later.1.action)
-                    == (first.1.set, first.1.reach, first.1.action)
-        });
-        let mut builder = Builder::default();
-        let mut rules = Vec::with_capacity(gathered.len());
+        gathered.dedup_by(|later, first| (&later.0, later.1) == (&first.0, first.1));
+        widen_covered(&mut gathered);
+        if gathered.len() > NameTable::MOST {
+            self.problems.push(Problem::error(
+                Place::file("lists"),
+                format!("{} rules are more than the {} that can be kept", gathered.len(), NameTable::MOST),
+                "leave out a list",
+            ));
+            gathered.clear();
+        }
+        let mut numbers: HashMap<RuleKind, u32> = HashMap::new();
+        let mut kinds = Vec::new();
+        let mut names = 0;
+        let mut digest = Sha256::new();
+        let mut listed = Vec::with_capacity(gathered.len());
         for run in gathered.chunk_by(|a, b| a.0 == b.0) {
-            if let Some((name, _)) = run.first() {
-                builder.push(name.as_wire(), run.len() as u32);
+            names += 1;
+            for (name, kind, line) in run {
+                if let Some(set) = self.sets.get_mut(usize::from(kind.set)) {
+                    set.rules += 1;
+                }
+                digest.update(name.as_wire());
+                digest.update(kind.set.to_be_bytes());
+                digest.update(kind.action.to_be_bytes());
+                digest.update(line.to_be_bytes());
+                digest.update([kind.reach as u8]);
+                let number = *numbers.entry(*kind).or_insert_with(|| {
+                    kinds.push(*kind);
+                    kinds.len() as u32 - 1
+                });
+                listed.push(Listed { name: name.as_wire(), kind: number, line: *line });
             }
-            rules.extend(run.iter().map(|(_, rule)| *rule));
         }
-        for rule in &rules {
-            if let Some(set) = self.sets.get_mut(usize::from(rule.set)) {
-                set.rules += 1;
-            }
-        }
-        (builder.build(HashKey::random()), rules)
+        let digest = digest.finalize().into();
+        Indexed { table: NameTable::new(HashKey::of(&digest), listed.into_iter()), names, kinds, digest }
     }
 
     /// An operator's list may cover infrastructure of uninvolved parties; somebody should know. One complaint a line of a
     /// list, however much it covers.
-    fn check_never(&mut self, table: &super::matcher::NameTable, rules: &[CompiledRule]) {
+    fn check_never(&mut self, table: &NameTable, kinds: &[RuleKind]) {
         let mut covered: BTreeMap<(u16, u32), Vec<&ListedName>> = BTreeMap::new();
         for never in &self.draft.catalog.never {
             table.search(&CanonicalName::from(&never.name), |entry| {
-                for rule in rules.get(table.rules(entry.number)).unwrap_or(&[]) {
-                    if entry.depth == 0 || rule.reach != Reach::Exact {
-                        covered.entry((rule.set, rule.line)).or_default().push(never);
-                    }
+                if let (Some(kind), Some((_, line))) =
+                    (kinds.get(entry.kind as usize), table.rule(entry.number))
+                    && (entry.depth == 0 || kind.reach != Reach::Exact)
+                {
+                    covered.entry((kind.set, line)).or_default().push(never);
                 }
             });
         }
@@ -266,39 +294,35 @@ impl WithoutRules for Vec<super::group::SourceRules> {
 
 /// An exact rule whose set also denies everything below its name, with the same action, speaks for the whole subtree:
 /// its answer may then be NXDOMAIN.
-fn widen_covered(table: &super::matcher::NameTable, rules: &mut [CompiledRule]) {
-    let mut wide: Vec<bool> = Vec::new();
-    for rule in rules.iter().filter(|rule| rule.reach != Reach::Exact) {
-        let set = usize::from(rule.set);
-        if wide.len() <= set {
-            wide.resize(set + 1, false);
-        }
-        if let Some(flag) = wide.get_mut(set) {
-            *flag = true;
-        }
+fn widen_covered(gathered: &mut Gathered) {
+    let exact: HashSet<u16> = gathered
+        .iter()
+        .filter(|(_, kind, _)| kind.reach == Reach::Exact)
+        .map(|(_, kind, _)| kind.set)
+        .collect();
+    let wide: HashSet<(u16, u16, &[u8])> = gathered
+        .iter()
+        .filter(|(_, kind, _)| kind.reach != Reach::Exact && exact.contains(&kind.set))
+        .map(|(name, kind, _)| (kind.set, kind.action, name.as_wire()))
+        .collect();
+    if wide.is_empty() {
+        return;
     }
-    for number in 0..table.len() as u32 {
-        for index in table.rules(number) {
-            let Some(&rule) = rules.get(index) else { continue };
-            if rule.reach != Reach::Exact || !wide.get(usize::from(rule.set)).copied().unwrap_or(false) {
-                continue;
-            }
-            let name = CanonicalName::read(table.name(number)).unwrap_or_else(CanonicalName::root);
-            let mut covered = false;
-            table.search(&name, |entry| {
-                covered |= rules.get(table.rules(entry.number)).unwrap_or(&[]).iter().any(|other| {
-                    other.reach != Reach::Exact && other.set == rule.set && other.action == rule.action
-                });
-            });
-            if let (true, Some(rule)) = (covered, rules.get_mut(index)) {
-                rule.reach = Reach::Subtree;
-            }
+    let covered = |(name, kind, _): &(Name, RuleKind, u32)| {
+        kind.reach == Reach::Exact
+            && name.suffixes().any(|above| wide.contains(&(kind.set, kind.action, above)))
+    };
+    let covered: Vec<usize> =
+        (0..gathered.len()).filter(|at| gathered.get(*at).is_some_and(covered)).collect();
+    for at in covered {
+        if let Some((_, kind, _)) = gathered.get_mut(at) {
+            kind.reach = Reach::Subtree;
         }
     }
 }
 
 /// Which kinds of action each set's rules name; the default action apart.
-fn kinds_by_set(sets: &[RuleSet], rules: &[CompiledRule], actions: &ActionTable) -> Vec<Vec<ActionKind>> {
+fn kinds_by_set(sets: &[RuleSet], rules: &[RuleKind], actions: &ActionTable) -> Vec<Vec<ActionKind>> {
     let mut kinds = vec![Vec::new(); sets.len()];
     for rule in rules {
         if let (Some(action), Some(kinds)) =
@@ -357,15 +381,7 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
             text(format!("{} {} {} {:?}", found.position, found.mode, found.set, found.options));
         }
     }
-    for number in 0..snapshot.table.len() as u32 {
-        hash.update(snapshot.table.name(number));
-        for rule in snapshot.rules.get(snapshot.table.rules(number)).unwrap_or(&[]) {
-            hash.update(rule.set.to_be_bytes());
-            hash.update(rule.action.to_be_bytes());
-            hash.update(rule.line.to_be_bytes());
-            hash.update([rule.reach as u8]);
-        }
-    }
+    hash.update(snapshot.rules_digest);
     hash.finalize().into()
 }
 

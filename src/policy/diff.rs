@@ -1,12 +1,11 @@
 //! Owns the difference between two snapshots: rules that came and went, and what changed for each group.
 //! Never judges it; the guard does.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::snapshot::{CompiledGroup, CompiledRule, DEFAULT_ACTION, Snapshot};
+use super::snapshot::{CompiledGroup, DEFAULT_ACTION, RuleKind, Snapshot};
 use crate::dns::Name;
 
 /// What publishing the later snapshot would change.
@@ -67,36 +66,10 @@ impl Difference {
         self.removed.values().map(|change| change.count).sum()
     }
 
-    /// Both tables are sorted by name, so one walk over both finds every difference.
     fn compare_rules(&mut self, earlier: &Snapshot, later: &Snapshot) {
-        let (mut old, mut new) = (0, 0);
-        let (old_end, new_end) = (earlier.table.len() as u32, later.table.len() as u32);
-        while old < old_end || new < new_end {
-            let order = match (old < old_end, new < new_end) {
-                (true, true) => earlier.table.name(old).cmp(later.table.name(new)),
-                (true, false) => Ordering::Less,
-                (false, _) => Ordering::Greater,
-            };
-            if order == Ordering::Equal {
-                let before = keys(earlier, old);
-                let after = keys(later, new);
-                for (list, _, _) in before.difference(&after) {
-                    note(&mut self.removed, list, earlier.table.name(old));
-                }
-                for (list, _, _) in after.difference(&before) {
-                    note(&mut self.added, list, later.table.name(new));
-                }
-            } else if order == Ordering::Less {
-                for (list, _, _) in keys(earlier, old) {
-                    note(&mut self.removed, &list, earlier.table.name(old));
-                }
-            } else {
-                for (list, _, _) in keys(later, new) {
-                    note(&mut self.added, &list, later.table.name(new));
-                }
-            }
-            old += u32::from(order != Ordering::Greater);
-            new += u32::from(order != Ordering::Less);
+        if earlier.rules_digest != later.rules_digest {
+            self.removed = only_in(earlier, later);
+            self.added = only_in(later, earlier);
         }
     }
 
@@ -109,27 +82,43 @@ impl Difference {
     }
 }
 
-fn keys(snapshot: &Snapshot, entry: u32) -> BTreeSet<(String, u8, String)> {
-    let rules = snapshot.rules.get(snapshot.table.rules(entry)).unwrap_or(&[]);
-    rules
-        .iter()
-        .map(|rule| (snapshot.set_title(rule.set), rule.reach as u8, action_text(snapshot, rule)))
-        .collect()
+/// The rules of `one` that `other` has not, by list. Kinds are compared by what they say, as their numbers mean something
+/// in one snapshot only.
+fn only_in(one: &Snapshot, other: &Snapshot) -> BTreeMap<String, Change> {
+    let others: BTreeMap<_, u32> = other.kinds.iter().map(|kind| kind_text(other, kind)).zip(0..).collect();
+    let kinds: Vec<_> = one.kinds.iter().map(|kind| kind_text(one, kind)).collect();
+    let twins: Vec<Option<u32>> = kinds.iter().map(|kind| others.get(kind).copied()).collect();
+    let mut names: BTreeMap<u32, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    let mut changes: BTreeMap<String, Change> = BTreeMap::new();
+    for (name, kind) in one.table.rules() {
+        let twin = twins.get(kind as usize).copied().flatten();
+        if twin.is_none_or(|twin| !other.table.holds(&name, twin)) {
+            let list = kinds.get(kind as usize).map_or("", |(list, _, _)| list);
+            changes.entry(list.to_owned()).or_default().count += 1;
+            let first = names.entry(kind).or_default();
+            first.insert(name);
+            if first.len() > EXAMPLES {
+                first.pop_last();
+            }
+        }
+    }
+    for (list, change) in &mut changes {
+        let of_list =
+            names.iter().filter(|(kind, _)| kinds.get(**kind as usize).is_some_and(|kind| kind.0 == *list));
+        let first: BTreeSet<&Vec<u8>> = of_list.flat_map(|(_, names)| names).collect();
+        let first = first.into_iter().filter_map(|wire| Name::from_wire(wire).ok());
+        change.names = first.take(EXAMPLES).map(|name| name.to_string()).collect();
+    }
+    changes
 }
 
-fn action_text(snapshot: &Snapshot, rule: &CompiledRule) -> String {
-    match rule.action {
+/// The list a kind belongs to, its reach and its action.
+fn kind_text(snapshot: &Snapshot, kind: &RuleKind) -> (String, u8, String) {
+    let action = match kind.action {
         DEFAULT_ACTION => String::new(),
         own => snapshot.actions.get(usize::from(own)).map(|action| format!("{action:?}")).unwrap_or_default(),
-    }
-}
-
-fn note(changes: &mut BTreeMap<String, Change>, list: &str, wire: &[u8]) {
-    let change = changes.entry(list.to_owned()).or_default();
-    change.count += 1;
-    if change.names.len() < EXAMPLES {
-        change.names.extend(Name::from_wire(wire).map(|name| name.to_string()));
-    }
+    };
+    (snapshot.set_title(kind.set), kind.reach as u8, action)
 }
 
 /// What every group does, one line for each list.

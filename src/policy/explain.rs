@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::rule::{Action, Reach};
 use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, Snapshot};
-use super::verdict::{Cause, Trigger, Verdict};
+use super::verdict::{Cause, Verdict};
 use crate::dns::{CanonicalName, Name, RecordType};
 use crate::problem::Place;
 
@@ -150,16 +150,20 @@ impl Snapshot {
 
     /// A cause in words. Works for any cause this snapshot gave; unknown ids become empty words.
     pub fn describe(&self, cause: &Cause) -> Description {
-        let Some(rule) = self.rules.get(cause.rule as usize) else { return Description::default() };
+        let (Some(kind), Some((wire, line))) =
+            (self.kinds.get(cause.kind as usize), self.table.rule(cause.rule))
+        else {
+            return Description::default();
+        };
         let enforcement = self.enforcement(cause);
-        let set = self.set(rule.set);
+        let set = self.set(kind.set);
         let app = self.app(set.and_then(|set| set.app));
         let act = self.instrument(enforcement.and_then(|found| found.instrument));
         let exception = self.exception(enforcement.and_then(|found| found.exception));
         Description {
-            listed: self.listed_name(cause.rule).to_string(),
-            reach: reach_text(rule.reach),
-            rule: self.rule_place(rule.set, rule.line).to_string(),
+            listed: name_text(&wire),
+            reach: reach_text(kind.reach),
+            rule: self.rule_place(kind.set, line).to_string(),
             trigger: cause.trigger.as_str(),
             action: self.action(cause).kind().as_str(),
             mode: enforcement.map_or("", |found| found.mode.as_str()),
@@ -181,44 +185,36 @@ impl Snapshot {
         }
     }
 
-    /// A cause from the ids a log record kept.
-    pub fn cause_of(&self, rule: u32, group: u16, enforcement: u16, trigger: Trigger) -> Cause {
-        Cause { rule, group, enforcement, trigger, depth: 0, exact: false }
-    }
-
     fn considered(&self, group: u16, name: &CanonicalName, decided: Option<u32>) -> Vec<Considered> {
         let mut all = Vec::new();
         self.table.search(name, |entry| {
-            let range = self.table.rules(entry.number);
-            for (number, rule) in (range.start as u32..).zip(self.rules.get(range).unwrap_or(&[])) {
-                let met = match rule.reach {
-                    Reach::Below => entry.depth > 0,
-                    Reach::Exact => entry.depth == 0,
-                    Reach::Subtree => true,
-                };
-                if !met {
-                    continue;
-                }
-                let passthru = match rule.action {
-                    DEFAULT_ACTION => false,
-                    own => self.actions.get(usize::from(own)) == Some(&Action::Passthru),
-                };
-                let mut standing = if decided == Some(number) {
-                    "decides".to_owned()
-                } else {
-                    self.standing(group, rule.set)
-                };
-                if passthru {
-                    standing.push_str(" (passthru)");
-                }
-                all.push(Considered {
-                    listed: self.listed_name(number).to_string(),
-                    reach: reach_text(rule.reach),
-                    list: self.set_title(rule.set),
-                    rule: self.rule_place(rule.set, rule.line).to_string(),
-                    standing,
-                });
+            let (Some(kind), Some((wire, line))) =
+                (self.kinds.get(entry.kind as usize), self.table.rule(entry.number))
+            else {
+                return;
+            };
+            if !kind.reach.meets(entry.depth) {
+                return;
             }
+            let passthru = match kind.action {
+                DEFAULT_ACTION => false,
+                own => self.actions.get(usize::from(own)) == Some(&Action::Passthru),
+            };
+            let mut standing = if decided == Some(entry.number) {
+                "decides".to_owned()
+            } else {
+                self.standing(group, kind.set)
+            };
+            if passthru {
+                standing.push_str(" (passthru)");
+            }
+            all.push(Considered {
+                listed: name_text(&wire),
+                reach: reach_text(kind.reach),
+                list: self.set_title(kind.set),
+                rule: self.rule_place(kind.set, line).to_string(),
+                standing,
+            });
         });
         all
     }
@@ -272,6 +268,10 @@ impl Snapshot {
     fn rule_place(&self, set: u16, line: u32) -> Place {
         Place::line(self.set(set).map(|set| set.file.clone()).unwrap_or_default(), line)
     }
+}
+
+fn name_text(wire: &[u8]) -> String {
+    Name::from_wire(wire).map(|name| name.to_string()).unwrap_or_default()
 }
 
 fn reach_text(reach: Reach) -> &'static str {

@@ -35,6 +35,18 @@ pub enum Reach {
     Subtree,
 }
 
+impl Reach {
+    /// Whether a name with `depth` labels in front of the listed one is met.
+    #[inline]
+    pub fn meets(self, depth: usize) -> bool {
+        match self {
+            Self::Below => depth > 0,
+            Self::Exact => depth == 0,
+            Self::Subtree => true,
+        }
+    }
+}
+
 /// What is done with a query that meets a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {

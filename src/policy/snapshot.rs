@@ -13,17 +13,21 @@ use super::instrument::Instrument;
 use super::matcher::NameTable;
 use super::rule::{Action, ActionKind, Reach};
 use super::verdict::{Cause, Trigger, Verdict};
-use crate::dns::{CanonicalName, Name, RecordType, Soa};
+use crate::dns::{CanonicalName, RecordType, Soa};
 
 /// A compiled policy.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) generation: u64,
     pub(super) digest: [u8; 32],
+    /// SHA-256 over the rules alone.
+    pub(super) rules_digest: [u8; 32],
     pub(super) on: Timestamp,
     pub(super) next_transition: Option<Timestamp>,
     pub(super) table: NameTable,
-    pub(super) rules: Box<[CompiledRule]>,
+    /// How many different names are listed.
+    pub(super) names: usize,
+    pub(super) kinds: Box<[RuleKind]>,
     pub(super) actions: Box<[Action]>,
     pub(super) sets: Box<[RuleSet]>,
     pub(super) groups: Box<[CompiledGroup]>,
@@ -33,14 +37,13 @@ pub struct Snapshot {
     pub(super) config: Config,
 }
 
-/// A rule in its compiled form; its name is the table's entry it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CompiledRule {
+/// What rules have in common; a long list has few kinds. Name and line of each rule are in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RuleKind {
     pub(super) set: u16,
     pub(super) reach: Reach,
     /// Index of the action, or [`DEFAULT_ACTION`].
     pub(super) action: u16,
-    pub(super) line: u32,
 }
 
 /// The action of a rule that names none: the group's or the policy's.
@@ -149,36 +152,26 @@ impl Snapshot {
         let mut enforced: Option<(u64, Cause)> = None;
         let mut shadow: Option<(u64, Cause)> = None;
         self.table.search(name, |entry| {
-            let range = self.table.rules(entry.number);
-            for (number, rule) in (range.start as u32..).zip(self.rules.get(range).unwrap_or(&[])) {
-                let met = match rule.reach {
-                    Reach::Below => entry.depth > 0,
-                    Reach::Exact => entry.depth == 0,
-                    Reach::Subtree => true,
-                };
-                if !met {
-                    continue;
-                }
-                if rule.set == CANARIES {
-                    canary = Some(entry.depth as u8);
-                    continue;
-                }
-                let counting = compiled.by_set.get(usize::from(rule.set)).copied();
-                let counting = counting.unwrap_or(Counting { enforced: NONE, shadow: NONE });
-                for (enforcement, best) in
-                    [(counting.enforced, &mut enforced), (counting.shadow, &mut shadow)]
-                {
-                    let Some(found) = compiled.enforcements.get(usize::from(enforcement)) else { continue };
-                    let exact = rule.reach == Reach::Exact;
-                    let rank = u64::from(found.position) << 32
-                        | (entry.depth as u64) << 8
-                        | u64::from(!exact) << 1
-                        | u64::from(!self.is_passthru(rule.action));
-                    if best.is_none_or(|(lowest, _)| rank < lowest) {
-                        let depth = entry.depth as u8;
-                        *best =
-                            Some((rank, Cause { rule: number, group, enforcement, trigger, depth, exact }));
-                    }
+            let Some(kind) = self.kinds.get(entry.kind as usize).filter(|kind| kind.reach.meets(entry.depth))
+            else {
+                return;
+            };
+            if kind.set == CANARIES {
+                canary = Some(entry.depth as u8);
+                return;
+            }
+            let counting = compiled.by_set.get(usize::from(kind.set)).copied();
+            let counting = counting.unwrap_or(Counting { enforced: NONE, shadow: NONE });
+            for (enforcement, best) in [(counting.enforced, &mut enforced), (counting.shadow, &mut shadow)] {
+                let Some(found) = compiled.enforcements.get(usize::from(enforcement)) else { continue };
+                let exact = kind.reach == Reach::Exact;
+                let rank = u64::from(found.position) << 32
+                    | (entry.depth as u64) << 8
+                    | u64::from(!exact) << 1
+                    | u64::from(!self.is_passthru(kind.action));
+                if best.is_none_or(|(lowest, _)| rank < lowest) {
+                    let (rule, kind, depth) = (entry.number, entry.kind, entry.depth as u8);
+                    *best = Some((rank, Cause { rule, kind, group, enforcement, trigger, depth, exact }));
                 }
             }
         });
@@ -214,7 +207,7 @@ impl Snapshot {
         if self.enforcement(cause).is_some_and(|found| found.exception.is_some()) {
             return ALLOW;
         }
-        let own = self.rules.get(cause.rule as usize).map_or(DEFAULT_ACTION, |rule| rule.action);
+        let own = self.kinds.get(cause.kind as usize).map_or(DEFAULT_ACTION, |kind| kind.action);
         let index = match own {
             DEFAULT_ACTION => self.groups.get(usize::from(cause.group)).map_or(0, |group| group.action),
             own => own,
@@ -281,17 +274,17 @@ impl Snapshot {
 
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
-        self.rules.len()
+        self.table.len()
     }
 
     /// Number of different listed names.
     pub fn name_count(&self) -> usize {
-        self.table.len()
+        self.names
     }
 
     /// Bytes held by names, rules and the index over them.
     pub fn memory(&self) -> usize {
-        self.table.memory() + self.rules.len() * size_of::<CompiledRule>()
+        self.table.memory() + self.kinds.len() * size_of::<RuleKind>()
     }
 
     /// Rules by set: the app's id, `app:shared`, the source's name, `canaries` or the exception's id.
@@ -331,11 +324,6 @@ impl Snapshot {
             (group.name.clone(), duties)
         };
         self.groups.iter().map(of).collect()
-    }
-
-    /// The listed name of a rule.
-    pub fn listed_name(&self, rule: u32) -> Name {
-        Name::from_wire(self.table.name(self.table.entry_of(rule))).unwrap_or_else(|_| Name::root())
     }
 
     /// The settings it was compiled from.

@@ -24,6 +24,8 @@ pub enum Verdict {
 pub struct Cause {
     /// The rule that was met.
     pub rule: u32,
+    /// The kind of that rule: its list, its reach and its action.
+    pub kind: u32,
     /// The group of the client.
     pub group: u16,
     /// Which of the group's enforcements made the rule count.

@@ -1,7 +1,8 @@
 //! Owns the keyed hash of names. It runs from the rightmost label to the left, so that the hashes of a name's every
 //! ancestor fall out of one pass. Never trusted alone: the table compares the bytes behind every match.
 
-/// The key of the hash: random for each process, so that nobody outside can prepare names that share a slot.
+/// The key of the hash. It follows from everything that is listed, so that the same lists make the same table on every
+/// host, and whoever would prepare names that share a group has to know the finished list before he writes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashKey(u64, u64);
 
@@ -10,14 +11,15 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const MIX: u64 = 0xBB67_AE85_84CA_A73B;
 
 impl HashKey {
-    /// A key from the system's random source; a fixed one if that fails, which costs resistance, not correctness.
-    pub(crate) fn random() -> Self {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            return Self(SPREAD, MIX);
-        }
-        let number = u128::from_le_bytes(bytes);
-        Self(number as u64, (number >> 64) as u64 | 1)
+    /// The key that belongs to a digest of everything listed.
+    pub(crate) fn of(digest: &[u8; 32]) -> Self {
+        let word = |at: usize| {
+            digest
+                .get(at..)
+                .and_then(<[u8]>::first_chunk::<8>)
+                .map_or(MIX, |bytes| u64::from_le_bytes(*bytes))
+        };
+        Self(word(0), word(8) | 1)
     }
 
     /// The hash of the root.

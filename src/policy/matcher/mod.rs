@@ -1,8 +1,10 @@
 //! Owns the search for listed names among a question's name and its ancestors: one keyed hash a label from right to
-//! left, one probe a suffix, and an exact comparison before anything is believed. Never knows what a rule means.
+//! left, one look at a group of tags a suffix, and an exact comparison before anything is believed. Never knows what a rule
+//! means.
 
+mod code;
 mod hash;
 mod table;
 
 pub(super) use hash::HashKey;
-pub(super) use table::{Builder, NameTable};
+pub(super) use table::{Listed, NameTable};
