@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 
@@ -57,12 +57,21 @@ impl<'q> Key<'q> {
         })
     }
 
-    /// The key as bytes of its own.
-    pub fn to_bytes(&self) -> Box<[u8]> {
-        let mut bytes = vec![self.bits];
-        bytes.extend_from_slice(&self.record_type.0.to_be_bytes());
-        bytes.extend_from_slice(self.name.as_wire());
-        bytes.into()
+    /// The key as bytes of its own: DO and CD, the type, the name.
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        let [high, low] = self.record_type.0.to_be_bytes();
+        [self.bits, high, low].iter().chain(self.name.as_wire()).copied().collect()
+    }
+
+    /// The name in what [`Key::to_bytes`] made.
+    pub fn name_in(bytes: &[u8]) -> CanonicalName {
+        bytes.get(3..).and_then(CanonicalName::read).unwrap_or_else(CanonicalName::root)
+    }
+
+    /// The key that [`Key::to_bytes`] made bytes of; `name` is its [`Key::name_in`].
+    pub fn of_bytes(bytes: &[u8], name: &'q CanonicalName) -> Self {
+        let &[bits, high, low] = bytes.first_chunk::<3>().unwrap_or(&[0; 3]);
+        Self::new(name, RecordType(u16::from_be_bytes([high, low])), bits & 2 != 0, bits & 1 != 0)
     }
 }
 
