@@ -123,6 +123,12 @@ impl Batch {
         Ok(self.received)
     }
 
+    /// The bytes of datagram `index` of the last receive, cut at the buffer's size.
+    pub(super) fn query(&self, index: usize) -> Option<&[u8]> {
+        let message = self.receive.get(index)?;
+        self.queries.get(index)?.get(..message.msg_len as usize)
+    }
+
     /// Datagram `index` of the last receive.
     pub(super) fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
         let message = self.receive.get(index)?;

@@ -36,6 +36,7 @@ fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statisti
             }
         };
         worker.begin_batch();
+        worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };
             let Some(packet) = bytes else {

@@ -143,6 +143,24 @@ impl Snapshot {
         self.decide(group, target, Trigger::ResponseName)
     }
 
+    /// True when the lists are too long for a processor's own caches, so that [`Snapshot::look_ahead`] pays.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        /// A core's second-level cache holds this much beside all else.
+        const CACHED: usize = 512 << 10;
+        self.table.memory() > CACHED
+    }
+
+    /// Reads ahead what deciding `names`, a batch of questions, will read. `scratch` is the caller's to keep. The number
+    /// returned means nothing.
+    pub fn look_ahead<'n>(
+        &self,
+        names: impl Iterator<Item = &'n CanonicalName>,
+        scratch: &mut Vec<u64>,
+    ) -> u64 {
+        self.table.look_ahead(names, scratch)
+    }
+
     /// Precedence: canaries; then the lowest position (exceptions stand at 0); then the longest listed name; then an
     /// exact rule before a wildcard; then passthru before deny. Shadow rules never weaken an enforced one.
     #[inline]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
@@ -75,6 +76,7 @@ pub struct Worker {
     /// Queries of this batch, by the path their answer took.
     blocked: u64,
     answered: u64,
+    ahead: Ahead,
 }
 
 impl Engine {
@@ -108,6 +110,7 @@ impl Engine {
             wall_ms: 0,
             blocked: 0,
             answered: 0,
+            ahead: Ahead::default(),
         }
     }
 }
@@ -123,6 +126,13 @@ impl Worker {
         self.now = self.engine.parts.clock.now();
         if self.ring.is_some() {
             self.wall_ms = self.engine.parts.clock.wall().as_millisecond();
+        }
+    }
+
+    /// Shows the batch before its queries are handled, where that makes looking through long lists faster.
+    pub fn look_ahead<'p>(&mut self, packets: impl Iterator<Item = &'p [u8]>) {
+        if self.ahead.pays {
+            self.ahead.look(&self.snapshot, packets);
         }
     }
 
@@ -204,6 +214,7 @@ impl Worker {
             let took = self.engine.parts.clock.now().since(self.now).as_nanos() as u64;
             self.cell.observe(Path::Block, took, self.blocked);
             self.cell.observe(Path::Hit, took, self.answered);
+            self.ahead.pays = self.blocked * Ahead::SHARE > self.answered && self.snapshot.is_large();
             (self.blocked, self.answered) = (0, 0);
         }
     }

@@ -118,6 +118,40 @@ impl NameTable {
         }
     }
 
+    /// Reads ahead what searching for the names of one batch will read. Three walks, in each of which no step waits for the
+    /// one before: hashes, then groups, then entries; the processor fetches what they touch side by side. Returns a number
+    /// that depends on all that was read, so that nothing is left out.
+    pub(crate) fn look_ahead<'n>(
+        &self,
+        names: impl Iterator<Item = &'n CanonicalName>,
+        hashes: &mut Vec<u64>,
+    ) -> u64 {
+        hashes.clear();
+        for name in names {
+            let labels = name.label_count();
+            let mut hash = self.key.root();
+            for depth in (labels.saturating_sub(self.deepest)..labels).rev() {
+                hash = self.key.prepend(hash, name.label(depth));
+                if labels - depth >= self.shallowest {
+                    hashes.push(hash);
+                }
+            }
+        }
+        let group = |hash: &u64| self.groups.get(self.group(*hash));
+        let mut read: u64 = hashes.iter().filter_map(group).map(|group| u64::from(group.start)).sum();
+        for hash in hashes.iter() {
+            if let Some(Group { tags, start }) =
+                group(hash).filter(|group| places_of(tag(*hash), &group.tags) != 0)
+            {
+                // A group's entries take two cache lines, now and then three.
+                let lines =
+                    [0, 64].map(|line| self.entries.get(*start as usize + line).copied().unwrap_or(0));
+                read += lines.into_iter().map(u64::from).sum::<u64>() + u64::from(tags[0]);
+            }
+        }
+        read
+    }
+
     /// True when a rule of `kind` is listed under `name`, in wire form.
     pub(crate) fn holds(&self, name: &[u8], kind: u32) -> bool {
         let mut held = false;
