@@ -1,0 +1,118 @@
+"""Owns what all servers of a measurement share: the folder, the policy in each form, the upstream, the cores, the programs."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+CORES = sorted(os.sched_getaffinity(0))
+PROGRAMS = ("floor", "load", "names", "upstream")
+# Listed names are numbered from zero, others from here.
+UNLISTED = 2_000_000_000
+
+
+def build():
+    """Builds interdict as it is shipped, and the programs of the benchmark."""
+    examples = [word for program in PROGRAMS for word in ("--example", program)]
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--bin", "interdict", *examples], cwd=ROOT, check=True)
+
+
+def program(name):
+    folder = os.path.join(TARGET, "release", "examples") if name in PROGRAMS else os.path.join(TARGET, "release")
+    return os.path.join(folder, name)
+
+
+def made_up(first, count):
+    """Names of the generator, as lines."""
+    command = [program("names"), str(first), str(count)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+class Bed:
+    """A folder with a policy of `names` names, a running upstream, and the cores for servers and load."""
+
+    cache_mib = 256
+    upstream = "127.0.0.1:5392"
+
+    def __init__(self, names, workers, listed=None, popular=None):
+        """`listed` and `popular` are files of real names, to be used instead of made-up ones."""
+        self.names = names
+        self.workers = workers
+        self.folder = tempfile.mkdtemp(prefix="interdict-bench-")
+        in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else self.folder
+        self.folder_in_memory = tempfile.mkdtemp(prefix="interdict-bench-", dir=in_memory)
+        self.listed = self._listed(listed)
+        self.popular = self._popular(popular)
+        self.probes = (self._last(), self.popular[0])
+        # The first cores serve and the others ask; where there are too few, they share.
+        self.server_cores = set(CORES[:workers])
+        self.load_cores = set(CORES[workers:]) or set(CORES)
+        self._upstream = subprocess.Popen(
+            [program("upstream"), self.upstream], preexec_fn=lambda: os.sched_setaffinity(0, self.load_cores))
+        time.sleep(0.2)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._upstream.kill()
+        self._upstream.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder_in_memory, ignore_errors=True)
+
+    program = staticmethod(program)
+
+    def _listed(self, real):
+        path = os.path.join(self.folder, "listed.domains")
+        with open(path, "w") as out:
+            if real:
+                names = dict.fromkeys(clean(real))
+                out.writelines(f"{name}\n" for name, _ in zip(names, range(self.names)))
+            else:
+                subprocess.run([program("names"), "0", str(self.names)], stdout=out, check=True)
+        return path
+
+    def _popular(self, real):
+        if real:
+            with open(self.listed) as file:
+                listed = {line.strip() for line in file}
+            return [name for name in dict.fromkeys(clean(real)) if not covered(name, listed)]
+        return made_up(UNLISTED, 10_000)
+
+    def _last(self):
+        with open(self.listed, "rb") as file:
+            file.seek(max(0, os.path.getsize(self.listed) - 300))
+            return file.read().decode().split()[-1]
+
+    def domains(self):
+        """The policy as a list of names, each with everything below it."""
+        return self.listed
+
+    def rpz(self):
+        """The policy as a response policy zone."""
+        path = os.path.join(self.folder, "rpz.bench")
+        if not os.path.exists(path):
+            with open(path, "w") as out, open(self.listed) as names:
+                # A day, so that whoever keeps blocked answers can.
+                out.write("$ORIGIN rpz.bench.\n$TTL 86400\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n")
+                out.writelines(f"{name[:-1]} CNAME .\n*.{name[:-1]} CNAME .\n" for name in names)
+        return path
+
+
+def clean(path):
+    """The names of a file of any plain form: one a line, comments, an address in front, `*.`."""
+    with open(path) as file:
+        for line in file:
+            words = line.split("#")[0].split()
+            name = words[-1].lower().removeprefix("*.").strip(".") if words else ""
+            if "." in name and all(len(label) in range(1, 64) for label in name.split(".")):
+                yield name
+
+
+def covered(name, listed):
+    labels = name.split(".")
+    return any(".".join(labels[at:]) in listed for at in range(len(labels)))

@@ -1,0 +1,31 @@
+"""Owns dnsdist's configuration: a suffix tree of the listed names, a packet cache, one pool with the upstream."""
+
+from .peer import Peer
+
+
+class Dnsdist(Peer):
+    name = "dnsdist"
+    program = "dnsdist"
+    package = "dnsdist"
+    # It forwards them: a load balancer does not look at RD.
+    without_recursion = {"NOERROR", "EMPTY", "NXDOMAIN"}
+
+    def configure(self):
+        listen = "".join(
+            f'addLocal("{address}:{self.port}", {{ reusePort = true }})\n'
+            for address in ("127.0.0.1", "[::1]") for _ in range(self.bed.workers))
+        path = self.write("dnsdist.conf", f"""
+{listen}
+setACL({{ "127.0.0.0/8", "::1/128" }})
+setSecurityPollSuffix("")
+setMaxUDPOutstanding(65535)
+setRingBuffersSize(100, 1)
+newServer({{ address = "{self.bed.upstream}", sockets = {self.bed.workers} }})
+getPool(""):setCache(newPacketCache(500000, {{ maxTTL = 86400, numberOfShards = {20 * self.bed.workers} }}))
+local listed = newSuffixMatchNode()
+for name in io.lines("{self.bed.domains()}") do
+  listed:add(name)
+end
+addAction(SuffixMatchNodeRule(listed), RCodeAction(DNSRCode.NXDOMAIN))
+""")
+        return [[self.path(), "--supervised", "--disable-syslog", "-C", path]]

@@ -1,0 +1,31 @@
+"""Owns dnsmasq's configuration: a `local` line for each listed name, a cache for every record of the workload."""
+
+from .peer import Peer
+
+
+class Dnsmasq(Peer):
+    name = "dnsmasq"
+    program = "dnsmasq"
+    package = "dnsmasq-base"
+    most_names = 1 << 40
+    most_workers = 1
+    # It forwards them.
+    without_recursion = {"NOERROR", "EMPTY", "NXDOMAIN"}
+
+    def configure(self):
+        with open(f"{self.folder}/listed", "w") as out, open(self.bed.domains()) as names:
+            out.writelines(f"local=/{name[:-1]}/\n" for name in names)
+        path = self.write("dnsmasq.conf", f"""
+port={self.port}
+listen-address=127.0.0.1,::1
+bind-interfaces
+no-resolv
+no-hosts
+keep-in-foreground
+user=
+server={self.bed.upstream.replace(":", "#")}
+cache-size=50000
+dns-forward-max=10000
+conf-file={self.folder}/listed
+""")
+        return [[self.path(), "-C", path]]

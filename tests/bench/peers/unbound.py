@@ -1,0 +1,51 @@
+"""Owns Unbound's configuration: forwarding, a response policy zone, tuned as its manual's "performance tuning" says."""
+
+from .peer import Peer
+
+
+class Unbound(Peer):
+    name = "unbound"
+    program = "unbound"
+    package = "unbound"
+    version_flags = ("-V",)
+
+    def configure(self):
+        slabs = 1 << (self.bed.workers - 1).bit_length()
+        path = self.write("unbound.conf", f"""
+server:
+    interface: 127.0.0.1@{self.port}
+    interface: ::1@{self.port}
+    num-threads: {self.bed.workers}
+    so-reuseport: yes
+    so-rcvbuf: 4m
+    so-sndbuf: 4m
+    outgoing-range: 8192
+    num-queries-per-thread: 4096
+    msg-cache-size: {self.bed.cache_mib // 3}m
+    rrset-cache-size: {self.bed.cache_mib * 2 // 3}m
+    msg-cache-slabs: {slabs}
+    rrset-cache-slabs: {slabs}
+    infra-cache-slabs: {slabs}
+    key-cache-slabs: {slabs}
+    module-config: "respip iterator"
+    access-control: 127.0.0.0/8 allow
+    access-control: ::1 allow
+    do-not-query-localhost: no
+    minimal-responses: yes
+    do-daemonize: no
+    use-syslog: no
+    username: ""
+    chroot: ""
+    directory: "{self.folder}"
+    pidfile: ""
+    verbosity: 0
+remote-control:
+    control-enable: no
+rpz:
+    name: rpz.bench
+    zonefile: "{self.bed.rpz()}"
+forward-zone:
+    name: "."
+    forward-addr: {self.bed.upstream.replace(":", "@")}
+""")
+        return [[self.path(), "-d", "-c", path]]
