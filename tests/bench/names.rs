@@ -1,6 +1,7 @@
 //! Made-up names that look like those of real lists: lengths, labels, top-level domains and shared parents are distributed
 //! alike. Name `i` is the same everywhere and always. Not part of the product.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a yardstick, not the product")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "another program uses a part of it")]
 
 use std::io::{BufWriter, Write};
 
@@ -67,7 +68,8 @@ fn main() {
     out.flush().expect("standard output");
 }
 
-fn write_name(number: u64, name: &mut String) {
+/// Appends name `number`.
+pub fn write_name(number: u64, name: &mut String) {
     let chance = mix(number);
     // Of each ten names six are domains of their own, four are hosts below one domain they share with their neighbours.
     match number % 10 {

@@ -56,7 +56,7 @@ def rows():
         Row("mixed", small),
         Row("blocked", usual, dnsperf=True),
         Row("cached", usual, dnsperf=True, latency=True),
-        Row("misses", usual, unique=True, options=["--window", "512", "--patient"]),
+        Row("misses", usual, unique=True, options=["--patient"]),
         Row("junk", usual, options=["--no-recursion"]),
         Row("edns", usual, questions="cached", options=["--dnssec-ok", "--cookie"]),
         Row("ipv6", usual, questions="cached"),

@@ -114,8 +114,18 @@ pub fn engine(
     rings: Option<Arc<Rings>>,
     runtime: &tokio::runtime::Handle,
 ) -> Arc<Engine> {
+    engine_of(None, upstream, rings, runtime)
+}
+
+/// The same with the policy of a configuration file.
+pub fn engine_of(
+    config: Option<PathBuf>,
+    upstream: &Upstream,
+    rings: Option<Arc<Rings>>,
+    runtime: &tokio::runtime::Handle,
+) -> Arc<Engine> {
     let clock = Clock::system();
-    let started = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap();
+    let started = app::pipeline(config, None, None, clock.clone(), Labels::default()).start().unwrap();
     let servers = vec![format!("udp://{}", upstream.address).parse().unwrap()];
     let config = resolve::Config { servers, ..resolve::Config::default() };
     let forwarder = Forwarder::start(config, clock.clone(), runtime.clone()).unwrap();

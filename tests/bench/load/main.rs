@@ -34,8 +34,8 @@ struct Arguments {
     /// How long to ask.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Queries under way, as long as no rate is given.
-    #[arg(long, default_value_t = 256)]
+    /// Queries under way, as long as no rate is given: full batches, and no more than a socket of default size holds.
+    #[arg(long, default_value_t = 160)]
     window: usize,
     /// Queries a second, whatever comes back; latency then counts from when a query was due.
     #[arg(long)]

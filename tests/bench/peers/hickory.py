@@ -18,6 +18,8 @@ class Hickory(Peer):
 listen_addrs_ipv4 = ["127.0.0.1"]
 listen_addrs_ipv6 = ["::1"]
 listen_port = {self.port}
+user = "root"
+group = "root"
 allow_networks = ["127.0.0.0/8", "::1/128"]
 [[zones]]
 zone = "."

@@ -1,0 +1,143 @@
+//! The three hot paths of a query, each in a function of its own, for a tool that counts instructions: a block, a hit, and a name
+//! that meets no rule. Drives the data plane without sockets. Not part of the product.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a yardstick, not the product"
+)]
+
+mod names;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use interdict::query::{Asker, Outcome, Sink, Transport, Worker};
+use support::{Upstream, engine_of, query};
+
+/// Names of the policy, as in the rows of the benchmark that this stands for.
+const LISTED: u64 = 100_000;
+/// Questions of each path: enough that none is special.
+const QUESTIONS: u64 = 512;
+/// Queries between two looks at the clock, as in a full batch of datagrams.
+const BATCH: usize = 64;
+const RECURSION: u16 = 0x0100;
+
+/// Usage: `paths ROUNDS`; each path is walked as many times 512 queries. Prints how many queries that are.
+fn main() {
+    let rounds: usize =
+        std::env::args().nth(1).and_then(|word| word.parse().ok()).expect("usage: paths ROUNDS");
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("listed");
+    std::fs::write(&list, (0..LISTED).map(|number| name(number) + "\n").collect::<String>()).unwrap();
+    let config = folder.path().join("interdict.toml");
+    let source = format!("name = \"listed\"\nfrom = {list:?}\nformat = \"domains\"\nsubdomains = true\n");
+    std::fs::write(&config, format!("[[policy.source]]\n{source}")).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let upstream = Upstream::start();
+    let mut worker = engine_of(Some(config), &upstream, None, runtime.handle()).thread_worker();
+
+    let spread = |number: u64| number * (LISTED / QUESTIONS);
+    let denied = questions(
+        |number| format!("{}{}", ["", "www."][number as usize % 2], name(spread(number))),
+        RECURSION,
+    );
+    let kept = questions(|number| name(LISTED * 10 + number), RECURSION);
+    let unlisted = questions(|number| name(LISTED * 20 + number), 0);
+    kept.iter().for_each(|packet| fetch(&mut worker, packet));
+    // What the first time costs more is not what is counted.
+    for (packets, rcode) in [(&denied, 3), (&kept, 0), (&unlisted, 5)] {
+        assert!(
+            packets.iter().all(|packet| rcode_of(&mut worker, packet) == rcode),
+            "not answered with {rcode}"
+        );
+    }
+    path_block(&mut worker, &denied, rounds);
+    path_hit(&mut worker, &kept, rounds);
+    path_pass(&mut worker, &unlisted, rounds);
+    path_end();
+    let queries = QUESTIONS as usize * rounds;
+    #[allow(clippy::print_stdout, reason = "what it is run for")]
+    {
+        println!("{queries}");
+    }
+    upstream.stop();
+}
+
+/// Denied by name.
+#[inline(never)]
+fn path_block(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize) {
+    walk(worker, packets, std::hint::black_box(rounds), "block");
+}
+
+/// Allowed, and answered from the cache.
+#[inline(never)]
+fn path_hit(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize) {
+    walk(worker, packets, std::hint::black_box(rounds), "hit");
+}
+
+/// Meets no rule and is not kept; asked without RD, so that it is refused instead of fetched.
+#[inline(never)]
+fn path_pass(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize) {
+    walk(worker, packets, std::hint::black_box(rounds), "pass");
+}
+
+/// Where the last path has ended.
+#[inline(never)]
+fn path_end() {
+    std::hint::black_box("end");
+}
+
+#[inline(always)]
+fn walk(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize, path: &str) {
+    // A constant of its own keeps the compiler from making one function of three.
+    std::hint::black_box(path);
+    let mut reply = [0; 4096];
+    for _ in 0..rounds {
+        for batch in packets.chunks(BATCH) {
+            worker.begin_batch();
+            for packet in batch {
+                std::hint::black_box(worker.handle(packet, ASKER, &mut reply, nobody));
+            }
+            worker.end_batch();
+        }
+    }
+}
+
+fn questions(mut name: impl FnMut(u64) -> String, flags: u16) -> Vec<Vec<u8>> {
+    (0..QUESTIONS).map(|number| query(number as u16, flags, &name(number), 1, Some(1232))).collect()
+}
+
+fn name(number: u64) -> String {
+    let mut name = String::new();
+    names::write_name(number, &mut name);
+    name
+}
+
+const ASKER: Asker = Asker { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport: Transport::Udp };
+
+fn nobody() -> Sink {
+    panic!("nothing is fetched")
+}
+
+/// Fetches a name's answer so that it is kept.
+fn fetch(worker: &mut Worker, packet: &[u8]) {
+    let (done, fetched) = mpsc::sync_channel(1);
+    worker.begin_batch();
+    let later = || -> Sink { Box::new(move |_: &[u8]| done.send(()).unwrap()) };
+    assert_eq!(worker.handle(packet, ASKER, &mut [0; 4096], later), Outcome::Later);
+    fetched.recv_timeout(Duration::from_secs(10)).expect("the upstream's answer");
+    worker.end_batch();
+}
+
+fn rcode_of(worker: &mut Worker, packet: &[u8]) -> u8 {
+    let mut reply = [0; 4096];
+    worker.begin_batch();
+    let outcome = worker.handle(packet, ASKER, &mut reply, nobody);
+    worker.end_batch();
+    assert!(matches!(outcome, Outcome::Reply(_)), "{outcome:?}");
+    reply[3] & 15
+}
