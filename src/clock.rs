@@ -111,9 +111,39 @@ impl Add<Duration> for Moment {
     }
 }
 
+impl Clock {
+    /// Returns once monotonic time has reached `when`. Setting the wall clock does not touch it.
+    pub async fn passed(&self, when: Moment) {
+        loop {
+            match &*self.0 {
+                Source::Manual { moved, .. } => {
+                    let notified = moved.notified();
+                    if self.now() >= when {
+                        return;
+                    }
+                    notified.await;
+                }
+                Source::System { .. } => {
+                    let wait = when.since(self.now());
+                    if wait.is_zero() {
+                        return;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
 impl Moment {
     /// The moment at which a clock was made.
     pub const START: Self = Self(0);
+
+    /// The moment `wait` later.
+    #[inline]
+    pub fn plus(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
 
     /// Whole seconds since the clock was made.
     #[inline]
@@ -157,6 +187,24 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
         clock.advance(Duration::from_secs(61));
+        waiter.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_set_wall_clock_neither_hastens_nor_delays_what_waits_for_time_to_pass() {
+        let clock = Clock::manual("2023-10-30T03:59:00Z".parse().unwrap());
+        let due = clock.now().plus(Duration::from_secs(60));
+        let waiter = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.passed(due).await }
+        });
+        tokio::task::yield_now().await;
+        for wall in ["2033-10-30T00:00:00Z", "2013-10-30T00:00:00Z"] {
+            clock.set(wall.parse().unwrap());
+            tokio::task::yield_now().await;
+            assert!(!waiter.is_finished());
+        }
+        clock.advance(Duration::from_secs(60));
         waiter.await.unwrap();
     }
 }
