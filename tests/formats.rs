@@ -1,7 +1,7 @@
 //! Each list syntax on a sample with what real lists hold, and on lines that are none.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use interdict::formats::{Format, Options, Parsed, parse};
+use interdict::formats::{Format, Options, Parsed, ZoneHead, parse};
 use interdict::policy::{Action, Reach};
 
 fn read(format: Format, text: &[u8]) -> Parsed {
@@ -97,6 +97,26 @@ fn rpz() {
     ];
     assert_eq!(rules(&parsed), expected);
     assert_eq!((parsed.refused, parsed.skipped.values().sum::<u64>()), (0, 1), "{:?}", parsed.problems);
+    assert_eq!(parsed.zone, Some(ZoneHead { serial: Some(1), ttl: Some(3600) }));
+}
+
+/// RFC 2308 section 4: `$TTL` counts for the records below it that have none of their own.
+#[test]
+fn rpz_local_records_have_the_ttl_of_their_zone_or_their_own() {
+    let parsed = read(
+        Format::Rpz,
+        b"a A 192.0.2.1\n$TTL 2h\nb A 192.0.2.1\nc 60 A 192.0.2.1\n$TTL 5\nd A 192.0.2.1\n",
+    );
+    let ttls: Vec<Option<u32>> = parsed
+        .rules
+        .iter()
+        .map(|rule| match &rule.action {
+            Some(Action::Local(records)) => records[0].ttl,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ttls, [None, Some(7200), Some(60), Some(5)]);
+    assert_eq!(parsed.zone, Some(ZoneHead { serial: None, ttl: Some(5) }));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Format, MOST_PROBLEMS, Parsed};
+use super::{Format, MOST_PROBLEMS, Parsed, ZoneHead};
 use crate::dns::Name;
 use crate::policy::{Action, Reach, Rule};
 use crate::problem::{Place, Problem};
@@ -27,19 +27,16 @@ impl<'f> Reader<'f> {
 
     /// True, with a complaint, when the bytes are not a list at all: a web page or compressed bytes.
     pub(super) fn is_something_else(&mut self, text: &[u8]) -> bool {
-        let start = text.trim_ascii_start();
-        let head: Vec<u8> = start.iter().take(16).map(u8::to_ascii_lowercase).collect();
-        let found =
-            if head.starts_with(b"<!doctype") || head.starts_with(b"<html") || head.starts_with(b"<?xml") {
-                Some(("a web page", "check the address; a login page or a proxy may have answered instead"))
-            } else if text.starts_with(&[0x1F, 0x8B])
-                || text.starts_with(b"PK\x03\x04")
-                || text.starts_with(&[0x28, 0xB5, 0x2F, 0xFD])
-            {
-                Some(("compressed", "unpack it first"))
-            } else {
-                None
-            };
+        let found = if is_web_page(text) {
+            Some(("a web page", "check the address; a login page or a proxy may have answered instead"))
+        } else if text.starts_with(&[0x1F, 0x8B])
+            || text.starts_with(b"PK\x03\x04")
+            || text.starts_with(&[0x28, 0xB5, 0x2F, 0xFD])
+        {
+            Some(("compressed", "unpack it first"))
+        } else {
+            None
+        };
         if let Some((what, hint)) = found {
             self.parsed.refused = 1;
             let what = format!("this is {what}, not a list in the syntax `{}`", self.format);
@@ -120,6 +117,11 @@ impl<'f> Reader<'f> {
         &mut self.parsed.rules
     }
 
+    /// What the list says of itself as a zone.
+    pub(super) fn zone_head(&mut self) -> &mut ZoneHead {
+        self.parsed.zone.get_or_insert_default()
+    }
+
     /// Counts a line that means nothing to a resolver.
     pub(super) fn skip(&mut self, reason: &'static str) {
         *self.parsed.skipped.entry(reason).or_default() += 1;
@@ -160,6 +162,13 @@ impl<'f> Reader<'f> {
             None => "a name has letters, digits and hyphens between dots",
         }
     }
+}
+
+/// True when the bytes begin as HTML or XML does.
+pub(super) fn is_web_page(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let head: Vec<u8> = text.trim_ascii_start().iter().take(16).map(u8::to_ascii_lowercase).collect();
+    [&b"<!doctype"[..], b"<html", b"<?xml"].iter().any(|start| head.starts_with(start))
 }
 
 /// True for what is written like an IPv4 address but is none, such as `256.1.1.1`.

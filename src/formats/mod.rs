@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::dns::Name;
 use crate::policy::Rule;
 use crate::problem::Problem;
@@ -54,6 +56,17 @@ pub struct Parsed {
     pub refused: u64,
     /// Lines read.
     pub lines: u64,
+    /// What a response policy zone says of itself.
+    pub zone: Option<ZoneHead>,
+}
+
+/// What a zone says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ZoneHead {
+    /// Serial of its SOA record (RFC 1035 section 3.3.13).
+    pub serial: Option<u32>,
+    /// TTL of its records that have none of their own, in seconds (`$TTL`, RFC 2308 section 4).
+    pub ttl: Option<u32>,
 }
 
 /// Enough complaints to see what is wrong with a list.
@@ -73,6 +86,11 @@ pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Pars
         Format::Rpz => rpz::parse(&mut reader, text, options.zone.as_ref()),
     }
     reader.finish()
+}
+
+/// True when the bytes begin as a web page does, and no list in any syntax.
+pub fn is_web_page(text: &[u8]) -> bool {
+    lines::is_web_page(text)
 }
 
 impl Format {

@@ -17,12 +17,14 @@ const OTHER_TRIGGERS: &[(&str, &str)] = &[
 struct Zone {
     origin: Option<Name>,
     owner: Option<String>,
+    /// TTL of records that have none of their own: `$TTL` (RFC 2308 section 4).
+    ttl: Option<u32>,
     /// Words of a record that goes on over lines, while a parenthesis is open.
     open: Option<(Vec<String>, bool)>,
 }
 
 pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
-    let mut zone = Zone { origin: zone.cloned(), owner: None, open: None };
+    let mut zone = Zone { origin: zone.cloned(), owner: None, ttl: None, open: None };
     reader.each_line(text, |reader, line| {
         let blank_owner = line.starts_with([' ', '\t']);
         let (words, depth) = match words(line) {
@@ -84,7 +86,11 @@ fn record(reader: &mut Reader<'_>, zone: &mut Zone, words: &[String], blank: boo
     let mut words = words.iter().map(String::as_str);
     let mut word = words.next().unwrap_or("");
     match word {
-        "$TTL" => return,
+        "$TTL" => {
+            zone.ttl = words.next().and_then(seconds);
+            reader.zone_head().ttl = zone.ttl;
+            return;
+        }
         "$ORIGIN" => {
             match words.next().map(str::parse) {
                 Some(Ok(origin)) => zone.origin = Some(origin),
@@ -117,12 +123,13 @@ fn record(reader: &mut Reader<'_>, zone: &mut Zone, words: &[String], blank: boo
     };
     match word.to_ascii_uppercase().as_str() {
         "SOA" => {
+            reader.zone_head().serial = rdata.get(2).and_then(|serial| serial.parse().ok());
             if zone.origin.is_none() && owner.ends_with('.') {
                 zone.origin = owner.parse().ok();
             }
         }
         "NS" if owner == "@" || blank => {}
-        kind => trigger(reader, zone, &owner, kind, ttl, &rdata, line),
+        kind => trigger(reader, zone, &owner, kind, ttl.or(zone.ttl), &rdata, line),
     }
 }
 
