@@ -1,4 +1,4 @@
-//! Owns the command line's side of the operators' interface. The only door of `ureq`.
+//! Owns the command line's side of the operators' interface. A door of `ureq`, beside `sources`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +32,8 @@ impl Client {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(LONGEST))
             .http_status_as_error(false)
+            // The interface is this machine's; what the environment says of proxies is for the world outside.
+            .proxy(None)
             .build()
             .into();
         Self { base: format!("http://{address}"), token, agent }
