@@ -19,7 +19,7 @@ use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
 use crate::telemetry::{Collect, Counters, Kind, Metric, Record, Rings, Sample};
-use crate::{admin, cache, listen, net, reload, resolve, telemetry};
+use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -354,7 +354,7 @@ impl Collect for Build {
 pub fn metrics() -> Vec<&'static Metric> {
     let mut all = vec![&BUILD, &admin::BLOCKED];
     all.extend(telemetry::metrics());
-    for room in [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS] {
+    for room in [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS, sources::METRICS] {
         all.extend(room.iter().copied());
     }
     all

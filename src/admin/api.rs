@@ -152,7 +152,9 @@ async fn compute<T: Serialize + Send + 'static>(
 }
 
 async fn reload(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
-    let accept_shrink = parameters.get("accept_shrink").is_some_and(|value| value == "true");
+    let accept_shrink = ["accept_shrink", "accept_growth"]
+        .into_iter()
+        .any(|name| parameters.get(name).is_some_and(|value| value == "true"));
     change(&parts, &headers, RequestKind::Reload { accept_shrink }).await
 }
 

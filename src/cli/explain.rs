@@ -28,7 +28,9 @@ pub(super) struct Arguments {
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
     let clock = Clock::system();
     let on = options.on.map_or(clock.wall(), |when| when.end_of_day(&jiff::tz::TimeZone::UTC));
-    let pipeline = app::pipeline(config, None, None, clock, Labels::default());
+    // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
+    let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
+    let pipeline = app::pipeline(config, None, state.as_deref(), clock, Labels::default());
     let snapshot = match pipeline.compile_on(on) {
         Ok(snapshot) => snapshot,
         Err(problems) => {

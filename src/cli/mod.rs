@@ -6,6 +6,7 @@ mod check;
 mod explain;
 mod remote;
 mod serve;
+mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,8 +41,8 @@ enum Verb {
     Diff,
     /// Make the running resolver read everything again
     Reload {
-        /// Let lists lose more rules than the guard allows
-        #[arg(long)]
+        /// Let lists lose or gain more rules than the guard allows
+        #[arg(long, visible_alias = "accept-growth")]
         accept_shrink: bool,
     },
     /// Show what the running resolver enforces

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Exit, complain, print_json};
+use super::{Exit, complain, print_json, source};
 use crate::admin::{Client, LOCAL_TOKEN};
 use crate::app;
-use crate::problem::{Place, Problem};
+use crate::problem::{Place, Problem, Severity};
 use crate::sources::{CONFIG_FILE, read_file};
 
 pub(super) fn diff(config: Option<PathBuf>, json: bool) -> Exit {
@@ -28,6 +28,7 @@ pub(super) fn diff(config: Option<PathBuf>, json: bool) -> Exit {
             for line in value["groups"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 println!("{line}");
             }
+            print_warnings(value);
         },
     )
 }
@@ -72,13 +73,7 @@ pub(super) fn status(config: Option<PathBuf>, json: bool) -> Exit {
                 text("last_outcome_at")
             );
             for source in value["sources"].as_array().into_iter().flatten() {
-                let stale = if source["last_good"] == true { ", last good content" } else { "" };
-                println!(
-                    "source           {}: {} rules from {}{stale}",
-                    source["name"].as_str().unwrap_or("-"),
-                    source["rules"],
-                    source["file"].as_str().unwrap_or("-")
-                );
+                source::print(source);
             }
             for line in value["degraded"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 println!("degraded         {line}");
@@ -95,6 +90,14 @@ fn print_outcome(value: &Value) {
         ),
         Some("unchanged") => println!("unchanged: generation {} stays in force", value["generation"]),
         _ => println!("rejected; the generation in force keeps deciding"),
+    }
+    print_warnings(value);
+}
+
+/// What a person should look at, on standard error.
+fn print_warnings(value: &Value) {
+    for problem in value["warnings"].as_array().into_iter().flatten() {
+        eprintln!("{}", Problem { severity: Severity::Warning, ..problem_of(problem) });
     }
 }
 
@@ -147,13 +150,17 @@ fn print_problems(value: &Value) {
         );
     }
     for problem in value["problems"].as_array().into_iter().flatten() {
-        let place = &problem["where"];
-        let place = Place {
-            file: place["file"].as_str().unwrap_or_default().to_owned(),
-            line: place["line"].as_u64().unwrap_or(0) as u32,
-            column: place["column"].as_u64().unwrap_or(0) as u32,
-        };
-        let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
-        eprintln!("{}", Problem::error(place, text("what"), text("hint")));
+        eprintln!("{}", problem_of(problem));
     }
+}
+
+fn problem_of(problem: &Value) -> Problem {
+    let place = &problem["where"];
+    let place = Place {
+        file: place["file"].as_str().unwrap_or_default().to_owned(),
+        line: place["line"].as_u64().unwrap_or(0) as u32,
+        column: place["column"].as_u64().unwrap_or(0) as u32,
+    };
+    let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+    Problem::error(place, text("what"), text("hint"))
 }

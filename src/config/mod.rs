@@ -3,6 +3,7 @@
 
 mod boot;
 mod policy;
+mod source;
 mod value;
 
 use crate::document;

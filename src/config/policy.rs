@@ -2,17 +2,15 @@
 //! one boot setting of `[policy]`, is read here too and handed up.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-use super::value::{Percent, Span};
+use super::source;
+use super::value::{Growth, Percent, Span};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
-use crate::formats::Format;
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
-use crate::reload::{CatalogOrigin, GuardConfig, Plan};
-use crate::sources;
+use crate::reload::{CatalogOrigin, GuardConfig, Limits, Plan};
 
 const MODES: &str = "enforce blocks and counts, shadow only counts, off does neither";
 const ACTIONS: &str = "use one of nxdomain, nodata, refused, sinkhole, drop, tcp-only";
@@ -39,8 +37,14 @@ pub(super) fn read(top: &mut Section<'_>) -> Plan {
         policy.sections("group").into_iter().filter_map(|mut section| group(&mut section)).collect();
     plan.policy.exceptions =
         policy.sections("exception").into_iter().filter_map(|mut section| exception(&mut section)).collect();
-    plan.sources =
-        policy.sections("source").into_iter().filter_map(|mut section| source(&mut section)).collect();
+    for mut section in policy.sections("source") {
+        let limits = limits(&mut section);
+        let Some(source) = source::read(&mut section) else { continue };
+        if limits != Limits::default() {
+            plan.guard.own.insert(source.name.clone(), limits);
+        }
+        plan.sources.push(source);
+    }
     guard(&mut top.section("guard"), &mut plan.guard);
     plan
 }
@@ -133,45 +137,19 @@ fn exception(section: &mut Section<'_>) -> Option<Exception> {
     })
 }
 
-fn source(section: &mut Section<'_>) -> Option<sources::Config> {
-    let place = section.place();
-    let name = section.required("name");
-    let from = section.required("from");
-    section.required("format");
-    let format = section.parsed::<Format>("format", "use one of hosts, domains, adblock, dnsmasq, rpz");
-    let subdomains = section.boolean("subdomains").unwrap_or(false);
-    let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
-    let tolerate = section.integer("tolerate", 0..u64::from(u32::MAX)).unwrap_or(0);
-    let app = section.string("app").map(|app| app.value);
-    let instrument = section.string("instrument").map(|instrument| instrument.value);
-    let from = from?;
-    if from.value.contains("://") {
-        section.problem(
-            from.place,
-            format!("`{}` is not supported yet", from.value),
-            "write the path of a file",
-        );
-        return None;
+fn limits(section: &mut Section<'_>) -> Limits {
+    let max_shrink = section.parsed::<Percent>("max_shrink", "write a share such as \"10%\"");
+    let max_growth = section.parsed::<Growth>("max_growth", "write a share such as \"200%\"");
+    Limits {
+        max_shrink: max_shrink.map(|share| share.value.0),
+        max_growth: max_growth.map(|share| share.value.0),
     }
-    let path = PathBuf::from(from.value);
-    let format = format?.value;
-    Some(sources::Config {
-        name: name?.value,
-        path,
-        format,
-        subdomains,
-        zone,
-        tolerate,
-        app,
-        instrument,
-        place,
-    })
 }
 
 fn guard(section: &mut Section<'_>, config: &mut GuardConfig) {
-    if let Some(share) = section.parsed::<Percent>("max_shrink", "write a share such as \"10%\"") {
-        config.max_shrink = share.value.0;
-    }
+    let limits = limits(section);
+    config.max_shrink = limits.max_shrink.unwrap_or(config.max_shrink);
+    config.max_growth = limits.max_growth.unwrap_or(config.max_growth);
     if let Some(names) = section.parsed_list::<Name>("must_block", NAMES) {
         config.must_block = values(names);
     }

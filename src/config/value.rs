@@ -15,6 +15,10 @@ pub(super) struct Size(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Percent(pub(super) u8);
 
+/// `200%`: a share that may be more than all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Growth(pub(super) u32);
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -63,6 +67,15 @@ impl FromStr for Percent {
     }
 }
 
+impl FromStr for Growth {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+        number.filter(|number| *number <= 1_000_000).map(Self).ok_or("not a share")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +89,7 @@ mod tests {
         assert!("256MB".parse::<Size>().is_err());
         assert_eq!("10%".parse(), Ok(Percent(10)));
         assert!("101%".parse::<Percent>().is_err());
+        assert_eq!("250%".parse(), Ok(Growth(250)));
+        assert!("250".parse::<Growth>().is_err() && "-1%".parse::<Growth>().is_err());
     }
 }

@@ -9,10 +9,13 @@ use serde::Serialize;
 
 use super::guard;
 use super::outcome::Stage;
-use crate::formats::{self, Options};
-use crate::policy::{self, Catalog, Draft, SourceRules};
-use crate::problem::{Place, Problem};
-use crate::sources::{self, CONFIG_FILE, LIST_FILE, Raw, read_catalog, read_file};
+use crate::formats::{self, Options, Parsed, ZoneHead};
+use crate::policy::{self, Catalog, Draft, Rule, SourceRules};
+use crate::problem::{Place, Problem, Severity};
+use crate::sources::{
+    self, Arrival, CONFIG_FILE, Condition, FetchError, Holding, Origin, Raw, Reason, Refusal, read_catalog,
+    read_file,
+};
 
 /// What a configuration asks for.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +49,7 @@ pub type Interpret = Arc<dyn Fn(&str, &str) -> Result<(Plan, Vec<Problem>), Vec<
 pub struct SourceReport {
     /// Its name.
     pub name: String,
-    /// Its file.
+    /// Its file, or where it comes from.
     pub file: String,
     /// SHA-256 of its bytes.
     pub digest: String,
@@ -60,8 +63,14 @@ pub struct SourceReport {
     pub skipped: BTreeMap<String, u64>,
     /// Malformed lines.
     pub refused: u64,
-    /// True when the file could not be read and its last good bytes are used.
+    /// True when nothing newer can be used than its last good bytes.
     pub last_good: bool,
+    /// What a response policy zone says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneHead>,
+    /// How its fetches go, when it comes from a server or is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
 }
 
 /// All inputs of a generation as bytes.
@@ -73,9 +82,14 @@ pub(super) struct Inputs {
     pub(super) catalog: Option<Vec<Raw>>,
     /// By source name.
     pub(super) sources: BTreeMap<String, Raw>,
-    /// Sources whose last good bytes stand in.
+    /// Files whose last good bytes stand in.
     pub(super) stale: Vec<String>,
+    /// New content of collected sources, not taken as good yet.
+    pub(super) arrivals: Vec<Arrival>,
 }
+
+/// What there is of every collected source, by name.
+pub(super) type Holdings = BTreeMap<String, Holding>;
 
 /// Inputs and what they mean.
 pub(super) struct Understood {
@@ -87,20 +101,25 @@ pub(super) struct Understood {
 
 pub(super) type Failed = (Stage, Vec<Problem>);
 
-/// Reads the configuration, the catalog and every source once. A source that cannot be read is replaced by its bytes in
-/// `last_good`, with a warning.
-pub(super) fn fetch(
+/// Reads the configuration, once.
+pub(super) fn configured(
     config_file: Option<&Path>,
     interpret: &Interpret,
+) -> Result<(Option<Raw>, Plan), Failed> {
+    let read = |path| read_file(path, CONFIG_FILE).map_err(|error| (Stage::Fetch, vec![error.problem(path)]));
+    let config = config_file.map(read).transpose()?;
+    let plan = plan(config.as_ref(), interpret)?.0;
+    Ok((config, plan))
+}
+
+/// Reads the catalog and every plain file once, and takes what there is of collected sources. A source that has nothing
+/// new is replaced by its last good bytes, with a warning.
+pub(super) fn gather(
+    config: Option<Raw>,
+    plan: &Plan,
+    holdings: &Holdings,
     last_good: Option<&Inputs>,
 ) -> Result<(Inputs, Vec<Problem>), Failed> {
-    let config = match config_file {
-        None => None,
-        Some(path) => {
-            Some(read_file(path, CONFIG_FILE).map_err(|error| (Stage::Fetch, vec![error.problem(path)]))?)
-        }
-    };
-    let plan = plan(config.as_ref(), interpret)?.0;
     let mut inputs = Inputs { config, ..Inputs::default() };
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
@@ -111,20 +130,18 @@ pub(super) fn fetch(
         }
     }
     for source in &plan.sources {
-        let problem = match read_file(&source.path, LIST_FILE) {
-            Ok(raw) if !raw.bytes.is_empty() => {
-                inputs.sources.insert(source.name.clone(), raw);
-                continue;
-            }
-            Ok(_) => Problem::error(
-                Place::file(source.path.display().to_string()),
-                "the file is empty",
-                "it may be half written; write a new file and rename it into place",
-            ),
-            Err(error) => error.problem(&source.path),
+        let good = last_good.and_then(|good| good.sources.get(&source.name));
+        let found = match (&source.origin, holdings.get(&source.name)) {
+            (Origin::File { path, .. }, None) => plain(source, path),
+            (_, holding) => collected(source, holding, good, &mut inputs, &mut warnings),
         };
-        match last_good.and_then(|good| good.sources.get(&source.name)) {
-            Some(raw) => {
+        match (found, good) {
+            (Ok(Some(raw)), _) => {
+                inputs.sources.insert(source.name.clone(), raw);
+            }
+            // A collected source of which there is nothing yet.
+            (Ok(None), _) => {}
+            (Err(problem), Some(raw)) if !source.is_collected() => {
                 warnings.push(Problem::warning(
                     problem.place,
                     format!("source `{}`: {}; its last good content is used", source.name, problem.what),
@@ -133,10 +150,63 @@ pub(super) fn fetch(
                 inputs.sources.insert(source.name.clone(), raw.clone());
                 inputs.stale.push(source.name.clone());
             }
-            None => problems.push(problem),
+            (Err(problem), _) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok((inputs, warnings)) } else { Err((Stage::Fetch, problems)) }
+}
+
+/// A plain file, read now.
+fn plain(source: &sources::Config, path: &Path) -> Result<Option<Raw>, Problem> {
+    match read_file(path, source.max_bytes) {
+        Ok(raw) if raw.bytes.is_empty() => Err(Problem::error(
+            Place::file(path.display().to_string()),
+            "the file is empty",
+            "it may be half written; write a new file and rename it into place",
+        )),
+        Ok(raw) => Ok(Some(raw)),
+        Err(error @ FetchError::TooLarge(_)) => {
+            Err(Problem { hint: "if that is meant, raise `max_bytes`".to_owned(), ..error.problem(path) })
+        }
+        Err(error) => Err(error.problem(path)),
+    }
+}
+
+/// What there is of a collected source; `None` when there is nothing of it yet and that was known before.
+fn collected(
+    source: &sources::Config,
+    holding: Option<&Holding>,
+    good: Option<&Raw>,
+    inputs: &mut Inputs,
+    warnings: &mut Vec<Problem>,
+) -> Result<Option<Raw>, Problem> {
+    let unread = || Refusal::new(Reason::Io, "it is not fetched yet", "interdict reload");
+    let problem = |holding: &Holding| holding.refusal.clone().unwrap_or_else(unread).problem(source);
+    let Some(holding) = holding else { return Err(unread().problem(source)) };
+    let mut warn = |mut problem: Problem, standing: &str| {
+        problem.severity = Severity::Warning;
+        if !standing.is_empty() {
+            problem.what = format!("{}; {standing}", problem.what);
+        }
+        warnings.push(problem);
+    };
+    inputs.arrivals.extend(holding.arrival.clone());
+    if let Some(raw) = &holding.raw {
+        if let Some(refusal) = holding.refusal.as_ref().filter(|_| holding.arrival.is_none()) {
+            warn(refusal.problem(source), &holding.standing);
+        }
+        return Ok(Some(raw.clone()));
+    }
+    // Kept bytes may be lost while a generation still holds them; unsigned, they are as good as any.
+    if let (Some(raw), None) = (good, &source.key) {
+        warn(problem(holding), "its content in the last good generation is used");
+        return Ok(Some(raw.clone()));
+    }
+    if holding.adopted {
+        warn(problem(holding), &holding.standing);
+        return Ok(None);
+    }
+    Err(problem(holding))
 }
 
 fn plan(config: Option<&Raw>, interpret: &Interpret) -> Result<(Plan, Vec<Problem>), Failed> {
@@ -148,6 +218,12 @@ fn plan(config: Option<&Raw>, interpret: &Interpret) -> Result<(Plan, Vec<Proble
             interpret(&raw.name, text).map_err(failed)
         }
     }
+}
+
+/// Parses one list.
+pub(super) fn parse(source: &sources::Config, raw: &Raw) -> Parsed {
+    let options = Options { subdomains: source.subdomains, zone: source.zone.clone() };
+    formats::parse(source.format, &raw.name, &raw.bytes, &options)
 }
 
 /// Parses everything, and reports every problem of every input.
@@ -171,12 +247,21 @@ pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Under
     let mut reports = Vec::new();
     for source in &plan.sources {
         let Some(raw) = inputs.sources.get(&source.name) else {
+            if source.is_collected() {
+                // Nothing of it is enforced; whoever gathered the inputs said so. Groups may name it all the same.
+                reports.push(SourceReport {
+                    name: source.name.clone(),
+                    file: source.title(),
+                    ..Default::default()
+                });
+                draft.sources.push(rules_of(source, Vec::new()));
+                continue;
+            }
             let what = format!("source `{}` has no stored content", source.name);
             problems.push(Problem::error(source.place.clone(), what, "reload once its file can be read"));
             continue;
         };
-        let options = Options { subdomains: source.subdomains, zone: source.zone.clone() };
-        let parsed = formats::parse(source.format, &raw.name, &raw.bytes, &options);
+        let parsed = parse(source, raw);
         reports.push(SourceReport {
             name: source.name.clone(),
             file: raw.name.clone(),
@@ -187,6 +272,8 @@ pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Under
             skipped: parsed.skipped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             refused: parsed.refused,
             last_good: inputs.stale.contains(&source.name),
+            zone: parsed.zone,
+            condition: None,
         });
         if parsed.rules.is_empty() && parsed.refused == 0 {
             problems.push(Problem::warning(
@@ -198,22 +285,26 @@ pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Under
         let tolerated = parsed.refused <= source.tolerate;
         problems.extend(parsed.problems.into_iter().map(|mut problem| {
             if tolerated {
-                problem.severity = crate::problem::Severity::Warning;
+                problem.severity = Severity::Warning;
             }
             problem
         }));
-        draft.sources.push(SourceRules {
-            name: source.name.clone(),
-            app: source.app.clone(),
-            instrument: source.instrument.clone(),
-            file: raw.name.clone(),
-            rules: parsed.rules,
-            place: source.place.clone(),
-        });
+        draft.sources.push(rules_of(source, parsed.rules));
     }
     problems.sort();
     if problems.iter().any(Problem::is_error) {
         return Err((Stage::Parse, problems));
     }
     Ok(Understood { draft, guard: plan.guard, reports, warnings: problems })
+}
+
+fn rules_of(source: &sources::Config, rules: Vec<Rule>) -> SourceRules {
+    SourceRules {
+        name: source.name.clone(),
+        app: source.app.clone(),
+        instrument: source.instrument.clone(),
+        file: source.title(),
+        rules,
+        place: source.place.clone(),
+    }
 }

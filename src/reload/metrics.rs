@@ -63,6 +63,10 @@ impl Collect for Pipeline {
         push(&RELOADS, Some("published"), read(&self.tally.published));
         push(&RELOADS, Some("rejected"), read(&self.tally.rejected));
         push(&RELOADS, Some("unchanged"), read(&self.tally.unchanged));
+        self.collection.collect(samples);
+        let mut push = |metric, label: Option<&str>, value| {
+            samples.push(Sample { metric, labels: label.map(str::to_owned).into_iter().collect(), value });
+        };
         let Some(status) = self.status() else { return };
         push(&GENERATION, None, status.generation as f64);
         push(&LOADED, None, status.published_at.as_second() as f64);

@@ -1,6 +1,7 @@
 //! CONTROL PLANE: trigger, pipeline, guard, store (generations, last-known-good), outcome. Owns the way from operators'
 //! inputs to the policy in force. Never imports `query`; a query never waits for it.
 
+mod collect;
 mod guard;
 mod inputs;
 mod metrics;
@@ -9,9 +10,9 @@ mod pipeline;
 mod store;
 mod trigger;
 
-pub use guard::Config as GuardConfig;
+pub use guard::{Config as GuardConfig, Limits};
 pub use inputs::{CatalogOrigin, Interpret, Plan, SourceReport};
 pub use metrics::METRICS;
-pub use outcome::{Outcome, Stage, Status};
+pub use outcome::{Outcome, Preview, Stage, Status};
 pub use pipeline::{Checked, Pipeline, Started};
 pub use trigger::{Request, RequestKind, Trigger, watch};

@@ -1,5 +1,6 @@
 //! Owns how a reload ended, and the state of the control plane, as values for the CLI, the API and the log.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::inputs::SourceReport;
 use crate::policy::Difference;
 use crate::problem::Problem;
+use crate::sources::Condition;
 
 /// How a reload ended.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +37,20 @@ pub enum Outcome {
     Unchanged {
         /// The generation in force.
         generation: u64,
+        /// What a person should look at.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<Problem>,
     },
+}
+
+/// What a reload would change.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Preview {
+    /// What differs.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// Sources of which last good content would be used, and why.
+    pub warnings: Vec<Problem>,
 }
 
 /// A step of the pipeline.
@@ -87,6 +102,19 @@ pub struct Status {
     pub degraded: Vec<String>,
 }
 
+/// The reports of a generation's sources with how their fetches go now.
+pub(super) fn with_conditions(
+    reports: &[SourceReport],
+    conditions: &BTreeMap<String, Condition>,
+) -> Vec<SourceReport> {
+    let with = |report: &SourceReport| {
+        let condition = conditions.get(&report.name).cloned();
+        let failing = condition.as_ref().is_some_and(|condition| condition.failing.is_some());
+        SourceReport { last_good: report.last_good || failing, condition, ..report.clone() }
+    };
+    reports.iter().map(with).collect()
+}
+
 impl Outcome {
     /// The word in labels and logs.
     pub fn as_str(&self) -> &'static str {
@@ -116,7 +144,10 @@ impl fmt::Display for Outcome {
                 write!(f, "rejected while it would {stage:?}; the generation in force keeps deciding")?;
                 problems.iter().try_for_each(|problem| write!(f, "\n{problem}"))
             }
-            Self::Unchanged { generation } => write!(f, "unchanged: generation {generation} stays in force"),
+            Self::Unchanged { generation, warnings } => {
+                write!(f, "unchanged: generation {generation} stays in force")?;
+                warnings.iter().try_for_each(|warning| write!(f, "\n{warning}"))
+            }
         }
     }
 }

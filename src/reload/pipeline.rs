@@ -11,30 +11,32 @@ use jiff::Timestamp;
 use super::guard;
 use super::inputs::{self, Failed, Inputs, Interpret, SourceReport, Understood};
 use super::metrics::Tally;
-use super::outcome::{Outcome, Stage, Status};
+use super::outcome::{self, Outcome, Preview, Stage, Status};
 use super::store::Store;
 use super::trigger::Trigger;
 use crate::clock::Clock;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Compiled, Difference, Explanation, Labels, Live, Snapshot, When, compile};
 use crate::problem::{Place, Problem};
+use crate::sources::Collection;
 
 /// The control plane.
 pub struct Pipeline {
-    config_file: Option<PathBuf>,
-    interpret: Interpret,
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) interpret: Interpret,
     clock: Clock,
     labels: Labels,
     store: Option<Store>,
+    pub(super) collection: Collection,
     pub(super) tally: Tally,
     state: Mutex<State>,
 }
 
 /// What the last publication left.
-struct State {
+pub(super) struct State {
     live: Option<Live>,
-    inputs: Inputs,
-    guard: guard::Config,
+    pub(super) inputs: Inputs,
+    pub(super) guard: guard::Config,
     reports: Vec<SourceReport>,
     pinned: bool,
     published_at: Timestamp,
@@ -82,6 +84,7 @@ impl Pipeline {
         labels: Labels,
     ) -> Self {
         let store = state.map(Store::new);
+        let collection = Collection::new(state, clock.clone());
         let state = State {
             live: None,
             inputs: Inputs::default(),
@@ -99,6 +102,7 @@ impl Pipeline {
             clock,
             labels,
             store,
+            collection,
             tally: Tally::default(),
             state: Mutex::new(state),
         }
@@ -111,7 +115,7 @@ impl Pipeline {
         let mut state = self.state();
         let first =
             self.store.as_ref().and_then(|store| store.generations().first().copied()).unwrap_or(0) + 1;
-        let (problems, fell_back) = match self.prepare(good.as_ref(), None, first, false) {
+        let (problems, fell_back) = match self.first(good.as_ref(), first) {
             Ok((inputs, prepared)) => (self.install(&mut state, inputs, prepared, None), false),
             Err((_, mut problems)) => {
                 let Some(inputs) = good else { return Err(problems) };
@@ -144,32 +148,13 @@ impl Pipeline {
             match (trigger, self.make(&inputs, Some(&live), number, true)) {
                 (Trigger::LegalDate, Ok(prepared)) => self.publish(&mut state, &live, inputs, prepared, None),
                 (_, Err((stage, problems))) => Outcome::Rejected { stage, problems },
-                (_, Ok(_)) => Outcome::Unchanged { generation: live.generation() },
+                (_, Ok(_)) => Outcome::Unchanged { generation: live.generation(), warnings: Vec::new() },
             }
         } else {
             self.attempt(&mut state, &live, trigger, accept_shrink)
                 .unwrap_or_else(|(stage, problems)| Outcome::Rejected { stage, problems })
         };
         self.conclude(&mut state, outcome)
-    }
-
-    /// fetch, and the rest of the path unless a file event turns out to have changed nothing.
-    fn attempt(
-        &self,
-        state: &mut State,
-        live: &Snapshot,
-        trigger: Trigger,
-        accept_shrink: bool,
-    ) -> Result<Outcome, Failed> {
-        let (inputs, warnings) =
-            inputs::fetch(self.config_file.as_deref(), &self.interpret, Some(&state.inputs))?;
-        let same = fingerprints(&inputs) == fingerprints(&state.inputs) && inputs.stale == state.inputs.stale;
-        if trigger == Trigger::File && same {
-            return Ok(Outcome::Unchanged { generation: live.generation() });
-        }
-        let mut prepared = self.make(&inputs, Some(live), live.generation() + 1, accept_shrink)?;
-        prepared.warnings.splice(0..0, warnings);
-        Ok(self.publish(state, live, inputs, prepared, None))
     }
 
     /// Puts an earlier generation's inputs in force as a new generation: `to`, or the one before the present.
@@ -212,8 +197,7 @@ impl Pipeline {
 
     /// The same path without publishing.
     pub fn check(&self) -> Checked {
-        let fetched = inputs::fetch(self.config_file.as_deref(), &self.interpret, None);
-        let understood = fetched.and_then(|(inputs, warnings)| {
+        let understood = self.gather(None, true).and_then(|(inputs, warnings)| {
             let mut understood = inputs::understand(&inputs, &self.interpret)?;
             understood.warnings.extend(warnings);
             Ok(understood)
@@ -235,8 +219,7 @@ impl Pipeline {
 
     /// The present inputs compiled for another moment.
     pub fn compile_on(&self, on: Timestamp) -> Result<Snapshot, Vec<Problem>> {
-        let (inputs, _) = inputs::fetch(self.config_file.as_deref(), &self.interpret, None)
-            .map_err(|(_, problems)| problems)?;
+        let (inputs, _) = self.gather(None, false).map_err(|(_, problems)| problems)?;
         let understood = inputs::understand(&inputs, &self.interpret).map_err(|(_, problems)| problems)?;
         compile(understood.draft, on, 0, &self.labels).map(|compiled| compiled.snapshot)
     }
@@ -268,20 +251,23 @@ impl Pipeline {
     }
 
     /// What a reload would change.
-    pub fn preview(&self) -> Result<Difference, Vec<Problem>> {
+    pub fn preview(&self) -> Result<Preview, Vec<Problem>> {
         let state = self.state();
-        let Some(live) = state.live.as_ref().map(Live::load) else { return Ok(Difference::default()) };
+        let Some(live) = state.live.as_ref().map(Live::load) else { return Ok(Preview::default()) };
         let inputs = state.inputs.clone();
         drop(state);
-        let (_, prepared) =
-            self.prepare(Some(&inputs), Some(&live), live.generation() + 1, true).map_err(|(_, p)| p)?;
-        Ok(Difference::between(&live, &prepared.snapshot))
+        let (inputs, warnings) = self.gather(Some(&inputs), true).map_err(|(_, problems)| problems)?;
+        let prepared =
+            self.make(&inputs, Some(&live), live.generation() + 1, true).map_err(|(_, problems)| problems)?;
+        Ok(Preview { difference: Difference::between(&live, &prepared.snapshot), warnings })
     }
 
     /// The state of the control plane; `None` before the start.
     pub fn status(&self) -> Option<Status> {
         let state = self.state();
         let live = state.live.as_ref()?.load();
+        let conditions = self.collection.conditions();
+        let complaints = conditions.iter().flat_map(|(name, condition)| condition.complaints(name));
         Some(Status {
             generation: live.generation(),
             digest: live.digest(),
@@ -292,18 +278,19 @@ impl Pipeline {
             names: live.name_count(),
             memory_bytes: live.memory(),
             groups: live.group_names().map(str::to_owned).collect(),
-            sources: state.reports.clone(),
+            sources: outcome::with_conditions(&state.reports, &conditions),
             pinned: state.pinned,
             last_outcome: state.last_outcome.clone(),
             last_outcome_at: state.last_outcome_at,
-            degraded: state.degraded.clone(),
+            degraded: state.degraded.iter().cloned().chain(complaints).collect(),
         })
     }
 
     /// The files whose change should wake the pipeline.
     pub fn watched(&self) -> Vec<PathBuf> {
         let state = self.state();
-        let lists = state.inputs.sources.values().map(|raw| PathBuf::from(&raw.name));
+        let plain = state.inputs.sources.values().filter(|raw| !raw.name.contains("://"));
+        let lists = plain.map(|raw| PathBuf::from(&raw.name)).chain(self.collection.files());
         self.config_file.iter().cloned().chain(lists).collect()
     }
 
@@ -312,21 +299,25 @@ impl Pipeline {
         self.state().live.as_ref()?.load().next_transition()
     }
 
-    fn prepare(
-        &self,
-        last_good: Option<&Inputs>,
-        live: Option<&Snapshot>,
-        number: u64,
-        accept_shrink: bool,
-    ) -> Result<(Inputs, Prepared), Failed> {
-        let (inputs, warnings) = inputs::fetch(self.config_file.as_deref(), &self.interpret, last_good)?;
-        let mut prepared = self.make(&inputs, live, number, accept_shrink)?;
+    /// All present inputs; those of collected sources as a fetch of the missing ones, or of all, finds them now. Without
+    /// last good inputs to fall back on, bad lists are taken too, so that every problem in them is shown.
+    fn gather(&self, last_good: Option<&Inputs>, all: bool) -> Result<(Inputs, Vec<Problem>), Failed> {
+        let (config, plan) = inputs::configured(self.config_file.as_deref(), &self.interpret)?;
+        inputs::gather(config, &plan, &self.look(&plan, all, last_good.is_some()), last_good)
+    }
+
+    /// A generation from the present inputs, for the start.
+    fn first(&self, last_good: Option<&Inputs>, number: u64) -> Result<(Inputs, Prepared), Failed> {
+        let (config, plan) = inputs::configured(self.config_file.as_deref(), &self.interpret)?;
+        let holdings = self.begin(&plan);
+        let (inputs, warnings) = inputs::gather(config, &plan, &holdings, last_good)?;
+        let (inputs, mut prepared) = self.settle(inputs, &holdings, None, number, false)?;
         prepared.warnings.splice(0..0, warnings);
         Ok((inputs, prepared))
     }
 
     /// parse → compile → guard.
-    fn make(
+    pub(super) fn make(
         &self,
         inputs: &Inputs,
         live: Option<&Snapshot>,
@@ -347,7 +338,7 @@ impl Pipeline {
     }
 
     /// diff → publish → mark good; or nothing, when nothing differs.
-    fn publish(
+    pub(super) fn publish(
         &self,
         state: &mut State,
         live: &Snapshot,
@@ -359,7 +350,8 @@ impl Pipeline {
             && live.next_transition() == prepared.snapshot.next_transition()
         {
             state.pinned = false;
-            return Outcome::Unchanged { generation: live.generation() };
+            state.reports = prepared.reports;
+            return Outcome::Unchanged { generation: live.generation(), warnings: prepared.warnings };
         }
         let difference = Difference::between(live, &prepared.snapshot);
         let (generation, digest) = (prepared.snapshot.generation(), prepared.snapshot.digest());
@@ -424,17 +416,17 @@ impl Pipeline {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A generation that may be published.
-struct Prepared {
+pub(super) struct Prepared {
     snapshot: Snapshot,
     guard: guard::Config,
     reports: Vec<SourceReport>,
-    warnings: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 fn not_started() -> Outcome {
@@ -462,7 +454,7 @@ fn retire(old: Arc<Snapshot>) {
 }
 
 /// What tells two sets of inputs apart.
-fn fingerprints(inputs: &Inputs) -> Vec<String> {
+pub(super) fn fingerprints(inputs: &Inputs) -> Vec<String> {
     let all = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
     all.map(|raw| raw.digest.to_string()).collect()
 }

@@ -1,5 +1,6 @@
-//! Owns what wakes the pipeline: a signal, a changed file, a legal date, a request. The only door of `notify`. Logs every
-//! outcome once. Never reloads by itself.
+//! Owns what wakes the pipeline: a signal, a changed file, a legal date, a source that is due, a request. The only door of
+//! `notify`. Logs every outcome once. Never reloads by itself, and never waits for the network: whatever is fetched is
+//! fetched on a thread of its own, while dates and files are served.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub enum Trigger {
     File,
     /// An instrument or exception starts or ends.
     LegalDate,
+    /// A source is due to be fetched.
+    Refresh,
     /// An operator asked through the API.
     Request,
     /// SIGHUP.
@@ -39,7 +42,7 @@ pub struct Request {
 /// What an operator may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Read all inputs again; `accept_shrink` lets lists lose more than the guard allows.
+    /// Read all inputs again; `accept_shrink` lets lists lose, or gain, more than the guard allows.
     Reload {
         /// See above.
         accept_shrink: bool,
@@ -54,9 +57,19 @@ pub enum RequestKind {
 /// How long files must be quiet before they are read: editors and downloads write in several steps.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// A trigger whose sources are fetched.
+struct Fetched {
+    trigger: Trigger,
+    accept_shrink: bool,
+    reply: Option<oneshot::Sender<Outcome>>,
+    /// False when there is nothing to look at.
+    worthwhile: bool,
+}
+
 /// Serves triggers until the requests' sender is dropped.
 pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Receiver<Request>) {
     let (changed, mut changes) = mpsc::channel(1);
+    let (ready, mut fetched) = mpsc::channel(16);
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -65,6 +78,8 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
         }
     };
     let mut watcher = Files::new(changed.clone());
+    let mut refreshing = false;
+    let begin = |trigger, accept_shrink, reply| fetch(&pipeline, trigger, accept_shrink, reply, &ready);
     loop {
         if watcher.follow(pipeline.watched()) {
             // What changed between its reading and now was not noticed: look once.
@@ -77,20 +92,48 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
                 None => std::future::pending().await,
             }
         };
+        let next = pipeline.next_fetch();
+        let refresh = async {
+            match next {
+                Some(next) => clock.passed(next).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             request = requests.recv() => {
                 let Some(Request { kind, reply }) = request else { return };
-                let outcome = run(&pipeline, Trigger::Request, kind).await;
-                // Nobody may be waiting any more.
-                let _gone = reply.send(outcome).is_err();
+                match kind {
+                    RequestKind::Reload { accept_shrink } => {
+                        begin(Trigger::Request, accept_shrink, Some(reply));
+                    }
+                    RequestKind::Rollback { .. } => {
+                        let outcome = run(&pipeline, Trigger::Request, kind).await;
+                        // Nobody may be waiting any more.
+                        let _gone = reply.send(outcome).is_err();
+                    }
+                }
             }
             _ = hangup.recv() => {
-                run(&pipeline, Trigger::Signal, RequestKind::Reload { accept_shrink: false }).await;
+                begin(Trigger::Signal, false, None);
             }
             Some(()) = changes.recv() => {
                 sleep(QUIET).await;
                 while changes.try_recv().is_ok() {}
-                run(&pipeline, Trigger::File, RequestKind::Reload { accept_shrink: false }).await;
+                begin(Trigger::File, false, None);
+            }
+            () = refresh, if !refreshing => {
+                refreshing = begin(Trigger::Refresh, false, None);
+                if !refreshing {
+                    // It stays due; do not spin on a machine that has no thread to give.
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Some(Fetched { trigger, accept_shrink, reply, worthwhile }) = fetched.recv() => {
+                refreshing &= trigger != Trigger::Refresh;
+                if worthwhile {
+                    let outcome = run(&pipeline, trigger, RequestKind::Reload { accept_shrink }).await;
+                    let _gone = reply.is_some_and(|reply| reply.send(outcome).is_err());
+                }
             }
             () = due => {
                 let outcome = run(&pipeline, Trigger::LegalDate, RequestKind::Reload { accept_shrink: false }).await;
@@ -101,6 +144,27 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
             }
         }
     }
+}
+
+/// Fetches what a trigger asks for on a thread of its own, which a process that stops need not wait for; says when it is
+/// done. False when there is no thread.
+fn fetch(
+    pipeline: &Arc<Pipeline>,
+    trigger: Trigger,
+    accept_shrink: bool,
+    reply: Option<oneshot::Sender<Outcome>>,
+    ready: &mpsc::Sender<Fetched>,
+) -> bool {
+    let (pipeline, done) = (Arc::clone(pipeline), ready.clone());
+    let work = move || {
+        let collect = std::panic::AssertUnwindSafe(|| pipeline.collect(trigger, accept_shrink));
+        // A fetch that died is no reason to leave out the rest.
+        let worthwhile = std::panic::catch_unwind(collect).unwrap_or(true);
+        // Nobody listens any more when the process stops.
+        let _stopping = done.blocking_send(Fetched { trigger, accept_shrink, reply, worthwhile }).is_err();
+    };
+    let thread = std::thread::Builder::new().name("collect".to_owned()).spawn(work);
+    thread.inspect_err(|error| tracing::error!(%error, ?trigger, "no thread to fetch sources on")).is_ok()
 }
 
 async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind) -> Outcome {
@@ -118,7 +182,7 @@ async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind) -> O
     };
     match &outcome {
         Outcome::Rejected { .. } => tracing::error!(?trigger, "reload {outcome}"),
-        Outcome::Unchanged { .. } if trigger == Trigger::File => {
+        Outcome::Unchanged { .. } if matches!(trigger, Trigger::File | Trigger::Refresh) => {
             tracing::debug!(?trigger, "reload {outcome}")
         }
         _ => tracing::info!(?trigger, "reload {outcome}"),

@@ -3,36 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::dns::Name;
-use crate::formats::Format;
 use crate::problem::{Place, Problem};
-
-/// One configured source.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Unique name.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Its syntax.
-    pub format: Format,
-    /// Whether a plain name covers everything below it.
-    pub subdomains: bool,
-    /// Origin of a response policy zone that does not name its own.
-    pub zone: Option<Name>,
-    /// Malformed lines that are put up with. Default none: a partly read list is a silent hole.
-    pub tolerate: u64,
-    /// The app its rules are attributed to.
-    pub app: Option<String>,
-    /// The instrument its rules are attributed to.
-    pub instrument: Option<String>,
-    /// Where it is configured.
-    pub place: Place,
-}
 
 /// SHA-256 of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,8 +19,8 @@ pub struct Digest([u8; 32]);
 pub struct Raw {
     /// Path or name, for complaints.
     pub name: String,
-    /// The bytes.
-    pub bytes: Vec<u8>,
+    /// The bytes; cheap to share.
+    pub bytes: Arc<[u8]>,
     /// Their digest.
     pub digest: Digest,
 }
@@ -69,7 +45,8 @@ pub const CONFIG_FILE: u64 = 4 << 20;
 
 impl Raw {
     /// Bytes that are already in memory.
-    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+    pub fn new(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
         Self { name: name.into(), digest: Digest::of(&bytes), bytes }
     }
 

@@ -1,11 +1,32 @@
-//! Bytes with origin and digest: file, written. Owns the reading of operators' inputs, once each, with a size cap, and the
-//! writing of what this process keeps.
-//! Never interprets what it reads.
+//! Bytes with origin and digest: files, and collected sources, which come from a server or are signed. Owns the reading of
+//! operators' inputs, once each, with a size cap; the last good bytes of collected sources, since when they fail and when
+//! they are fetched next; and the writing of what this process keeps. Never makes rules of what it reads.
 
+mod address;
+mod collection;
+mod condition;
+mod config;
+mod entry;
+mod fetch;
 mod file;
+mod http;
+mod kept;
+mod metrics;
+mod refusal;
+mod schedule;
+mod signature;
+mod unpack;
 mod written;
 
-pub use file::{
-    CATALOG_FILE, CONFIG_FILE, Config, Digest, FetchError, LIST_FILE, Raw, read_catalog, read_file,
+pub use address::{Address, AddressError};
+pub use collection::{Arrival, Collection, Holding, Judge, Which};
+pub use condition::{Condition, Failing, SignedBy};
+pub use config::{
+    Config, LONGEST_TIMEOUT, Network, Origin, REFRESH, SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT,
 };
+pub use file::{CATALOG_FILE, CONFIG_FILE, Digest, FetchError, LIST_FILE, Raw, read_catalog, read_file};
+pub use http::Proxy;
+pub use metrics::METRICS;
+pub use refusal::{Reason, Refusal};
+pub use signature::Key;
 pub use written::write_whole;

@@ -1,0 +1,172 @@
+//! Owns the keys of one list: where it comes from, whose signature it needs, how it is read. Never reads the list.
+
+use std::time::Duration;
+
+use super::value::{Size, Span};
+use crate::dns::Name;
+use crate::document::{Located, Section};
+use crate::formats::Format;
+use crate::sources::{
+    Address, AddressError, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy, REFRESH,
+    SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT,
+};
+
+/// A connection takes longer than that on any real way.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const PLACE: &str = "write the path of a file, or an address such as \"https://lists.example/extra.rpz\"";
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
+    let place = section.place();
+    let name = section.required("name");
+    let from = section.required("from");
+    section.required("format");
+    let format = section.parsed::<Format>("format", "use one of hosts, domains, adblock, dnsmasq, rpz");
+    let key =
+        section.parsed::<Key>("key", "paste the line that begins with RWQ from the publisher's minisign.pub");
+    let signature = section.string("signature");
+    let way = Way::read(section);
+    let max_bytes = section.parsed::<Size>("max_bytes", "write a size such as \"64MiB\"");
+    let subdomains = section.boolean("subdomains").unwrap_or(false);
+    let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
+    let tolerate = section.integer("tolerate", 0..u64::from(u32::MAX)).unwrap_or(0);
+    let app = section.string("app").map(|app| app.value);
+    let instrument = section.string("instrument").map(|instrument| instrument.value);
+
+    if let (Some(signature), false) = (&signature, section.has("key")) {
+        let hint = "set `key` to the publisher's key, or take `signature` out";
+        section.problem(signature.place.clone(), "`signature` without a `key` is never looked at", hint);
+    }
+    if let Some(size) = &max_bytes
+        && !(1..=LIST_FILE).contains(&size.value.0)
+    {
+        let hint = format!("use a size up to {}MiB", LIST_FILE >> 20);
+        section.problem(size.place.clone(), "`max_bytes` is out of bounds", hint);
+    }
+    let from = from?;
+    let origin = match from.value.contains("://") {
+        true => way.server(section, &from, signature.as_ref()),
+        false => Some(way.file(section, &from, signature.as_ref())),
+    };
+    let mut config = Config::file(name?.value, from.value, format?.value, place);
+    config.origin = origin?;
+    config.key = key.map(|key| key.value);
+    config.max_bytes = max_bytes.map_or(config.max_bytes, |size| size.value.0);
+    Some(Config { subdomains, zone, tolerate, app, instrument, ..config })
+}
+
+/// The keys that only a list on a server has.
+struct Way {
+    refresh: Option<Located<Span>>,
+    timeout: Option<Located<Span>>,
+    ca: Option<Located<String>>,
+    proxy: Option<Proxy>,
+}
+
+impl Way {
+    fn read(section: &mut Section<'_>) -> Self {
+        const SPAN: &str = "write a duration such as \"15m\"";
+        Self {
+            refresh: section.parsed("refresh", SPAN),
+            timeout: section.parsed("timeout", SPAN),
+            ca: section.string("ca"),
+            proxy: proxy(section),
+        }
+    }
+
+    /// A file; its signature is beside it, or where `signature` says. One that begins with a dot is added to the path.
+    fn file(
+        self,
+        section: &Section<'_>,
+        from: &Located<String>,
+        signature: Option<&Located<String>>,
+    ) -> Origin {
+        for key in ["refresh", "timeout", "ca", "proxy"].into_iter().filter(|key| section.has(key)) {
+            let what = format!("`{key}` says nothing about a file");
+            section.problem(section.place(), what, "take it out; a changed file is noticed by itself");
+        }
+        let signature = match signature.map(|signature| signature.value.as_str()) {
+            None => format!("{}{SIGNATURE_SUFFIX}", from.value),
+            Some(suffix) if is_suffix(suffix) => format!("{}{suffix}", from.value),
+            Some(path) => path.to_owned(),
+        };
+        Origin::File { path: from.value.clone().into(), signature: signature.into() }
+    }
+
+    fn server(
+        self,
+        section: &Section<'_>,
+        from: &Located<String>,
+        signature: Option<&Located<String>>,
+    ) -> Option<Origin> {
+        if let Some(span) = &self.refresh
+            && !span.value.0.is_zero()
+            && span.value.0 < SHORTEST_REFRESH
+        {
+            let shortest = SHORTEST_REFRESH.as_secs();
+            let hint = format!("write at least \"{shortest}s\", or \"0\" for only when an operator reloads");
+            section.problem(span.place.clone(), "`refresh` is too short", hint);
+        }
+        if let Some(span) = &self.timeout
+            && !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&span.value.0)
+        {
+            let hint = format!("write at most \"{}s\"", LONGEST_TIMEOUT.as_secs());
+            section.problem(span.place.clone(), "`timeout` is out of bounds", hint);
+        }
+        let address = address(section, from)?;
+        if !address.is_secure() && !section.has("key") {
+            section.problem(
+                from.place.clone(),
+                format!("`{address}` is neither encrypted nor signed: anybody on the way could change it"),
+                "write https://, or set `key` to its publisher's minisign key",
+            );
+        }
+        let signature = match signature {
+            None => address.with_suffix(SIGNATURE_SUFFIX).ok()?,
+            Some(suffix) if is_suffix(&suffix.value) => address.with_suffix(&suffix.value).ok()?,
+            Some(text) => self::address(section, text)?,
+        };
+        Some(Origin::Network(Network {
+            address,
+            signature,
+            refresh: self.refresh.map_or(REFRESH, |span| span.value.0),
+            timeout: self.timeout.map_or(TIMEOUT, |span| span.value.0),
+            ca: self.ca.map(|ca| ca.value.into()),
+            proxy: self.proxy,
+        }))
+    }
+}
+
+/// The proxy; what is wrong with it is said without repeating it, as a password may stand in it.
+fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
+    let text = section.string("proxy")?;
+    let parsed = text.value.parse().map_err(|why: &str| {
+        let hint =
+            "write an address such as \"http://proxy.example:3128\"; let it admit this host by its address";
+        section.problem(text.place, format!("`proxy` is no proxy: {why}"), hint);
+    });
+    parsed.ok()
+}
+
+fn address(section: &Section<'_>, text: &Located<String>) -> Option<Address> {
+    let error = match text.value.parse::<Address>() {
+        Ok(address) => return Some(address),
+        Err(error) => error,
+    };
+    let (what, hint) = match error {
+        AddressError::Credentials => (
+            "a name or password stands in the address".to_owned(),
+            "take it out: addresses are shown in status and log; let the server admit this host by its address",
+        ),
+        AddressError::Malformed => ("this is not an address".to_owned(), PLACE),
+        AddressError::Scheme => {
+            let scheme = text.value.split("://").next().unwrap_or("");
+            (format!("`{scheme}://` is not supported yet"), PLACE)
+        }
+    };
+    section.problem(text.place.clone(), what, hint);
+    None
+}
+
+fn is_suffix(text: &str) -> bool {
+    text.starts_with('.') && !text.contains('/')
+}

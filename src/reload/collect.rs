@@ -1,0 +1,177 @@
+//! Owns the part of the reload path that concerns collected sources: fetching them outside any lock, judging what is new,
+//! and leaving out what no generation can be made with, so that one bad list holds up nothing else. Never publishes.
+
+use super::guard;
+use super::inputs::{self, Failed, Holdings, Inputs, Plan};
+use super::outcome::Outcome;
+use super::pipeline::{Pipeline, Prepared, State, fingerprints};
+use super::trigger::Trigger;
+use crate::clock::Moment;
+use crate::policy::Snapshot;
+use crate::problem::{Place, Problem, Severity};
+use crate::sources::{Arrival, Config, Raw, Reason, Refusal, Which};
+
+impl Pipeline {
+    /// Fetches what this trigger asks for. Blocks for as long as the network takes, without holding up anything: never call
+    /// it on a query thread or in the runtime. True when there is something for [`Pipeline::run`] to look at.
+    pub fn collect(&self, trigger: Trigger, accept_leaps: bool) -> bool {
+        let which = match trigger {
+            Trigger::LegalDate => return true,
+            Trigger::Refresh => {
+                let guard = self.state().guard.clone();
+                return self.collection.fetch_due(&|source: &Config, raw: &Raw, before| {
+                    judge(&guard, accept_leaps, source, raw, before)
+                });
+            }
+            Trigger::File => Which::Local,
+            Trigger::Request | Trigger::Signal => Which::All,
+        };
+        // A configuration that cannot be read is complained of by the run.
+        if let Ok((_, plan)) = inputs::configured(self.config_file.as_deref(), &self.interpret) {
+            self.fetch(&plan, which, accept_leaps);
+        }
+        true
+    }
+
+    /// The start: what was kept is taken, what was never fetched is fetched.
+    pub(super) fn begin(&self, plan: &Plan) -> Holdings {
+        self.collection.start(&plan.sources, &|source: &Config, raw: &Raw, before| {
+            judge(&plan.guard, false, source, raw, before)
+        });
+        self.collection.holdings(&plan.sources)
+    }
+
+    /// When a source is next to be fetched.
+    pub fn next_fetch(&self) -> Option<Moment> {
+        self.collection.due()
+    }
+
+    pub(super) fn fetch(&self, plan: &Plan, which: Which, accept_leaps: bool) {
+        self.collection.fetch(&plan.sources, which, &|source: &Config, raw: &Raw, before| {
+            judge(&plan.guard, accept_leaps, source, raw, before)
+        });
+    }
+
+    /// What there is of the collected sources, and what a fetch of the missing ones, or of `all`, brings now; `judged` as a
+    /// reload would, or as it is. Changes nothing.
+    pub(super) fn look(&self, plan: &Plan, all: bool, judged: bool) -> Holdings {
+        self.collection.preview(&plan.sources, all, &|source: &Config, raw: &Raw, before| match judged {
+            true => judge(&plan.guard, true, source, raw, before),
+            false => Ok(0),
+        })
+    }
+
+    /// Gather, and the rest of the path unless an automatic trigger turns out to have changed nothing.
+    pub(super) fn attempt(
+        &self,
+        state: &mut State,
+        live: &Snapshot,
+        trigger: Trigger,
+        accept_leaps: bool,
+    ) -> Result<Outcome, Failed> {
+        let (config, plan) = inputs::configured(self.config_file.as_deref(), &self.interpret)?;
+        let holdings = self.collection.holdings(&plan.sources);
+        let (inputs, warnings) = inputs::gather(config, &plan, &holdings, Some(&state.inputs))?;
+        let same = fingerprints(&inputs) == fingerprints(&state.inputs) && inputs.stale == state.inputs.stale;
+        if matches!(trigger, Trigger::File | Trigger::Refresh) && same {
+            self.collection.accept(&inputs.arrivals);
+            return Ok(Outcome::Unchanged { generation: live.generation(), warnings });
+        }
+        let number = live.generation() + 1;
+        let (inputs, mut prepared) = self.settle(inputs, &holdings, Some(live), number, accept_leaps)?;
+        prepared.warnings.splice(0..0, warnings);
+        self.collection.adopt(&plan.sources);
+        Ok(self.publish(state, live, inputs, prepared, None))
+    }
+
+    /// parse → compile → guard; new content is taken as good with the generation it is part of. When none can be made
+    /// with it, one is made without it.
+    pub(super) fn settle(
+        &self,
+        mut inputs: Inputs,
+        holdings: &Holdings,
+        live: Option<&Snapshot>,
+        number: u64,
+        accept_leaps: bool,
+    ) -> Result<(Inputs, Prepared), Failed> {
+        let arrivals = std::mem::take(&mut inputs.arrivals);
+        let failed = match self.make(&inputs, live, number, accept_leaps) {
+            Ok(prepared) => {
+                self.collection.accept(&arrivals);
+                return Ok((inputs, prepared));
+            }
+            Err(failed) => failed,
+        };
+        let Some(before) = without(inputs, &arrivals, holdings) else { return Err(failed) };
+        // If that fails too, the new content is not to blame: it waits.
+        let Ok(mut prepared) = self.make(&before, live, number, accept_leaps) else { return Err(failed) };
+        let first = failed.1.into_iter().find(Problem::is_error);
+        let (what, hint) = first.map_or_else(Default::default, |problem| {
+            (format!("{}: {}", problem.place, problem.what), problem.hint)
+        });
+        let what = format!("no generation can be made with its new content: {what}");
+        self.collection.refuse(&arrivals, &Refusal::new(Reason::Guard, what, hint));
+        let conditions = self.collection.conditions();
+        for arrival in &arrivals {
+            let Some(condition) = conditions.get(arrival.source()) else { continue };
+            let hint = condition.failing.as_ref().map_or("", |failing| &failing.hint);
+            for complaint in condition.complaints(arrival.source()) {
+                prepared.warnings.push(Problem::warning(Place::file(&condition.from), complaint, hint));
+            }
+        }
+        Ok((before, prepared))
+    }
+}
+
+/// The inputs with the content before in place of each new one. `None` when nothing is new, or new content is all there
+/// is of a source that an operator just added.
+fn without(mut inputs: Inputs, arrivals: &[Arrival], holdings: &Holdings) -> Option<Inputs> {
+    if arrivals.is_empty() {
+        return None;
+    }
+    for arrival in arrivals {
+        let holding = holdings.get(arrival.source())?;
+        match &holding.before {
+            Some(raw) => {
+                inputs.sources.insert(arrival.source().to_owned(), raw.clone());
+            }
+            None if holding.adopted => {
+                inputs.sources.remove(arrival.source());
+            }
+            None => return None,
+        }
+    }
+    Some(inputs)
+}
+
+/// Whether new content of a source is good by itself: a list in its syntax, with rules, of a size that can be meant.
+/// Returns its rules.
+fn judge(
+    guard: &guard::Config,
+    accept_leaps: bool,
+    source: &Config,
+    raw: &Raw,
+    before: Option<u64>,
+) -> Result<u64, Refusal> {
+    let parsed = inputs::parse(source, raw);
+    let rules = parsed.rules.len() as u64;
+    if parsed.refused > source.tolerate {
+        let first = parsed.problems.into_iter().find(|problem| problem.severity == Severity::Error);
+        let (first, hint) = first.map_or_else(Default::default, |problem| {
+            (format!("line {}: {}", problem.place.line, problem.what), problem.hint)
+        });
+        let what = format!("{} of its {} lines are malformed: {first}", parsed.refused, parsed.lines);
+        return Err(Refusal::new(Reason::Malformed, what, hint));
+    }
+    if accept_leaps {
+        return Ok(rules);
+    }
+    if rules == 0 {
+        let what = format!("none of its {} lines is a rule", parsed.lines);
+        return Err(Refusal::new(Reason::NoRules, what, format!("is `{}` its syntax?", source.format)));
+    }
+    match before.map(|before| guard.allow(&source.name, before, rules)) {
+        Some(Err(leap)) => Err(Refusal::new(leap.reason, leap.what, leap.hint)),
+        _ => Ok(rules),
+    }
+}
