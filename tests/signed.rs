@@ -14,7 +14,7 @@ mod support;
 use std::time::Duration;
 
 use interdict::clock::Clock;
-use lists::{ListServer, Reply, Signer};
+use lists::{Authority, ListServer, Reply, Signer};
 use serde_json::Value;
 use support::Site;
 
@@ -151,15 +151,41 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     let mut site = site.started();
     until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
     site.stop();
+}
 
-    // A list that was kept while it needed no signature does not count once it does.
-    let clear = ListServer::start(None);
-    let path = site.path("list.txt");
-    std::fs::write(&path, "*.plain.example\n").unwrap();
-    clear.put("/a", "*.plain.example\n");
-    site.write_config(&policy(path.to_str().unwrap(), &successor.key, ""));
+#[test]
+fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
+    let Some(publisher) = Signer::new() else { return };
+    let authority = Authority::new("ours");
+    let mut server = ListServer::certified(&authority);
+    let list = b"*.one.example\n";
+    server.put("/a", *list);
+    let signed = policy(&server.url("/a"), &publisher.key, "ca = \"DIR/ca.pem\"");
+    let unsigned = signed.replace("key = ", "# key = ");
+    let site = Site::prepare(&unsigned, manual());
+    std::fs::write(site.path("ca.pem"), &authority.pem).unwrap();
+    let mut site = site.started();
+    assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
+
+    // A reload that cannot have it signed is rejected; what is in force stays.
+    site.write_config(&signed);
+    let outcome = reload(&site);
+    assert_eq!(outcome["outcome"], "rejected", "{outcome}");
+    assert!(outcome.to_string().contains("(signature_missing)"), "{outcome}");
+    assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
+    site.stop();
+
+    // A start with nobody to ask does without it, loudly.
+    server.down();
+    let mut site = site.started();
+    assert_eq!(site.rcode("www.one.example"), NOERROR);
+    assert!(site.http("GET", "/readyz", None).1.contains("nothing of it is enforced"));
+    site.stop();
+
+    server.up();
+    server.put("/a.minisig", publisher.sign(list, "timestamp:1000", false));
     let site = site.started();
-    assert_eq!(site.rcode("www.plain.example"), NOERROR);
+    until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
 }
 
 #[test]

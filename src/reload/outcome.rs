@@ -109,8 +109,8 @@ pub(super) fn with_conditions(
 ) -> Vec<SourceReport> {
     let with = |report: &SourceReport| {
         let condition = conditions.get(&report.name).cloned();
-        let failing = condition.as_ref().is_some_and(|condition| condition.failing.is_some());
-        SourceReport { last_good: report.last_good || failing, condition, ..report.clone() }
+        let stale = condition.as_ref().is_some_and(|now| now.failing.is_some() && now.changed_at.is_some());
+        SourceReport { last_good: report.last_good || stale, condition, ..report.clone() }
     };
     reports.iter().map(with).collect()
 }

@@ -75,7 +75,7 @@ pub type Judge<'j> = &'j (dyn Fn(&Config, &Raw, Option<u64>) -> Result<u64, Refu
 
 /// Sources fetched at once: enough that one slow server delays no other, few enough for a small host.
 const AT_ONCE: usize = 8;
-/// Longest time the first fetch of a source may take at the start: questions wait for it.
+/// Longest time that first fetches may take at the start, all together: questions wait for them.
 const AT_START: Duration = Duration::from_secs(20);
 
 impl Arrival {
@@ -100,7 +100,7 @@ impl Collection {
         let State { adopted, entries } = &mut *state;
         for source in &collected {
             let entry = entries.entry(source.name.clone()).or_default();
-            if !adopted.iter().any(|before| is_same(before, source)) {
+            if !adopted.iter().any(|before| is_same_list(before, source) && before.origin == source.origin) {
                 // From elsewhere, or at another pace: its time counts from now.
                 entry.due = entry.wait(source, fastrand::f64()).map(|wait| now.plus(wait));
             }
@@ -123,7 +123,7 @@ impl Collection {
         if let Some(shelf) = &self.shelf {
             shelf.retain(&sources.iter().map(|source| source.name.as_str()).collect());
         }
-        self.fetch_within(sources, Which::Local, judge, AT_START);
+        self.fetch_until(sources, Which::Local, judge, Some(self.clock.now().plus(AT_START)));
         let now = self.clock.now();
         let is_old = |entry: &&mut Entry| entry.arrived.is_none() && entry.fetches == [0; 3];
         for entry in self.state().entries.values_mut().filter(is_old) {
@@ -136,7 +136,7 @@ impl Collection {
     /// something new waits to be taken.
     pub fn fetch(&self, sources: &[Config], which: Which, judge: Judge<'_>) -> bool {
         self.load(sources);
-        self.fetch_within(sources, which, judge, Duration::MAX)
+        self.fetch_until(sources, which, judge, None)
     }
 
     /// Fetches those of the configuration in force whose time has come.
@@ -165,7 +165,7 @@ impl Collection {
                 before: kept.as_ref().map(|kept| kept.content.raw.clone()),
                 refusal: entry.failing.as_ref().map(|failing| failing.refusal.clone()),
                 standing: entry.standing(),
-                adopted: state.adopted.iter().any(|adopted| is_same(adopted, source)),
+                adopted: state.adopted.iter().any(|adopted| is_same_list(adopted, source)),
             })
         };
         let collected = sources.iter().filter(|source| source.is_collected());
@@ -275,7 +275,13 @@ impl Collection {
         }
     }
 
-    fn fetch_within(&self, sources: &[Config], which: Which, judge: Judge<'_>, limit: Duration) -> bool {
+    fn fetch_until(
+        &self,
+        sources: &[Config],
+        which: Which,
+        judge: Judge<'_>,
+        deadline: Option<Moment>,
+    ) -> bool {
         let now = self.clock.now();
         let state = self.state();
         let is_wanted = |source: &&Config| {
@@ -293,7 +299,8 @@ impl Collection {
         drop(state);
         let new = AtomicBool::new(false);
         side_by_side(&chosen, |source| {
-            if self.fetch_one(source, judge, limit) {
+            let limit = deadline.map_or(Duration::MAX, |deadline| deadline.since(self.clock.now()));
+            if !limit.is_zero() && self.fetch_one(source, judge, limit) {
                 new.store(true, Ordering::Release);
             }
         });
@@ -359,9 +366,9 @@ impl Collection {
         for source in sources.iter().filter(|source| source.is_collected()) {
             let mut state = self.state();
             let entry = state.entries.entry(source.name.clone()).or_default();
-            let (kept, looked) = (entry.kept.clone(), std::mem::replace(&mut entry.looked, true));
+            let (before, looked) = (entry.kept.clone(), std::mem::replace(&mut entry.looked, true));
             drop(state);
-            let found = match (kept, &self.shelf) {
+            let found = match (&before, &self.shelf) {
                 (Some(kept), _) if !kept.is_good_for(source) => {
                     kept.verified_for(source).map(|kept| (kept, None))
                 }
@@ -377,8 +384,11 @@ impl Collection {
             if let Some((kept, confirmed_at)) = found {
                 let mut state = self.state();
                 let entry = state.entries.entry(source.name.clone()).or_default();
-                entry.kept = Some(Arc::new(kept));
-                entry.confirmed_at = confirmed_at.or(entry.confirmed_at);
+                // What was taken as good meanwhile is newer.
+                if entry.kept.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
+                    entry.kept = Some(Arc::new(kept));
+                    entry.confirmed_at = confirmed_at.or(entry.confirmed_at);
+                }
             }
         }
     }
@@ -388,9 +398,9 @@ impl Collection {
     }
 }
 
-/// True when both are the same list, by the same way, at the same pace.
-fn is_same(one: &Config, other: &Config) -> bool {
-    one.name == other.name && one.origin == other.origin && one.key == other.key
+/// True when both are the same list of the same publisher.
+fn is_same_list(one: &Config, other: &Config) -> bool {
+    one.name == other.name && one.title() == other.title() && one.key == other.key
 }
 
 /// Fetches a source and has new content judged; `None` when what is known is what is published.

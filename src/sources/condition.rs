@@ -12,7 +12,7 @@ pub struct Condition {
     pub confirmed_at: Option<Timestamp>,
     /// When its content came first.
     pub changed_at: Option<Timestamp>,
-    /// When it is fetched next; absent when only an operator's reload or a changed file does.
+    /// When it is fetched next; absent when only an operator's reload does.
     pub next_fetch: Option<Timestamp>,
     /// The signature of its content.
     pub signed: Option<SignedBy>,
@@ -55,10 +55,10 @@ impl Condition {
     pub fn complaints(&self, name: &str) -> Vec<String> {
         let failing = self.failing.as_ref();
         let failing = failing.map(|failing| {
-            format!("source {name} ({}): {}; {}", failing.reason, failing.what, failing.standing)
+            format!("source `{name}` ({}): {}; {}", failing.reason, failing.what, failing.standing)
         });
         let unkept =
-            self.unkept.as_ref().map(|why| format!("source {name}: its content could not be kept: {why}"));
+            self.unkept.as_ref().map(|why| format!("source `{name}`: its content could not be kept: {why}"));
         failing.into_iter().chain(unkept).collect()
     }
 }

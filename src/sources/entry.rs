@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::config::{Config, Origin};
+use super::config::{Config, Origin, REFRESH};
 use super::kept::Kept;
 use super::refusal::{Reason, Refusal};
 use super::schedule;
@@ -125,14 +125,15 @@ impl Entry {
     /// The wait until the next fetch; `None`: not by itself. `random` is from 0 to 1.
     pub(super) fn wait(&self, source: &Config, random: f64) -> Option<Duration> {
         let refresh = match &source.origin {
-            Origin::File { .. } => None,
-            Origin::Network(network) => Some(network.refresh),
+            // A changed file wakes the pipeline by itself, except where no watch reaches: on another host's disk.
+            Origin::File { .. } => REFRESH,
+            Origin::Network(network) => network.refresh,
         };
         match &self.failing {
             Some(failing) => {
                 schedule::after_failure(refresh, failing.times, failing.refusal.retry_after, random)
             }
-            None => schedule::after_success(refresh?, random),
+            None => schedule::after_success(refresh, random),
         }
     }
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 /// First wait after a failure: a server that restarts is back by then.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// Longest wait after a failure for a source that is not refreshed by itself, such as a signed file.
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// Share of a wait by which it is made longer or shorter: two hundred hosts that started together part.
 const JITTER: f64 = 0.1;
 
@@ -17,18 +15,13 @@ pub(super) fn after_success(refresh: Duration, random: f64) -> Option<Duration> 
 
 /// The wait after the `failures`th failure in a row, at most `refresh`, at least what the server asked for.
 pub(super) fn after_failure(
-    refresh: Option<Duration>,
+    refresh: Duration,
     failures: u32,
     retry_after: Option<Duration>,
     random: f64,
 ) -> Option<Duration> {
-    let longest = match refresh {
-        Some(refresh) if refresh.is_zero() => return None,
-        Some(refresh) => refresh,
-        None => LONGEST_RETRY,
-    };
     let doubled = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let wait = jittered(doubled.min(longest), random);
+    let wait = after_success(doubled.min(refresh), random)?;
     Some(retry_after.map_or(wait, |asked| wait.max(asked)))
 }
 
@@ -51,12 +44,10 @@ mod tests {
 
     #[test]
     fn failures_are_retried_soon_then_ever_later_and_never_later_than_the_interval() {
-        let waits: Vec<u64> =
-            (1..10).map(|n| after_failure(Some(HOUR), n, None, 0.5).unwrap().as_secs()).collect();
+        let waits: Vec<u64> = (1..10).map(|n| after_failure(HOUR, n, None, 0.5).unwrap().as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!(after_failure(Some(HOUR), u32::MAX, None, 0.5), Some(HOUR));
-        assert_eq!(after_failure(None, 99, None, 0.5), Some(LONGEST_RETRY));
-        assert_eq!(after_failure(Some(Duration::ZERO), 1, None, 0.5), None, "only when an operator reloads");
-        assert_eq!(after_failure(Some(HOUR), 1, Some(HOUR), 0.5), Some(HOUR), "as the server asked");
+        assert_eq!(after_failure(HOUR, u32::MAX, None, 0.5), Some(HOUR));
+        assert_eq!(after_failure(Duration::ZERO, 1, None, 0.5), None, "only when an operator reloads");
+        assert_eq!(after_failure(HOUR, 1, Some(HOUR), 0.5), Some(HOUR), "as the server asked");
     }
 }
