@@ -94,14 +94,16 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let labels = Labels::default();
     let pipeline =
         Arc::new(pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone()));
-    let started = pipeline.start()?;
-    let live = started.live;
-
     let sockets = bind(&boot)?;
+    // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
+    // where the first one was.
     if let Some(user) = &boot.user {
         net::drop_to(user)
             .map_err(|error| vec![Problem::error(Place::file("[server] user"), error.to_string(), "")])?;
     }
+    let started = pipeline.start()?;
+    let live = started.live;
+
     let counters = Arc::new(Counters::new(Labels::CAPACITY));
     let forwarder = Forwarder::start(upstreams(&boot)?, clock.clone(), Handle::current());
     let forwarder = Arc::new(forwarder.map_err(|error| {

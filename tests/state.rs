@@ -91,3 +91,40 @@ fn on_a_small_disk() {
     assert_eq!(site.rcode("a.n29.listed.example"), NXDOMAIN);
     site.stop();
 }
+
+/// Root binds the ports; the service's own user reads lists and keeps them, the first generation like every later one.
+#[test]
+fn the_state_belongs_to_the_user_that_serves() {
+    use std::os::unix::fs::MetadataExt;
+    let id = Command::new("id").args(["-u", "nobody"]).output().unwrap();
+    let nobody: u32 = String::from_utf8(id.stdout).unwrap().trim().parse().unwrap();
+    let site = Site::prepare(LIST, Clock::system());
+    if std::fs::metadata(site.folder.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let text = support::read(&site.config).replace("[server]", "[server]\nuser = \"nobody\"");
+    std::fs::write(&site.config, text).unwrap();
+    std::fs::write(site.path("own.txt"), names(0, 10)).unwrap();
+    std::fs::create_dir(site.path("state")).unwrap();
+    let owned = Command::new("chown").args(["-R", "nobody"]).arg(site.folder.path()).status().unwrap();
+    assert!(owned.success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_interdict"))
+        .args(["--config", site.config.to_str().unwrap(), "serve"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let kept = |generation: usize| {
+        let manifest = site.path(&format!("state/generations/{generation}.json"));
+        (0..200).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::fs::metadata(&manifest).ok().map(|file| file.uid())
+        })
+    };
+    let first = kept(1);
+    std::fs::write(site.path("own.txt"), names(0, 11)).unwrap();
+    let second = kept(2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((first, second), (Some(nobody), Some(nobody)));
+}
