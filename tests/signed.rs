@@ -63,7 +63,7 @@ fn only_what_the_publisher_signed_last_is_taken() {
     let good = b"*.one.example\n";
     server.put("/a", *good);
     server.put("/a.minisig", publisher.sign(good, "timestamp:1000\tfile:a", false));
-    let site = Site::start(&policy(&server.url("/a"), &publisher.key, ""), manual());
+    let site = Site::prepare(&policy(&server.url("/a"), &publisher.key, ""), manual()).settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     let signed = shown(&site)["condition"]["signed"].clone();
     assert_eq!(signed["comment"], "timestamp:1000 file:a");
@@ -124,13 +124,13 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     server.put("/a", *new);
     server.put("/a.minisig", publisher.sign(new, "timestamp:2000", false));
     let url = server.url("/a");
-    let mut site = Site::start(&policy(&url, &publisher.key, ""), manual());
+    let mut site = Site::prepare(&policy(&url, &publisher.key, ""), manual()).settled();
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
     site.stop();
 
     server.put("/a", *old);
     server.put("/a.minisig", publisher.sign(old, "timestamp:1000", false));
-    let mut site = site.started();
+    let mut site = site.settled();
     until("it is asked", || failing(&site) == "replayed");
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
     site.stop();
@@ -138,7 +138,7 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     // Nobody answers, and the operator trusts another key now: what the old one signed counts no longer.
     server.down();
     site.write_config(&policy(&url, &successor.key, ""));
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.two.example"), NOERROR);
     assert_eq!(failing(&site), "connect");
     let degraded = site.http("GET", "/readyz", None).1;
@@ -148,7 +148,7 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     // The new publisher begins anew, with times of its own.
     server.up();
     server.put("/a.minisig", successor.sign(old, "timestamp:500", false));
-    let mut site = site.started();
+    let mut site = site.settled();
     until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
     site.stop();
 }
@@ -164,7 +164,7 @@ fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
     let unsigned = signed.replace("key = ", "# key = ");
     let site = Site::prepare(&unsigned, manual());
     std::fs::write(site.path("ca.pem"), &authority.pem).unwrap();
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
 
     // A reload that cannot have it signed is rejected; what is in force stays.
@@ -177,14 +177,14 @@ fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
 
     // A start with nobody to ask does without it, loudly.
     server.down();
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NOERROR);
     assert!(site.http("GET", "/readyz", None).1.contains("nothing of it is enforced"));
     site.stop();
 
     server.up();
     server.put("/a.minisig", publisher.sign(list, "timestamp:1000", false));
-    let site = site.started();
+    let site = site.settled();
     until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
 }
 
@@ -197,7 +197,7 @@ fn a_key_that_changes_hands_is_followed_without_a_gap_when_both_signed() {
     server.put("/a.minisig", publisher.sign(list, "timestamp:1000", false));
     server.put("/a.next", successor.sign(list, "timestamp:1000", false));
     let url = server.url("/a");
-    let site = Site::start(&policy(&url, &publisher.key, ""), manual());
+    let site = Site::prepare(&policy(&url, &publisher.key, ""), manual()).settled();
     site.write_config(&policy(&url, &successor.key, ""));
     let outcome = reload(&site);
     assert_eq!((&outcome["outcome"], &outcome["stage"]), (&"rejected".into(), &"fetch".into()), "{outcome}");
@@ -223,7 +223,7 @@ fn a_signed_file_needs_its_signature_beside_it() {
         std::fs::write(site.path("a.txt.minisig"), publisher.sign(bytes, comment, false)).unwrap();
     };
     write(&site, &list(&["one"]), "timestamp:1000");
-    site = site.started();
+    site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
 
     // Changed without a signature: noticed by itself, and not taken.
@@ -241,7 +241,7 @@ fn a_signed_file_needs_its_signature_beside_it() {
     site.stop();
     // Gone at the next start: the last good one serves.
     std::fs::remove_file(site.path("a.txt")).unwrap();
-    let site = site.started();
+    let site = site.settled();
     assert_eq!(site.rcode("www.injected.example"), NXDOMAIN);
     assert_eq!(failing(&site), "io");
 }

@@ -106,7 +106,7 @@ fn a_refresh_costs_one_request_while_nothing_changes_and_one_reload_when_somethi
     let authority = Authority::new("ours");
     let server = ListServer::certified(&authority);
     server.put("/a.txt", "*.one.example\n");
-    let site = prepared(&authority, &source("a", &server.url("/a.txt"), ""), manual()).started();
+    let site = prepared(&authority, &source("a", &server.url("/a.txt"), ""), manual()).settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "fetched before the first question");
     assert_eq!(server.asked().len(), 1);
     until("the first look at the files", || reloads(&site) == 1.0);
@@ -134,7 +134,7 @@ fn a_refresh_costs_one_request_while_nothing_changes_and_one_reload_when_somethi
     site.clock.advance(Duration::from_secs(4000));
     until("the new list is in force", || site.rcode("www.two.example") == NXDOMAIN);
     assert_eq!(server.asked().len(), 3);
-    assert_eq!(metric(&site, "interdict_reloads_total{outcome=\"published\"}"), 1.0);
+    until("it is counted", || metric(&site, "interdict_reloads_total{outcome=\"published\"}") == 1.0);
 
     // An operator who reloads asks at once.
     assert_eq!(reload(&site, "")["outcome"], "unchanged");
@@ -156,7 +156,7 @@ fn last_modified_serves_where_there_is_no_etag_and_same_bytes_are_no_change_with
         Reply::new("301 Moved Permanently", &[("Location", &elsewhere)], b"moved\n")
     });
     let policy = source("dated", &server.url("/dated"), "") + &source("plain", &server.url("/moved"), "");
-    let site = prepared(&authority, &policy, manual()).started();
+    let site = prepared(&authority, &policy, manual()).settled();
     assert_eq!(reload(&site, "")["outcome"], "unchanged");
     for name in ["dated", "plain"] {
         let count = |result| {
@@ -192,7 +192,7 @@ fn packed_lists_are_unpacked_whether_the_server_or_the_publisher_packed_them() {
         });
         policy += &source(&format!("s{number}"), &server.url(&path), "");
     }
-    let site = prepared(&authority, &policy, Clock::system()).started();
+    let site = prepared(&authority, &policy, Clock::system()).settled();
     for number in 0..5 {
         assert_eq!(site.rcode(&format!("www.packed{number}.example")), NXDOMAIN);
     }
@@ -210,7 +210,7 @@ fn every_fault_of_a_list_server_keeps_the_last_good_list_and_is_said() {
     let list = names(100, "*.one.example\n");
     server.put("/a", list.as_str());
     let policy = source("a", &server.url("/a"), "timeout = \"700ms\"\nmax_bytes = \"1MiB\"");
-    let site = prepared(&authority, &policy, manual()).started();
+    let site = prepared(&authority, &policy, manual()).settled();
     let good = list.clone() + "*.injected.example\n";
     let bomb = gzip(&vec![b'\n'; 64 << 20]);
     let huge = names(60_000, "*.injected.example\n");
@@ -344,7 +344,7 @@ fn what_the_guard_holds_back_comes_through_when_an_operator_means_it() {
     server.put("/b", names(100, ""));
     let policy = source("a", &server.url("/a"), "")
         + &source("b", &server.url("/b"), "max_shrink = \"60%\"\nmax_growth = \"3000%\"");
-    let site = prepared(&authority, &policy, manual()).started();
+    let site = prepared(&authority, &policy, manual()).settled();
     for body in [names(50, ""), names(1050, "")] {
         server.put("/a", body.clone());
         server.put("/b", body.clone());
@@ -368,7 +368,7 @@ fn a_list_that_must_not_be_is_left_out_and_holds_up_nothing_else() {
         + "[guard]\nmust_resolve = [\"www.must.example\"]\n";
     let site = prepared(&authority, &policy, manual());
     std::fs::write(site.path("own.txt"), "*.own.example\n").unwrap();
-    let site = site.started();
+    let site = site.settled();
     server.put("/a", "*.one.example\n*.must.example\n*.two.example\n");
     std::fs::write(site.path("own.txt"), "*.own.example\n*.three.example\n").unwrap();
     let outcome = reload(&site, "");
@@ -399,7 +399,7 @@ fn a_server_that_does_not_prove_itself_is_not_asked_for_a_list() {
         (&misnamed, "for another name"),
         (&expired, "has expired"),
     ] {
-        let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+        let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
         let shown = shown(&site, "a");
         assert_eq!(shown["condition"]["failing"]["reason"], "certificate", "{shown}");
         assert!(shown["condition"]["failing"]["what"].as_str().unwrap().contains(what), "{shown}");
@@ -433,7 +433,7 @@ fn a_proxy_leads_to_the_server_or_says_no() {
     for admits in [true, false] {
         let proxy = ConnectProxy::start(admits);
         let policy = source("a", &server.url("/a"), &format!("proxy = \"http://{}\"", proxy.address));
-        let site = prepared(&authority, &policy, manual()).started();
+        let site = prepared(&authority, &policy, manual()).settled();
         if admits {
             assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
             assert_eq!(proxy.connected.load(Ordering::Relaxed), 1);
@@ -450,7 +450,7 @@ fn a_failing_source_is_asked_soon_then_ever_later_and_recovers_by_itself() {
     let mut server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
     server.down();
-    let site = prepared(&authority, &source("a", &server.url("/a"), "refresh = \"4m\""), manual()).started();
+    let site = prepared(&authority, &source("a", &server.url("/a"), "refresh = \"4m\""), manual()).settled();
     let running = site.running.as_ref().unwrap();
     assert!(format!("{:?}", running.problems).contains("(connect)"), "{:?}", running.problems);
     assert_eq!(site.rcode("www.tiktok.com"), NXDOMAIN, "it starts without the list");
@@ -480,7 +480,7 @@ fn a_start_without_the_network_serves_the_last_good_list_and_says_so() {
     let authority = Authority::new("ours");
     let mut server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
-    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     site.stop();
     server.down();
     // A cut-off run left something aside, half a record, and bytes that no record names.
@@ -488,7 +488,7 @@ fn a_start_without_the_network_serves_the_last_good_list_and_says_so() {
     std::fs::write(site.path("state/sources/b.json"), "{\"version\": 1, \"sou").unwrap();
     std::fs::write(site.path(&format!("state/sources/{}", "0".repeat(64))), "*.half").unwrap();
     site.clock.advance(Duration::from_secs(86_400));
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     until("it is said", || failing(&site, "a") == "connect");
     let degraded = status(&site)["degraded"].to_string();
@@ -509,13 +509,13 @@ fn a_start_without_the_network_serves_the_last_good_list_and_says_so() {
     for path in left.iter().filter(|path| path.extension().is_none()) {
         std::fs::write(path, "*.one.examplf\n").unwrap();
     }
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     assert_eq!(site.rcode("www.one.examplf"), NOERROR);
     site.stop();
 
     server.up();
-    let site = site.started();
+    let site = site.settled();
     until("it is well", || failing(&site, "a").is_empty());
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
 }
@@ -525,7 +525,7 @@ fn a_crash_between_keeping_and_publishing_loses_neither_list() {
     let authority = Authority::new("ours");
     let mut server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
-    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     let generations = site.path("state/generations");
     let copy = |from: &str, to: &str| {
         let copied = Command::new("cp").args(["-a", from, to]).current_dir(site.folder.path()).status();
@@ -541,7 +541,7 @@ fn a_crash_between_keeping_and_publishing_loses_neither_list() {
     copy("good.before", "state/good");
     site.stop();
     server.down();
-    let site = site.started();
+    let site = site.settled();
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
 }
@@ -556,32 +556,42 @@ fn a_kill_at_any_moment_leaves_one_whole_list() {
     let mut server = ListServer::certified(&authority);
     let version = |round: usize| (0..SIZE).map(|i| format!("*.n{i}.v{round}.example\n")).collect::<String>();
     server.put("/a", version(0));
-    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), Clock::system()).started();
+    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), Clock::system()).settled();
     site.stop();
     let mut random = 7u64;
     let (mut newest, mut taken) = (0, 0);
     for round in 1..=ROUNDS {
         server.put("/a", version(round));
         let asked = server.asked().len();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_interdict"))
-            .args(["--config", site.config.to_str().unwrap(), "serve", "--log-level", "error"])
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let record = || support::read(&site.path("state/sources/a.json"));
+        let before = record();
+        let begin = || {
+            Command::new(env!("CARGO_BIN_EXE_interdict"))
+                .args(["--config", site.config.to_str().unwrap(), "serve", "--log-level", "error"])
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let mut child = begin();
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // From the request on: judged, compiled, kept, published, within a few hundred milliseconds.
-        until("it is asked", || server.asked().len() > asked);
+        until("it is asked", || {
+            if child.try_wait().unwrap().is_some() {
+                // The port that the system chose for UDP was taken for TCP by a test beside this one.
+                child = begin();
+            }
+            server.asked().len() > asked
+        });
         if round < ROUNDS {
             std::thread::sleep(Duration::from_millis((random >> 33) % 300));
         } else {
             // Once at least it is late enough on any machine.
-            let before = support::read(&site.path("state/sources/a.json"));
-            until("it is kept", || support::read(&site.path("state/sources/a.json")) != before);
+            until("it is kept", || record() != before);
         }
         child.kill().unwrap();
         child.wait().unwrap();
         server.down();
-        site = site.started();
+        site = site.settled();
         let found: Vec<usize> = (0..=round)
             .filter(|version| site.rcode(&format!("www.n0.v{version}.example")) == NXDOMAIN)
             .collect();
@@ -619,7 +629,7 @@ fn with_lists_on_a_small_disk() {
         assert!(done.unwrap().success(), "mount {options}");
     };
     mount("size=96k");
-    let site = site.started();
+    let site = site.settled();
     assert_eq!(status(&site)["degraded"].to_string(), "[]");
 
     let token = site.token();
@@ -644,7 +654,7 @@ fn with_lists_on_a_small_disk() {
     let mut site = site;
     site.stop();
     server.down();
-    let mut site = site.started();
+    let mut site = site.settled();
     assert_eq!(site.rcode("www.n7999.listed.example"), NXDOMAIN, "kept after all");
     site.stop();
 }
@@ -654,7 +664,7 @@ fn a_source_that_cannot_be_fetched_is_not_added() {
     let authority = Authority::new("ours");
     let server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
-    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     let before = support::read(&site.config);
     let with = source("b", &server.url("/b"), "").replace("DIR", site.folder.path().to_str().unwrap());
     std::fs::write(&site.config, before + &with).unwrap();
@@ -680,7 +690,7 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
         + "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
     let site = prepared(&authority, &policy, Clock::system());
     std::fs::write(site.path("own.txt"), "*.own.example\n").unwrap();
-    let mut site = site.started();
+    let mut site = site.settled();
     let (release, held) = mpsc::sync_channel::<()>(1);
     let held = Mutex::new(held);
     server.answer("/a", move |_| {
@@ -689,16 +699,18 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
     });
     let requests = server.asked().len();
     let (token, admin) = (site.token(), site.running.as_ref().unwrap().admin);
-    let waiting = std::thread::spawn(move || {
+    let asks = move || {
         let mut stream = std::net::TcpStream::connect(admin).unwrap();
         let head = format!(
-            "POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut text = String::new();
-        let _bytes = std::io::Read::read_to_string(&mut stream, &mut text).unwrap_or(0);
+        let _cut = std::io::Read::read_to_string(&mut stream, &mut text).is_err();
         text
-    });
+    };
+    let waiting = std::thread::spawn(asks.clone());
     until("the fetch is under way", || server.asked().len() > requests);
     std::fs::write(site.path("own.txt"), "*.own.example\n*.new.example\n").unwrap();
     until("the changed file is in force", || site.rcode("www.new.example") == NXDOMAIN);
@@ -710,9 +722,10 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
 
     // And once more, while the process stops.
     let requests = server.asked().len();
-    assert!(Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status().unwrap().success());
+    let cut_off = std::thread::spawn(asks);
     until("the fetch is under way", || server.asked().len() > requests);
     site.stop();
+    assert!(!cut_off.join().unwrap().contains("published"));
     assert!(release.send(()).is_ok(), "the server still holds the line");
 }
 
@@ -721,7 +734,7 @@ fn a_preview_shows_what_a_reload_would_change_and_changes_nothing() {
     let authority = Authority::new("ours");
     let server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
-    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     let diff = || -> Value { serde_json::from_str(&site.http("GET", "/api/v1/diff", None).1).unwrap() };
     server.put("/a", "*.one.example\n*.two.example\n");
     let before = shown(&site, "a");
@@ -739,7 +752,7 @@ fn a_rollback_holds_against_new_lists_until_an_operator_reloads() {
     let authority = Authority::new("ours");
     let server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
-    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).started();
+    let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     server.put("/a", "*.one.example\n*.two.example\n");
     assert_eq!(reload(&site, "")["outcome"], "published");
     assert_eq!(site.http("POST", "/api/v1/rollback", Some(&site.token())).0, 200);
@@ -763,7 +776,7 @@ fn the_status_shows_the_serial_and_the_ttl_of_a_zone() {
     };
     server.put("/z", zone(2_026_112_401));
     let policy = source("z", &server.url("/z"), "").replace("domains", "rpz");
-    let site = prepared(&authority, &policy, manual()).started();
+    let site = prepared(&authority, &policy, manual()).settled();
     assert_eq!(shown(&site, "z")["zone"], serde_json::json!({"serial": 2_026_112_401u32, "ttl": 300}));
     server.put("/z", zone(2_026_112_402));
     assert_eq!(reload(&site, "")["outcome"], "unchanged", "the same rules");
@@ -777,7 +790,7 @@ fn the_command_line_shows_where_lists_come_from_and_what_is_wrong_with_them() {
     let mut server = ListServer::certified(&authority);
     let site = prepared(&authority, &source("a", &server.url("/a?token=secret"), ""), Clock::system());
     server.put("/a?token=secret", "*.one.example\n");
-    let site = site.started();
+    let site = site.settled();
     let admin = site.running.as_ref().unwrap().admin.to_string();
     let config = site.path("seen.toml");
     let text = support::read(&site.config).replacen(

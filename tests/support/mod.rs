@@ -192,6 +192,19 @@ impl Site {
         self
     }
 
+    /// Started, and past the first look at its files, which may otherwise take what a test changes next.
+    pub fn settled(self) -> Self {
+        let site = self.started();
+        for _ in 0..200 {
+            let page = site.http("GET", "/metrics", None).1;
+            if page.lines().any(|l| l.starts_with("interdict_reloads_total{") && !l.ends_with(" 0")) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        site
+    }
+
     pub fn try_start(&self) -> Result<Running, Vec<interdict::problem::Problem>> {
         let _inside = self.runtime.enter();
         app::start(Some(self.config.clone()), self.clock.clone())
