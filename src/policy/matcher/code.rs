@@ -4,6 +4,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::hash::HashKey;
 
 /// A code made for one set of names. A name is coded as its parent, how many labels stand in front of it, and those
 /// labels from left to right, each its length and its bytes. A *parent* is one of the suffixes that many names share
@@ -12,7 +15,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 pub(super) struct Code {
     words: Box<[Word]>,
     parents: Box<[Box<[u8]>]>,
-    numbers: HashMap<Box<[u8]>, usize>,
+    numbers: HashMap<Box<[u8]>, usize, BuildHasherDefault<Suffixes>>,
     /// Symbols by length of their words, then by number, and for each length where its run begins: what decoding walks.
     by_word: Box<[usize]>,
     runs: [Run; LONGEST as usize + 1],
@@ -31,6 +34,33 @@ struct Run {
 struct Word {
     bits: u32,
     length: u32,
+}
+
+/// Hashes parents as names are hashed. Which parents there are is fixed by the lists, so nobody can prepare others that
+/// share a place.
+#[derive(Debug)]
+struct Suffixes(u64);
+
+impl Default for Suffixes {
+    fn default() -> Self {
+        Self(HashKey::FIXED.root())
+    }
+}
+
+impl Hasher for Suffixes {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = HashKey::FIXED.prepend(self.0, bytes);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, _length: usize) {
+        // A slice's length, which `write` counts in.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The bytes of labels are the first 256 symbols.

@@ -11,6 +11,9 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const MIX: u64 = 0xBB67_AE85_84CA_A73B;
 
 impl HashKey {
+    /// A key for what needs none.
+    pub(crate) const FIXED: Self = Self(SPREAD, MIX);
+
     /// The key that belongs to a digest of everything listed.
     pub(crate) fn of(digest: &[u8; 32]) -> Self {
         let word = |at: usize| {
