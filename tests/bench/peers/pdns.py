@@ -8,6 +8,8 @@ class PdnsRecursor(Peer):
     name = "pdns-recursor"
     program = "pdns_recursor"
     package = "pdns-recursor"
+    # It resolves such queries like all others.
+    without_recursion = {"NOERROR", "EMPTY", "NXDOMAIN"}
 
     def configure(self):
         self.write("rpz.lua", f'rpzFile("{self.bed.rpz()}", {{ policyName = "bench" }})\n')
