@@ -170,7 +170,9 @@ mod tests {
     use crate::policy::{Action, Draft, Labels, Reach, Rule, SourceRules, compile};
     use crate::problem::Place;
 
-    fn snapshot(lists: &[(&str, &[(&str, Reach, Option<Action>)])]) -> Snapshot {
+    type Lines<'a> = &'a [(&'a str, Reach, Option<Action>)];
+
+    fn snapshot(lists: &[(&str, Lines<'_>)]) -> Snapshot {
         let mut draft = Draft::default();
         for (name, rules) in lists {
             let rules = (1..).zip(rules.iter()).map(|(line, (name, reach, action))| Rule {
@@ -194,8 +196,7 @@ mod tests {
     #[test]
     fn rules_that_mean_the_same_are_no_change_whatever_their_numbers() {
         use Reach::{Exact, Subtree};
-        let own: &[(&str, Reach, Option<Action>)] =
-            &[("one.example", Exact, None), ("two.example", Subtree, Some(Action::Refused))];
+        let own: Lines<'_> = &[("one.example", Exact, None), ("two.example", Subtree, Some(Action::Refused))];
         let before = snapshot(&[("own", own)]);
         let after = snapshot(&[("first", &[("zero.example", Exact, Some(Action::Drop))]), ("own", own)]);
         let difference = Difference::between(&before, &after);
