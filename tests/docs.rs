@@ -42,6 +42,9 @@ fn the_tour_of_the_readme_works_as_written() {
         "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n",
         Clock::system(),
     );
+    // A link out of the watched folder: what is written through it is found by what is typed, not by itself before that.
+    std::fs::create_dir(site.path("lists")).unwrap();
+    std::os::unix::fs::symlink("lists/own.txt", site.path("own.txt")).unwrap();
     std::fs::write(site.path("own.txt"), "*.one.example\n").unwrap();
     let mut site = site.started();
     // The command line finds the resolver by its configuration, so the ports it chose go there.
