@@ -67,7 +67,11 @@ impl Difference {
     }
 
     fn compare_rules(&mut self, earlier: &Snapshot, later: &Snapshot) {
-        if earlier.rules_digest != later.rules_digest {
+        // The digest counts kinds by their numbers; equal ones may mean something else.
+        let kinds = |snapshot: &Snapshot| -> Vec<_> {
+            snapshot.kinds.iter().map(|kind| kind_text(snapshot, kind)).collect()
+        };
+        if earlier.rules_digest != later.rules_digest || kinds(earlier) != kinds(later) {
             self.removed = only_in(earlier, later);
             self.added = only_in(later, earlier);
         }
@@ -146,4 +150,60 @@ fn duties(snapshot: &Snapshot) -> BTreeSet<String> {
         lines
     };
     snapshot.groups.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Action, Draft, Labels, Reach, Rule, SourceRules, compile};
+    use crate::problem::Place;
+
+    type Lines<'a> = &'a [(&'a str, Reach, Option<Action>)];
+
+    fn snapshot(lists: &[(&str, Lines<'_>)]) -> Snapshot {
+        let mut draft = Draft::default();
+        for (name, rules) in lists {
+            let rules = (1..).zip(rules.iter()).map(|(line, (name, reach, action))| Rule {
+                name: name.parse().unwrap(),
+                reach: *reach,
+                action: action.clone(),
+                line,
+            });
+            draft.sources.push(SourceRules {
+                name: (*name).to_owned(),
+                app: None,
+                instrument: None,
+                file: format!("{name}.txt"),
+                rules: rules.collect(),
+                place: Place::default(),
+            });
+        }
+        compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), 1, &Labels::default()).unwrap().snapshot
+    }
+
+    #[test]
+    fn rules_that_mean_the_same_are_no_change_whatever_their_numbers() {
+        use Reach::{Exact, Subtree};
+        let own: Lines<'_> = &[("one.example", Exact, None), ("two.example", Subtree, Some(Action::Refused))];
+        let before = snapshot(&[("own", own)]);
+        let after = snapshot(&[("first", &[("zero.example", Exact, Some(Action::Drop))]), ("own", own)]);
+        let difference = Difference::between(&before, &after);
+        assert_eq!(difference.added.keys().collect::<Vec<_>>(), ["first"]);
+        assert!(difference.removed.is_empty());
+        assert_eq!(difference.added["first"].names, ["zero.example"]);
+    }
+
+    #[test]
+    fn another_reach_action_or_list_is_a_change() {
+        use Reach::{Exact, Subtree};
+        let before = snapshot(&[("own", &[("one.example", Exact, Some(Action::Drop))])]);
+        for (list, reach, action) in
+            [("own", Subtree, Action::Drop), ("own", Exact, Action::Refused), ("other", Exact, Action::Drop)]
+        {
+            let after = snapshot(&[(list, &[("one.example", reach, Some(action))])]);
+            let difference = Difference::between(&before, &after);
+            assert_eq!((difference.added_count(), difference.removed_count()), (1, 1), "{list} {reach:?}");
+        }
+        assert!(Difference::between(&before, &before).is_empty());
+    }
 }
