@@ -111,10 +111,10 @@ impl Pending {
     }
 
     fn join(&self, key: &Key<'_>, waiter: Waiter) -> Joined {
-        let key = key.to_bytes();
         if self.waiters.load(Ordering::Relaxed) >= self.most * JOINED_ON_AVERAGE {
             return Joined::NoRoom(waiter);
         }
+        let key = key.to_bytes();
         let mut shard = self.shard(&key);
         let joined = match shard.get_mut(&key) {
             Some(waiting) if waiting.others.len() + 1 >= MOST_JOINED => return Joined::NoRoom(waiter),

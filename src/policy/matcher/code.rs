@@ -87,6 +87,32 @@ struct Parts<'n> {
     count: usize,
 }
 
+/// Where the labels of a name in wire form stand.
+struct Labels {
+    count: usize,
+    /// Where the root is.
+    end: usize,
+    /// Where the last label but one and the last begin.
+    last_two: [Option<usize>; 2],
+}
+
+impl Labels {
+    #[inline]
+    fn of(name: &[u8]) -> Option<Self> {
+        let mut labels = Self { count: 0, end: 0, last_two: [None, None] };
+        loop {
+            match usize::from(*name.get(labels.end)?) {
+                0 => return Some(labels),
+                length => {
+                    labels.last_two = [labels.last_two[1], Some(labels.end)];
+                    labels.count += 1;
+                    labels.end += 1 + length;
+                }
+            }
+        }
+    }
+}
+
 impl Code {
     /// Makes a code for `names`, in wire form. The same names in the same order make the same code.
     pub(super) fn for_names<'n>(names: impl ExactSizeIterator<Item = &'n [u8]> + Clone) -> Self {
@@ -132,24 +158,14 @@ impl Code {
     }
 
     fn cut<'n>(&self, name: &'n [u8]) -> Option<Parts<'n>> {
-        let (mut at, mut last, mut second, mut count) = (0, None, None, 0);
-        loop {
-            match usize::from(*name.get(at)?) {
-                0 => break,
-                length => {
-                    (second, last) = (last, Some(at));
-                    count += 1;
-                    at += 1 + length;
-                }
-            }
-        }
+        let Labels { count, end, last_two: [second, last] } = Labels::of(name)?;
         for (start, labels) in [(second, 2), (last, 1)] {
-            let found = start.and_then(|start| Some((start, *self.numbers.get(name.get(start..=at)?)?)));
+            let found = start.and_then(|start| Some((start, *self.numbers.get(name.get(start..=end)?)?)));
             if let Some((start, parent)) = found {
                 return Some(Parts { parent, labels: name.get(..start)?, count: count - labels });
             }
         }
-        Some(Parts { parent: 0, labels: name.get(..at)?, count })
+        Some(Parts { parent: 0, labels: name.get(..end)?, count })
     }
 
     /// Hands out the symbols of `name` until `take` returns `None`.
@@ -256,13 +272,8 @@ impl Code {
 fn parents<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<Box<[u8]>> {
     let mut shared: BTreeMap<&[u8], usize> = BTreeMap::new();
     for name in names {
-        let mut at = 0;
-        let mut starts = [None, None];
-        while let Some(&length) = name.get(at).filter(|length| **length > 0) {
-            starts = [starts[1], Some(at)];
-            at += 1 + usize::from(length);
-        }
         // A name is no parent of its own.
+        let starts = Labels::of(name).map(|labels| labels.last_two).unwrap_or_default();
         for start in starts.into_iter().flatten().filter(|start| *start > 0) {
             if let Some(suffix) = name.get(start..) {
                 *shared.entry(suffix).or_default() += 1;

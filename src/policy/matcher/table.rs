@@ -108,13 +108,8 @@ impl NameTable {
     /// Calls `found` for every rule whose listed name is among `name` and its ancestors, shortest name first.
     #[inline]
     pub(crate) fn search(&self, name: &CanonicalName, mut found: impl FnMut(Entry)) {
-        let labels = name.label_count();
-        let mut hash = self.key.root();
-        for depth in (labels.saturating_sub(self.deepest)..labels).rev() {
-            hash = self.key.prepend(hash, name.label(depth));
-            if labels - depth >= self.shallowest {
-                self.find(hash, name.suffix(depth), |number, kind| found(Entry { number, kind, depth }));
-            }
+        for (depth, hash) in self.suffixes(name) {
+            self.find(hash, name.suffix(depth), |number, kind| found(Entry { number, kind, depth }));
         }
     }
 
@@ -128,14 +123,7 @@ impl NameTable {
     ) -> u64 {
         hashes.clear();
         for name in names {
-            let labels = name.label_count();
-            let mut hash = self.key.root();
-            for depth in (labels.saturating_sub(self.deepest)..labels).rev() {
-                hash = self.key.prepend(hash, name.label(depth));
-                if labels - depth >= self.shallowest {
-                    hashes.push(hash);
-                }
-            }
+            hashes.extend(self.suffixes(name).map(|(_, hash)| hash));
         }
         let group = |hash: &u64| self.groups.get(self.group(*hash));
         let mut read: u64 = hashes.iter().filter_map(group).map(|group| u64::from(group.start)).sum();
@@ -180,6 +168,18 @@ impl NameTable {
     /// Bytes this table holds.
     pub(crate) fn memory(&self) -> usize {
         self.groups.len() * size_of::<Group>() + self.entries.len() + self.code.memory()
+    }
+
+    /// The suffixes of `name` that may be listed, shortest first: the labels in front of each, and its hash.
+    #[inline]
+    fn suffixes(&self, name: &CanonicalName) -> impl Iterator<Item = (usize, u64)> {
+        let labels = name.label_count();
+        let mut hash = self.key.root();
+        let all = (labels.saturating_sub(self.deepest)..labels).rev().map(move |depth| {
+            hash = self.key.prepend(hash, name.label(depth));
+            (depth, hash)
+        });
+        all.filter(move |(depth, _)| labels - depth >= self.shallowest)
     }
 
     #[inline]
