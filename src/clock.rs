@@ -1,6 +1,7 @@
 //! Owns the reading of wall and monotonic time: the only place that asks the machine what time it is.
 //! Everything else is handed a [`Clock`] or a moment. Never knows what the time is used for.
 
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -97,6 +98,16 @@ impl Clock {
             }
             tokio::time::sleep(wait.unsigned_abs().min(LOOK_AGAIN)).await;
         }
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// The moment `by` later.
+    #[inline]
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by.as_nanos() as u64))
     }
 }
 

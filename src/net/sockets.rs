@@ -47,6 +47,14 @@ pub fn bind_udp(address: SocketAddr) -> Result<UdpSocket, BindError> {
     open().map_err(|cause| BindError { address, cause })
 }
 
+/// A UDP socket to one peer, on a port that the kernel picks at random. Being connected, it hears nobody else, and it is
+/// told when the peer's port is closed. Never blocks.
+pub fn connect_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    socket.connect(&peer.into())?;
+    Ok(socket.into())
+}
+
 /// A listening TCP socket.
 pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
     let open = || -> io::Result<TcpListener> {
