@@ -103,7 +103,10 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             .map_err(|error| vec![Problem::error(Place::file("[server] user"), error.to_string(), "")])?;
     }
     let counters = Arc::new(Counters::new(Labels::CAPACITY));
-    let forwarder = Arc::new(Forwarder::new(upstreams(&boot)?, clock.clone()));
+    let forwarder = Forwarder::start(upstreams(&boot)?, clock.clone(), Handle::current());
+    let forwarder = Arc::new(forwarder.map_err(|error| {
+        vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
+    })?);
     let store = Arc::new(cache::Store::new(boot.cache));
     let rings = Arc::new(Rings::default());
     let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe(live.clone()));
@@ -121,7 +124,6 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         forwarder: Arc::clone(&forwarder),
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
-        runtime: Handle::current(),
         config: boot.query,
     });
     let statistics = Arc::new(listen::Statistics::default());

@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
 use super::turn::{Done, Judged, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
-use crate::dns::{CanonicalName, Class, Flags, Query, Rcode};
+use crate::dns::{Class, Flags, Query, Rcode};
 use crate::policy::{Live, Reader, Snapshot};
 use crate::resolve::Forwarder;
 use crate::telemetry::{Cell, Counter, Counters, Path, Ring, Rings};
@@ -49,8 +47,6 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// The query log's queues, when there is a log.
     pub rings: Option<Arc<Rings>>,
-    /// Where questions to upstreams run.
-    pub runtime: Handle,
     /// Settings.
     pub config: Config,
 }
@@ -245,12 +241,4 @@ impl Turn<'_> {
     fn key(&self, query: &Query<'_>) -> Key {
         Key::new(&query.name, query.record_type, query.dnssec_ok(), query.flags.has(Flags::CD))
     }
-}
-
-/// A name's question in wire form, in lower case: QNAME, QTYPE, class IN.
-pub(super) fn question(name: &CanonicalName, record_type: crate::dns::RecordType) -> Vec<u8> {
-    let mut question = name.as_wire().to_vec();
-    question.extend_from_slice(&record_type.0.to_be_bytes());
-    question.extend_from_slice(&Class::IN.0.to_be_bytes());
-    question
 }

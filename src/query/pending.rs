@@ -1,34 +1,76 @@
 //! Owns the questions that wait for upstreams: identical ones joined, answers kept, each waiting query judged anew by
 //! the policy in force when its answer comes. Bounded; what finds no room gets SERVFAIL at once.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::engine::{Engine, question};
+use foldhash::fast::RandomState;
+
+use super::engine::Engine;
 use super::redirect;
 use super::request::{Asker, Outcome, Sink};
 use super::turn::{Done, Judged, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
-use crate::dns::{CanonicalName, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode, RecordType};
-use crate::resolve::Failure;
+use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode};
+use crate::resolve::{Ask, Failure};
 use crate::telemetry::{Counter, Path};
 
-/// Questions under way, by cache key, with those who wait.
+/// Questions under way, by cache key, with those who wait. In shards, so that threads rarely meet at a lock; each is held
+/// for one look-up.
 #[derive(Debug)]
 pub(super) struct Pending {
-    waiting: Mutex<HashMap<Box<[u8]>, Vec<Waiter>>>,
+    shards: [Mutex<Shard>; SHARDS],
+    state: RandomState,
+    /// Questions under way.
+    questions: AtomicUsize,
+    /// Queries that wait.
+    waiters: AtomicUsize,
     most: usize,
+}
+
+type Shard = HashMap<Arc<[u8]>, Waiting, RandomState>;
+
+/// Those who wait for one answer: nearly always one.
+#[derive(Debug)]
+struct Waiting {
+    first: Waiter,
+    others: Vec<Waiter>,
 }
 
 /// One query that waits.
 struct Waiter {
-    packet: Box<[u8]>,
+    packet: Packet,
     from: Asker,
     /// The name whose records the client gets instead of its own.
     redirected: Option<Name>,
     since: Moment,
     sink: Sink,
+}
+
+/// A query's bytes: a typical one without memory of its own.
+enum Packet {
+    Long(Box<[u8]>),
+    Short { bytes: [u8; SHORT], length: u8 },
+}
+
+/// A power of two.
+const SHARDS: usize = 16;
+/// Longest query kept in place, in bytes: a name of 60 with an OPT record and a cookie.
+const SHORT: usize = 119;
+/// Queries that may wait for the same answer: more than any honest network sends within one answer time.
+const MOST_JOINED: usize = 4096;
+/// Queries that may wait for each question that may be under way, on average: bounds the memory of a flood that repeats
+/// itself at some 250 bytes times this.
+const JOINED_ON_AVERAGE: usize = 4;
+
+/// Whether a query's question must be asked.
+enum Joined {
+    First(Arc<[u8]>),
+    Later,
+    NoRoom(Waiter),
 }
 
 impl std::fmt::Debug for Waiter {
@@ -37,40 +79,73 @@ impl std::fmt::Debug for Waiter {
     }
 }
 
-/// Queries that may wait for the same answer: more than any honest network sends within one answer time.
-const MOST_JOINED: usize = 4096;
+impl Packet {
+    fn new(packet: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..packet.len()) {
+            Some(room) => {
+                room.copy_from_slice(packet);
+                Self::Short { bytes, length: packet.len() as u8 }
+            }
+            None => Self::Long(packet.into()),
+        }
+    }
 
-/// Whether a query's question must be asked.
-enum Joined {
-    First,
-    Later,
-    NoRoom(Waiter),
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Long(bytes) => bytes,
+            Self::Short { bytes, length } => bytes.get(..usize::from(*length)).unwrap_or(&[]),
+        }
+    }
 }
 
 impl Pending {
     pub(super) fn new(most: usize) -> Self {
-        Self { waiting: Mutex::default(), most }
-    }
-
-    fn join(&self, key: &[u8], waiter: Waiter) -> Joined {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = waiting.len() >= self.most;
-        match waiting.get_mut(key) {
-            Some(waiters) if waiters.len() >= MOST_JOINED => Joined::NoRoom(waiter),
-            Some(waiters) => {
-                waiters.push(waiter);
-                Joined::Later
-            }
-            None if full => Joined::NoRoom(waiter),
-            None => {
-                waiting.insert(key.into(), vec![waiter]);
-                Joined::First
-            }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            state: RandomState::default(),
+            questions: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
+            most,
         }
     }
 
-    fn take(&self, key: &[u8]) -> Vec<Waiter> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
+    fn join(&self, key: &Key, waiter: Waiter) -> Joined {
+        if self.waiters.load(Ordering::Relaxed) >= self.most * JOINED_ON_AVERAGE {
+            return Joined::NoRoom(waiter);
+        }
+        let mut shard = self.shard(key.as_bytes());
+        let joined = match shard.get_mut(key.as_bytes()) {
+            Some(waiting) if waiting.others.len() + 1 >= MOST_JOINED => return Joined::NoRoom(waiter),
+            Some(waiting) => {
+                waiting.others.push(waiter);
+                Joined::Later
+            }
+            None if self.questions.load(Ordering::Relaxed) >= self.most => return Joined::NoRoom(waiter),
+            None => {
+                let key: Arc<[u8]> = key.as_bytes().into();
+                shard.insert(Arc::clone(&key), Waiting { first: waiter, others: Vec::new() });
+                self.questions.fetch_add(1, Ordering::Relaxed);
+                Joined::First(key)
+            }
+        };
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        joined
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Waiting> {
+        let waiting = self.shard(key).remove(key)?;
+        self.questions.fetch_sub(1, Ordering::Relaxed);
+        self.waiters.fetch_sub(1 + waiting.others.len(), Ordering::Relaxed);
+        Some(waiting)
+    }
+
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
+        use std::hash::BuildHasher;
+        // The upper bits choose the shard, the lower ones the place in it.
+        let shard = (self.state.hash_one(key) >> 32) as usize % SHARDS;
+        let [first, ..] = &self.shards;
+        self.shards.get(shard).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,14 +159,14 @@ impl Engine {
         since: Moment,
         sink: Sink,
     ) {
-        let waiter = Waiter { packet: query.packet.into(), from, redirected: None, since, sink };
-        let asked = Asked {
-            name: query.name.clone(),
+        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        let ask = Ask {
+            name: &query.name,
             record_type: query.record_type,
             dnssec_ok: query.dnssec_ok(),
             checking_disabled: query.flags.has(Flags::CD),
         };
-        self.wait(key, asked, waiter);
+        self.wait(key, ask, waiter);
     }
 
     /// Resolves `target` and answers with its records through `sink`.
@@ -106,59 +181,58 @@ impl Engine {
         let name = CanonicalName::from(target);
         let key = Key::new(&name, query.record_type, false, false);
         let redirected = Some(target.clone());
-        let waiter = Waiter { packet: query.packet.into(), from, redirected, since, sink };
+        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected, since, sink };
         let kept = self.parts.store.find(key.as_bytes());
         if let Some(entry) = kept.filter(|entry| entry.freshness(since, 0) == Freshness::Fresh) {
-            self.answer(vec![waiter], Ok((&entry, false)));
+            self.answer([waiter], Ok((&entry, false)));
             return;
         }
-        let asked =
-            Asked { name, record_type: query.record_type, dnssec_ok: false, checking_disabled: false };
-        self.wait(&key, asked, waiter);
+        let ask =
+            Ask { name: &name, record_type: query.record_type, dnssec_ok: false, checking_disabled: false };
+        self.wait(&key, ask, waiter);
     }
 
-    fn wait(self: &Arc<Self>, key: &Key, asked: Asked, waiter: Waiter) {
-        match self.pending.join(key.as_bytes(), waiter) {
-            Joined::First => {
-                let (engine, key) = (Arc::clone(self), Box::<[u8]>::from(key.as_bytes()));
-                self.parts.runtime.spawn(async move { engine.ask(key, asked).await });
+    fn wait(self: &Arc<Self>, key: &Key, ask: Ask<'_>, waiter: Waiter) {
+        match self.pending.join(key, waiter) {
+            Joined::First(key) => {
+                let engine = Arc::clone(self);
+                self.parts.forwarder.ask(ask, Box::new(move |resolved| engine.resolved(&key, resolved)));
             }
             Joined::Later => self.shared.bump(Counter::Coalesced),
             Joined::NoRoom(waiter) => {
                 self.shared.bump(Counter::DropOverload);
-                self.answer(vec![waiter], Err(Failure::Timeout));
+                self.answer([waiter], Err(Failure::Timeout));
             }
         }
     }
 
-    async fn ask(self: Arc<Self>, key: Box<[u8]>, asked: Asked) {
-        let question = question(&asked.name, asked.record_type);
-        let resolved =
-            self.parts.forwarder.resolve(&question, &asked.name, asked.dnssec_ok, asked.checking_disabled);
-        let (message, failure) = match resolved.await {
-            Ok(message) => (message, None),
-            Err(failure) => (servfail(&question), Some(failure)),
-        };
+    /// Keeps what upstreams said and answers those who waited for it.
+    fn resolved(&self, key: &[u8], resolved: Result<&[u8], Failure>) {
         let now = self.parts.clock.now();
-        let fresh = Entry::new(&key, &message, now);
+        let (fresh, failure) = match resolved {
+            Ok(message) => (Entry::new(key, message, now), None),
+            Err(failure) => (Entry::new(key, &servfail(key), now), Some(failure)),
+        };
         let failed =
             fresh.as_ref().is_none_or(|entry| !matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN));
-        let stale = if failed { self.stale(&key, now) } else { None };
-        if let Some(entry) = stale {
+        let stale = if failed { self.stale(key, now) } else { None };
+        let entry = if stale.is_some() {
             self.shared.bump(Counter::CacheStale);
-            self.answer(self.pending.take(&key), Ok((&entry, true)));
-            return;
-        }
-        let entry = fresh.map(Arc::new);
+            None
+        } else {
+            fresh.map(Arc::new)
+        };
         if let Some(entry) = &entry {
             self.parts.store.keep(Arc::clone(entry));
         }
         // Taken only now: a query that comes after this finds the answer in the cache.
-        let waiters = self.pending.take(&key);
-        match (&entry, failure) {
-            (_, Some(failure)) => self.answer(waiters, Err(failure)),
-            (Some(entry), None) => self.answer(waiters, Ok((entry, false))),
-            (None, None) => self.answer(waiters, Err(Failure::Network)),
+        let Some(waiting) = self.pending.take(key) else { return };
+        let waiters = std::iter::once(waiting.first).chain(waiting.others);
+        match (&stale, &entry, failure) {
+            (Some(stale), _, _) => self.answer(waiters, Ok((stale, true))),
+            (None, _, Some(failure)) => self.answer(waiters, Err(failure)),
+            (None, Some(entry), None) => self.answer(waiters, Ok((entry, false))),
+            (None, None, None) => self.answer(waiters, Err(Failure::Network)),
         }
     }
 
@@ -169,38 +243,35 @@ impl Engine {
     }
 
     /// Answers everybody who waited, each as the policy in force now says.
-    fn answer(&self, waiters: Vec<Waiter>, answer: Result<(&Entry, bool), Failure>) {
+    fn answer(&self, waiters: impl IntoIterator<Item = Waiter>, answer: Result<(&Entry, bool), Failure>) {
+        thread_local! {
+            /// Room for a reply of any size, made once for each thread.
+            static REPLY: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_MESSAGE].into());
+        }
         let snapshot = self.parts.live.load();
-        let now = self.parts.clock.now();
         let turn = Turn {
             engine: self,
             snapshot: &snapshot,
             cell: &self.shared,
             ring: self.shared_ring.as_ref(),
-            now,
-            wall_ms: self.parts.clock.wall().as_millisecond(),
+            now: self.parts.clock.now(),
+            wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
-        let mut buffer = vec![0; MAX_MESSAGE];
-        for waiter in waiters {
-            let Ok(query) = Query::read(&waiter.packet) else { continue };
-            let reply = turn.room(&query, waiter.from, &mut buffer);
-            let done = turn.resolved(&query, &waiter, answer, reply);
-            self.shared.observe(Path::Miss, now.since(waiter.since).as_nanos() as u64, 1);
-            if let Outcome::Reply(length) = done.outcome
-                && let Some(reply) = buffer.get(..length)
-            {
-                (waiter.sink)(reply);
+        REPLY.with_borrow_mut(|buffer| {
+            for waiter in waiters {
+                let Ok(query) = Query::read(waiter.packet.bytes()) else { continue };
+                let reply = turn.room(&query, waiter.from, buffer);
+                let done = turn.resolved(&query, &waiter, answer, reply);
+                let took = turn.now.since(waiter.since).as_nanos() as u64;
+                self.shared.observe(Path::Miss, took, 1);
+                if let Outcome::Reply(length) = done.outcome
+                    && let Some(reply) = buffer.get(..length)
+                {
+                    (waiter.sink)(reply);
+                }
             }
-        }
+        });
     }
-}
-
-/// What is asked of upstreams.
-struct Asked {
-    name: CanonicalName,
-    record_type: RecordType,
-    dnssec_ok: bool,
-    checking_disabled: bool,
 }
 
 impl Turn<'_> {
@@ -253,11 +324,14 @@ impl Turn<'_> {
     }
 }
 
-/// A failure in the form of an answer, to be kept for a moment (RFC 9520).
-fn servfail(question: &[u8]) -> Vec<u8> {
+/// A failure in the form of an answer to the question under `key`, to be kept for a moment (RFC 9520).
+fn servfail(key: &[u8]) -> Vec<u8> {
+    let (kind, name) = key.get(1..).and_then(<[u8]>::split_first_chunk::<2>).unwrap_or((&[0, 0], &[0]));
     let mut out = vec![0, 0];
     out.extend_from_slice(&(Flags::QR | Flags::RD | Flags::RA | Rcode::SERVFAIL.0).to_be_bytes());
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
-    out.extend_from_slice(question);
+    out.extend_from_slice(name);
+    out.extend_from_slice(kind);
+    out.extend_from_slice(&Class::IN.0.to_be_bytes());
     out
 }

@@ -6,7 +6,7 @@ use super::health::Health;
 use crate::telemetry::{Kind, Metric, Sample};
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&QUERIES, &ANSWERS, &FAILURES, &TCP, &SECONDS, &HEALTHY];
+pub static METRICS: &[&Metric] = &[&QUERIES, &ANSWERS, &FAILURES, &TCP, &SECONDS, &HEALTHY, &SOCKETS];
 
 static QUERIES: Metric =
     counter("interdict_upstream_queries_total", "Questions asked of an upstream.", &["upstream"]);
@@ -26,12 +26,18 @@ static HEALTHY: Metric = Metric {
     kind: Kind::Gauge,
     labels: &["upstream"],
 };
+static SOCKETS: Metric = Metric {
+    name: "interdict_upstream_sockets",
+    help: "UDP sockets open to an upstream.",
+    kind: Kind::Gauge,
+    labels: &["upstream"],
+};
 
 const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
     Metric { name, help, kind: Kind::Counter, labels }
 }
 
-pub(super) fn collect(server: &Health, samples: &mut Vec<Sample>) {
+pub(super) fn collect(server: &Health, sockets: usize, samples: &mut Vec<Sample>) {
     let upstream = server.upstream.to_string();
     let counts = &server.counts;
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
@@ -41,6 +47,7 @@ pub(super) fn collect(server: &Health, samples: &mut Vec<Sample>) {
         (&TCP, read(&counts.tcp)),
         (&SECONDS, read(&counts.nanoseconds) / 1e9),
         (&HEALTHY, f64::from(u8::from(!server.is_down()))),
+        (&SOCKETS, sockets as f64),
     ];
     samples.extend(plain.map(|(metric, value)| Sample { metric, labels: vec![upstream.clone()], value }));
     let reasons = [

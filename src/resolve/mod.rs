@@ -1,12 +1,28 @@
-//! Ask others: upstream, exchange, health, forward. Owns the talk with other resolvers and hands back their bytes
+//! Ask others: upstream, question, forward, asking. Owns the talk with other resolvers and hands back their bytes
 //! unchanged. Never caches, never joins identical questions, never looks at the policy.
+//!
+//! # A question's way
+//!
+//! `forward` takes it on the caller's thread → `servers` chooses → `ports` draws a socket, `place` an id, and the query
+//! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
+//! asked, or asks the next server. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
+//! somebody tries to guess, are asked again over `tcp`, on the runtime.
 
-mod exchange;
+mod answer;
+mod asking;
 mod forward;
 mod health;
 mod metrics;
+mod place;
+mod ports;
+mod question;
+mod random;
+mod receive;
+mod servers;
+mod tcp;
 mod upstream;
 
-pub use forward::{Failure, Forwarder};
+pub use forward::{Ask, Failure, Forwarder};
 pub use metrics::METRICS;
+pub use question::Then;
 pub use upstream::{Config, Protocol, Route, Upstream, system_servers};

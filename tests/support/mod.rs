@@ -117,7 +117,8 @@ pub fn engine(
     let clock = Clock::system();
     let started = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap();
     let servers = vec![format!("udp://{}", upstream.address).parse().unwrap()];
-    let forwarder = Forwarder::new(resolve::Config { servers, ..resolve::Config::default() }, clock.clone());
+    let config = resolve::Config { servers, ..resolve::Config::default() };
+    let forwarder = Forwarder::start(config, clock.clone(), runtime.clone()).unwrap();
     Engine::new(Parts {
         live: started.live,
         clock,
@@ -125,7 +126,6 @@ pub fn engine(
         forwarder: Arc::new(forwarder),
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
-        runtime: runtime.clone(),
         config: data_plane::Config::default(),
     })
 }

@@ -1,0 +1,269 @@
+//! Owns what happens to a question between servers: asked, answered, overdue, refused, asked elsewhere, told. One function
+//! an event. Never waits: the thread of [`super::receive`] and the tasks of [`super::tcp`] bring the events.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::answer::Content;
+use super::forward::Failure;
+use super::place::{Received, Try};
+use super::question::Question;
+use super::servers::{Server, Servers};
+use super::tcp;
+use super::upstream::Config;
+use crate::clock::{Clock, Moment};
+use crate::dns::{Message, Rcode};
+use crate::net::Poll;
+
+/// What all threads that ask and answer share.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) config: Config,
+    pub(super) servers: Servers,
+    pub(super) poll: Poll,
+    /// The clock that the rest of the product runs by.
+    pub(super) clock: Clock,
+    /// The machine's clock, for waiting: networks do not stand still when a test's clock does.
+    pub(super) network: Clock,
+    runtime: Handle,
+    connections: Arc<Semaphore>,
+    pub(super) stop: AtomicBool,
+}
+
+/// Connections to upstreams at once; more wait for a place within their time. A quarter of the 1024 descriptors that a
+/// process has by default.
+const CONNECTIONS: usize = 256;
+/// Rounds over the servers: one lost datagram is nothing.
+const ROUNDS: u8 = 2;
+
+/// Why a try failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the network failed: {0}")]
+    Network(#[from] io::Error),
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// What to do next about a question.
+enum Step<'s> {
+    Ask { server: &'s Server, number: u16, latest: u8 },
+    Fail(Failure),
+    Nothing,
+    PassOn(Box<[u8]>),
+}
+
+impl Asking {
+    pub(super) fn new(config: Config, clock: Clock, runtime: Handle) -> io::Result<Self> {
+        Ok(Self {
+            servers: Servers::new(&config),
+            poll: Poll::new()?,
+            config,
+            clock,
+            network: Clock::system(),
+            runtime,
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks the next server, or says that none is left. Does nothing while a later try than `after` is under way.
+    pub(super) fn go_on(self: &Arc<Self>, question: &Arc<Question>, after: u8, failure: Option<Failure>) {
+        let (mut after, mut failure) = (after, failure);
+        loop {
+            let now = self.network.now();
+            match self.next(question, after, failure, now) {
+                Step::Ask { server, number, latest } => {
+                    let edns = server.health.takes_edns(self.clock.now());
+                    let Err(broken) = self.ask(server, number, question, latest, edns, now) else { return };
+                    self.failed(server, &broken);
+                    (after, failure) = (latest, Some(Failure::Network));
+                }
+                Step::Fail(failure) => return question.tell(Err(failure)),
+                Step::Nothing => return,
+                Step::PassOn(message) => return question.tell(Ok(&message)),
+            }
+        }
+    }
+
+    fn next(&self, question: &Question, after: u8, failure: Option<Failure>, now: Moment) -> Step<'_> {
+        let mut progress = question.progress();
+        let Some(progress) = progress.as_mut().filter(|progress| progress.latest == after) else {
+            return Step::Nothing;
+        };
+        if let Some(failure) = failure {
+            progress.failure = failure;
+        }
+        if now >= question.deadline {
+            return Step::Fail(Failure::Timeout);
+        }
+        progress.failed.extend(progress.asked.take());
+        loop {
+            let chosen = self.servers.choose(question.servers, &progress.failed, self.clock.now());
+            if let Some((number, server)) = chosen {
+                progress.asked = Some(number);
+                progress.latest = progress.latest.wrapping_add(1);
+                return Step::Ask { server, number, latest: progress.latest };
+            }
+            // Every server said it cannot help: asking again at once would not change that.
+            if let Some(message) = progress.unhelpful.take() {
+                return Step::PassOn(message);
+            }
+            progress.rounds += 1;
+            if progress.rounds >= ROUNDS || progress.failed.is_empty() {
+                return Step::Fail(progress.failure);
+            }
+            progress.failed.clear();
+        }
+    }
+
+    /// Sends a question to a server.
+    fn ask(
+        self: &Arc<Self>,
+        server: &Server,
+        number: u16,
+        question: &Arc<Question>,
+        latest: u8,
+        edns: bool,
+        now: Moment,
+    ) -> Result<(), Broken> {
+        server.health.counts.queries.fetch_add(1, Ordering::Relaxed);
+        let patient_until = (now + server.health.patience(self.config.timeout)).min(question.deadline);
+        let tried = Try { question: Arc::clone(question), number: latest, edns, sent: now, patient_until };
+        match &server.ports {
+            Some(ports) => ports.send(&self.poll, tried)?,
+            None => self.ask_over_tcp(number, tried),
+        }
+        Ok(())
+    }
+
+    fn ask_over_tcp(self: &Arc<Self>, server: u16, tried: Try) {
+        let asking = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let Some(asked) = asking.servers.all().get(usize::from(server)) else { return };
+            let wait = tried.patient_until.since(asking.network.now());
+            let address = asked.health.upstream.address;
+            let exchange = async {
+                let _place = asking.connections.acquire().await.map_err(io::Error::other)?;
+                tcp::exchange(address, &tried.question, tried.edns).await
+            };
+            match tokio::time::timeout(wait, exchange).await {
+                Ok(Ok(message)) => {
+                    asked.health.counts.tcp.fetch_add(1, Ordering::Relaxed);
+                    asking.answered(server, &tried, &message);
+                }
+                Ok(Err(error)) => asking.broken(server, &tried, &error.into()),
+                Err(_) => asking.broken(server, &tried, &Broken::Timeout),
+            }
+        });
+    }
+
+    /// The same question to the same server over TCP, with a patience of its own.
+    fn again_over_tcp(self: &Arc<Self>, server: u16, mut tried: Try, now: Moment) {
+        let Some(asked) = self.servers.all().get(usize::from(server)) else { return };
+        let patience = asked.health.patience(self.config.timeout);
+        tried.patient_until = (now + patience).min(tried.question.deadline);
+        self.ask_over_tcp(server, tried);
+    }
+
+    /// A datagram, or an error, came at one of a server's sockets.
+    pub(super) fn received(self: &Arc<Self>, token: u64, buffer: &mut [u8], now: Moment) {
+        let (number, place) = ((token >> 32) as u16, (token & 0xFFFF_FFFF) as usize);
+        let Some(server) = self.servers.all().get(usize::from(number)) else { return };
+        let Some(ports) = &server.ports else { return };
+        match ports.receive(place, buffer) {
+            Received::Answer(tried, Content::Truncated) => self.again_over_tcp(number, tried, now),
+            Received::Answer(tried, Content::Whole(length)) => {
+                self.answered(number, &tried, buffer.get(..length).unwrap_or(&[]));
+            }
+            Received::Forged(tries) => {
+                server.health.counts.mismatches.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(upstream = %server.health.upstream, "answers to no question: somebody may be guessing");
+                // Where a forger cannot follow (RFC 5452 section 9).
+                tries.into_iter().for_each(|tried| self.again_over_tcp(number, tried, now));
+            }
+            Received::Nothing => {}
+            Received::Refused(tries) => self.refused(number, &tries),
+            Received::Stray => {
+                server.health.counts.mismatches.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Looks after what no datagram tells: patience that ended, deadlines.
+    pub(super) fn sweep(self: &Arc<Self>, now: Moment) {
+        let (mut overdue, mut refused) = (Vec::new(), Vec::new());
+        for (number, server) in self.servers.all().iter().enumerate() {
+            let Some(ports) = &server.ports else { continue };
+            ports.sweep(now, &mut overdue, &mut refused);
+            for tried in overdue.drain(..) {
+                self.broken(number as u16, &tried, &Broken::Timeout);
+            }
+            self.refused(number as u16, &refused);
+            refused.clear();
+        }
+    }
+
+    fn refused(self: &Arc<Self>, server: u16, tries: &[Try]) {
+        for tried in tries {
+            self.broken(server, tried, &Broken::Network(io::ErrorKind::ConnectionRefused.into()));
+        }
+    }
+
+    /// A server answered with `message`.
+    fn answered(self: &Arc<Self>, number: u16, tried: &Try, message: &[u8]) {
+        let Some(server) = self.servers.all().get(usize::from(number)) else { return };
+        let now = self.network.now();
+        server.health.succeeded(now.since(tried.sent));
+        match Message::new(message).map_or(Rcode::SERVFAIL, |message| message.flags().rcode()) {
+            Rcode::NOERROR | Rcode::NXDOMAIN => tried.question.tell(Ok(message)),
+            // RFC 6891 7: a server that knows no EDNS says FORMERR or NOTIMP.
+            Rcode::FORMERR | Rcode::NOTIMP if tried.edns && !tried.question.is_over() => {
+                server.health.refused_edns(self.clock.now());
+                let plain = self.ask(server, number, &tried.question, tried.number, false, now);
+                if let Err(broken) = plain {
+                    self.broken(number, tried, &broken);
+                }
+            }
+            rcode => {
+                if rcode == Rcode::SERVFAIL {
+                    server.health.counts.servfail.fetch_add(1, Ordering::Relaxed);
+                }
+                if let Some(progress) = tried.question.progress().as_mut() {
+                    progress.unhelpful = Some(message.into());
+                }
+                self.go_on(&tried.question, tried.number, None);
+            }
+        }
+    }
+
+    /// A try came to nothing.
+    fn broken(self: &Arc<Self>, server: u16, tried: &Try, broken: &Broken) {
+        if let Some(server) = self.servers.all().get(usize::from(server)) {
+            self.failed(server, broken);
+        }
+        let failure = match broken {
+            Broken::Network(_) => Failure::Network,
+            Broken::Timeout => Failure::Timeout,
+        };
+        self.go_on(&tried.question, tried.number, Some(failure));
+    }
+
+    fn failed(&self, server: &Server, broken: &Broken) {
+        server.health.failed(self.clock.now());
+        let counts = &server.health.counts;
+        match broken {
+            Broken::Network(_) => counts.network.fetch_add(1, Ordering::Relaxed),
+            Broken::Timeout => counts.timeouts.fetch_add(1, Ordering::Relaxed),
+        };
+        tracing::debug!(upstream = %server.health.upstream, error = %broken, "a try failed");
+    }
+}
+
+/// Longest time until a sweep notices that a patience or a deadline ended.
+pub(super) const SWEEP: Duration = Duration::from_millis(50);

@@ -1,0 +1,119 @@
+//! Owns one question from the moment it is asked until somebody was told what came of it: its bytes, its tries, its one
+//! outcome. Never chooses an upstream and never sends.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Moment;
+use crate::dns::{HEADER, MAX_NAME, OPT_FIXED, write_query};
+
+use super::forward::Failure;
+
+/// The largest query that is sent: header, question, OPT record.
+pub(super) const PACKET: usize = HEADER + MAX_NAME + 4 + OPT_FIXED;
+
+/// Told once, from any thread and with no lock held: an upstream's answer without OPT record and with a zero id, never
+/// truncated, or why there is none.
+pub type Then = Box<dyn FnOnce(Result<&[u8], Failure>) + Send>;
+
+/// A question under way.
+pub(super) struct Question {
+    /// The query with a zero id and an OPT record.
+    packet: Vec<u8>,
+    /// Which servers may be asked.
+    pub(super) servers: usize,
+    /// When everybody gives up.
+    pub(super) deadline: Moment,
+    /// `None` once somebody was told.
+    progress: Mutex<Option<Progress>>,
+}
+
+/// How far a question has come.
+pub(super) struct Progress {
+    then: Then,
+    /// Servers that failed in this round. Takes no memory while the first one asked answers.
+    pub(super) failed: Vec<u16>,
+    /// The server that is being asked.
+    pub(super) asked: Option<u16>,
+    pub(super) rounds: u8,
+    /// The number of the latest try.
+    pub(super) latest: u8,
+    /// What the last try that failed died of.
+    pub(super) failure: Failure,
+    /// An answer that is no help (SERVFAIL and the like), to be passed on when no server has a better one.
+    pub(super) unhelpful: Option<Box<[u8]>>,
+}
+
+impl Question {
+    /// `question` is QNAME, QTYPE and QCLASS in wire form.
+    pub(super) fn new(
+        question: &[u8],
+        dnssec_ok: bool,
+        checking_disabled: bool,
+        servers: usize,
+        deadline: Moment,
+        then: Then,
+    ) -> Self {
+        let progress = Progress {
+            then,
+            failed: Vec::new(),
+            asked: None,
+            rounds: 0,
+            latest: 0,
+            failure: Failure::NoUpstream,
+            unhelpful: None,
+        };
+        Self {
+            packet: write_query(0, question, dnssec_ok, checking_disabled, true),
+            servers,
+            deadline,
+            progress: Mutex::new(Some(progress)),
+        }
+    }
+
+    /// QNAME, QTYPE and QCLASS.
+    pub(super) fn wire(&self) -> &[u8] {
+        self.packet.get(HEADER..self.end()).unwrap_or(&[])
+    }
+
+    /// Writes the query under `id`, with an OPT record if `edns`.
+    pub(super) fn write<'b>(&self, id: u16, edns: bool, buffer: &'b mut [u8; PACKET]) -> &'b [u8] {
+        let whole = if edns { &self.packet } else { self.packet.get(..self.end()).unwrap_or(&[]) };
+        let Some(out) = buffer.get_mut(..whole.len()) else { return &[] };
+        out.copy_from_slice(whole);
+        if let Some([high, low, _, _, _, _, _, _, _, _, _, additional]) = out.first_chunk_mut::<HEADER>() {
+            [*high, *low] = id.to_be_bytes();
+            *additional = u8::from(edns);
+        }
+        out
+    }
+
+    /// How far it has come; `None` once it is over.
+    pub(super) fn progress(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once somebody was told.
+    pub(super) fn is_over(&self) -> bool {
+        self.progress().is_none()
+    }
+
+    /// Where the question ends in the packet.
+    fn end(&self) -> usize {
+        self.packet.len() - OPT_FIXED
+    }
+
+    /// Tells who asked, unless that was done before.
+    pub(super) fn tell(&self, outcome: Result<&[u8], Failure>) {
+        let progress = self.progress().take();
+        if let Some(progress) = progress {
+            (progress.then)(outcome);
+        }
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}

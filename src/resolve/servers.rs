@@ -1,0 +1,102 @@
+//! Owns which servers there are, which may be asked a name, and which is asked next. Never sends anything.
+
+use super::health::Health;
+use super::ports::Ports;
+use super::upstream::{Config, Protocol, Upstream};
+use crate::clock::Moment;
+use crate::dns::{CanonicalName, Name};
+
+/// One upstream: what is known of it, and the sockets to it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) health: Health,
+    /// Only when it is asked over UDP.
+    pub(super) ports: Option<Ports>,
+}
+
+/// All upstreams; each is a number.
+#[derive(Debug)]
+pub(super) struct Servers {
+    all: Vec<Server>,
+    /// The servers of each zone, the longest zones first. The last is for every other name.
+    zones: Vec<(Name, Vec<u16>)>,
+}
+
+impl Servers {
+    /// The configured upstreams; one that is named twice is watched once.
+    pub(super) fn new(config: &Config) -> Self {
+        let mut known: Vec<Upstream> = Vec::new();
+        let mut number = |upstream: &Upstream| {
+            let found = known.iter().position(|known| known == upstream).unwrap_or_else(|| {
+                known.push(*upstream);
+                known.len() - 1
+            });
+            found as u16
+        };
+        let default = config.servers.iter().map(&mut number).collect();
+        let mut zones: Vec<(Name, Vec<u16>)> = config
+            .routes
+            .iter()
+            .map(|route| (route.zone.clone(), route.servers.iter().map(&mut number).collect()))
+            .collect();
+        zones.sort_by_key(|(zone, _)| std::cmp::Reverse(zone.label_count()));
+        zones.push((Name::root(), default));
+        let datagrams = known.iter().filter(|upstream| upstream.protocol == Protocol::Udp).count();
+        let server = |(number, upstream): (usize, &Upstream)| Server {
+            health: Health::new(*upstream),
+            ports: (upstream.protocol == Protocol::Udp)
+                .then(|| Ports::new(upstream.address, number, datagrams)),
+        };
+        Self { all: known.iter().enumerate().map(server).collect(), zones }
+    }
+
+    pub(super) fn all(&self) -> &[Server] {
+        &self.all
+    }
+
+    /// The number of the servers that may be asked `name`, and whether a route says so.
+    pub(super) fn route(&self, name: &CanonicalName) -> (usize, bool) {
+        let last = self.zones.len() - 1;
+        let matches = |zone: &Name| {
+            let labels = zone.label_count();
+            name.label_count() >= labels && name.suffix(name.label_count() - labels) == zone.as_wire()
+        };
+        match self.zones.iter().take(last).position(|(zone, _)| matches(zone)) {
+            Some(found) => (found, true),
+            None => (last, false),
+        }
+    }
+
+    /// The next server to ask in a round: one that is down and due for a probe, when luck has it; then the healthy ones,
+    /// the fastest first and now and then another, so that its speed stays known; last those that are down. `None` when
+    /// all were tried.
+    pub(super) fn choose(&self, zone: usize, tried: &[u16], now: Moment) -> Option<(u16, &Server)> {
+        /// One question in this many goes to another than the fastest.
+        const EXPLORE: u32 = 20;
+        let (_, numbers) = self.zones.get(zone)?;
+        let untried = numbers
+            .iter()
+            .filter(|number| !tried.contains(number))
+            .filter_map(|&number| Some((number, self.all.get(usize::from(number))?)));
+        let first = tried.is_empty();
+        // A probe goes only first, where a healthy server can still answer in time after it.
+        let probe = untried
+            .clone()
+            .find(|(_, server)| first && server.health.is_down() && server.health.claim_probe(now));
+        if probe.is_some() {
+            return probe;
+        }
+        let healthy = untried.clone().filter(|(_, server)| !server.health.is_down());
+        let Some(fastest) = healthy.clone().min_by_key(|(_, server)| server.health.speed()) else {
+            return untried.clone().next();
+        };
+        if first && numbers.len() > 1 && fastrand::u32(..EXPLORE) == 0 {
+            let others = healthy.filter(|(number, _)| *number != fastest.0);
+            let count = others.clone().count();
+            if count > 0 {
+                return others.clone().nth(fastrand::usize(..count));
+            }
+        }
+        Some(fastest)
+    }
+}

@@ -1,0 +1,34 @@
+//! Owns one exchange over TCP: a connection of its own, a query out, its answer back. Never tries twice, and never waits
+//! for longer than its caller lets it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::answer::{self, Content};
+use super::question::{PACKET, Question};
+use super::random::unpredictable;
+
+/// The answer to `question`, with a zero id and without OPT record.
+pub(super) async fn exchange(address: SocketAddr, question: &Question, edns: bool) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let id = unpredictable()?;
+    let mut packet = [0; PACKET];
+    let query = question.write(id, edns, &mut packet);
+    let mut framed = (query.len() as u16).to_be_bytes().to_vec();
+    framed.extend_from_slice(query);
+    stream.write_all(&framed).await?;
+    let length = stream.read_u16().await?;
+    let mut received = vec![0; usize::from(length)];
+    stream.read_exact(&mut received).await?;
+    match answer::read(&mut received, id, question.wire()) {
+        Some(Content::Whole(length)) => {
+            received.truncate(length);
+            Ok(received)
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not the answer to the question")),
+    }
+}
