@@ -41,7 +41,7 @@ pub(super) enum Received {
     Answer(Try, Content),
     /// One datagram too many that answers nothing: somebody guesses. The socket is closed; these tries were under way.
     Forged(Vec<Try>),
-    /// Nothing.
+    /// Nothing, or an answer that came before or is no longer waited for.
     Nothing,
     /// The upstream's port is closed, most likely. The socket is closed; these tries were under way.
     Refused(Vec<Try>),
@@ -160,9 +160,10 @@ impl Place {
             return Received::Answer(tried, content);
         }
         let Some(socket) = &mut self.socket else { return Received::Nothing };
-        if !socket.departed.has(received) {
-            socket.strays += 1;
+        if socket.departed.has(received) {
+            return Received::Nothing;
         }
+        socket.strays += 1;
         if socket.strays < STRAYS { Received::Stray } else { Received::Forged(self.give_up()) }
     }
 

@@ -8,8 +8,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use super::place::{Place, Received, Try};
 use super::random::unpredictable;
@@ -23,6 +24,9 @@ const ALL: usize = 512;
 /// However many upstreams there are, each gets this many, lest its ports be few enough to guess.
 const FEWEST: usize = 16;
 
+/// Time between two complaints about the same.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// The sockets to one upstream.
 #[derive(Debug)]
 pub(super) struct Ports {
@@ -30,8 +34,8 @@ pub(super) struct Ports {
     /// The upstream's number, in the upper half of its sockets' tokens.
     number: usize,
     places: Box<[Mutex<Place>]>,
-    /// Whether opening a socket failed last time.
-    short: AtomicBool,
+    /// When it was last complained that no socket could be opened, in nanoseconds of the clock; 0 for never.
+    complained: AtomicU64,
 }
 
 impl Ports {
@@ -39,7 +43,7 @@ impl Ports {
     pub(super) fn new(upstream: SocketAddr, number: usize, upstreams: usize) -> Self {
         let most = (ALL / upstreams.max(1)).clamp(FEWEST, MOST);
         let places = (0..most).map(|_| Mutex::default()).collect();
-        Self { upstream, number, places, short: AtomicBool::new(false) }
+        Self { upstream, number, places, complained: AtomicU64::new(0) }
     }
 
     /// Sends a question's query from a random socket under a random id. Waits for nothing but, rarely, another thread
@@ -99,13 +103,20 @@ impl Ports {
     fn open(&self, place: &mut Place, poll: &Poll, index: usize, now: Moment) -> io::Result<()> {
         let token = (self.number as u64) << 32 | index as u64;
         let opened = connect_udp(self.upstream).and_then(|udp| poll.add(&udp, token).map(|()| udp));
-        if self.short.swap(opened.is_err(), Ordering::Relaxed) != opened.is_err()
-            && let Err(error) = &opened
-        {
-            tracing::warn!(upstream = %self.upstream, %error, "no new socket; going on with those there are");
+        if let Err(error) = &opened {
+            self.complain(error, now);
         }
         place.fill(opened?, now);
         Ok(())
+    }
+
+    /// Says that there is no new socket, once a minute.
+    fn complain(&self, error: &io::Error, now: Moment) {
+        let (last, now) = (self.complained.load(Ordering::Relaxed), now.nanoseconds());
+        if last == 0 || now.saturating_sub(last) > PAUSE.as_nanos() as u64 {
+            self.complained.store(now, Ordering::Relaxed);
+            tracing::warn!(upstream = %self.upstream, %error, "no new socket; going on with those there are");
+        }
     }
 }
 
