@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
@@ -70,6 +71,7 @@ pub struct Worker {
     local: Option<Local>,
     cell: Arc<Cell>,
     ring: Option<Ring>,
+    backlog: Backlog,
     now: Moment,
     wall_ms: i64,
     /// Queries of this batch, by the path their answer took.
@@ -104,6 +106,7 @@ impl Engine {
             local,
             cell,
             ring,
+            backlog: Backlog::default(),
             now: Moment::START,
             wall_ms: 0,
             blocked: 0,
@@ -124,6 +127,12 @@ impl Worker {
         if self.ring.is_some() {
             self.wall_ms = self.engine.parts.clock.wall().as_millisecond();
         }
+    }
+
+    /// Says whether the batch that began was full, so that more may be waiting behind it. While that goes on, what would
+    /// have to be fetched is dropped.
+    pub fn note_backlog(&mut self, full: bool) {
+        self.backlog.note(full, self.now);
     }
 
     /// THE PATH. Answers one query into `reply`; `later` makes the sink and is called only when the answer must be
@@ -176,6 +185,10 @@ impl Worker {
                             Some(entry) => turn.hit(&query, from, client.group, &entry, screened, reply),
                             None if !query.flags.has(Flags::RD) => {
                                 turn.refuse(&query, Counter::RefusedNoRecursion, reply)
+                            }
+                            None if self.backlog.is_standing(self.now) => {
+                                turn.cell.bump(Counter::DropOverload);
+                                Done::drop()
                             }
                             None => {
                                 turn.cell.bump(Counter::CacheMiss);

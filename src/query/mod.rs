@@ -1,7 +1,8 @@
-//! DATA PLANE: request, engine (THE PATH), admit, special, sinkhole, redirect, pending. Owns what happens to one query
+//! DATA PLANE: request, engine (THE PATH), admit, backlog, special, sinkhole, redirect, pending. Owns what happens to one query
 //! from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
 
 mod admit;
+mod backlog;
 mod engine;
 mod pending;
 mod redirect;
