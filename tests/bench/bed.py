@@ -1,7 +1,9 @@
 """Owns what all servers of a measurement share: the folder, the policy in each form, the upstream, the cores, the programs."""
 
 import os
+import resource
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -36,7 +38,6 @@ class Bed:
     """A folder with a policy of `names` names, a running upstream, and the cores for servers and load."""
 
     cache_mib = 256
-    upstream = "127.0.0.1:5392"
 
     def __init__(self, names, workers, listed=None, popular=None):
         """`listed` and `popular` are files of real names, to be used instead of made-up ones."""
@@ -51,6 +52,8 @@ class Bed:
         # The first cores serve and the others ask; where there are too few, they share.
         self.server_cores = set(CORES[:workers])
         self.load_cores = set(CORES[workers:]) or set(CORES)
+        self._ports = set()
+        self.upstream = f"127.0.0.1:{self.free_port()}"
         self._upstream = subprocess.Popen(
             [program("upstream"), self.upstream], preexec_fn=lambda: os.sched_setaffinity(0, self.load_cores))
         time.sleep(0.2)
@@ -65,6 +68,35 @@ class Bed:
         shutil.rmtree(self.folder_in_memory, ignore_errors=True)
 
     program = staticmethod(program)
+
+    def free_port(self):
+        """A port that nobody has, for both transports and families, and that was not handed out before. Below those that the kernel
+        gives to clients."""
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        for port in range(5400, 9400):
+            if port not in self._ports and all(
+                    is_free(family, kind, port) for family in (socket.AF_INET, socket.AF_INET6) for kind in kinds):
+                self._ports.add(port)
+                return port
+        raise RuntimeError("no port is free")
+
+    def used(self):
+        """Seconds of processor time on the cores of the measurement, by anybody, in kernel and out of it."""
+        total = 0
+        with open("/proc/stat") as lines:
+            for line in lines:
+                words = line.split()
+                if words[0] in {f"cpu{core}" for core in self.server_cores | self.load_cores}:
+                    user, nice, system, _, _, irq, softirq = (int(word) for word in words[1:8])
+                    total += user + nice + system + irq + softirq
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def used_by_load(self):
+        """Of those, what the upstream and the load generators have used."""
+        own = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with open(f"/proc/{self._upstream.pid}/stat") as file:
+            user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+        return own.ru_utime + own.ru_stime + (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _listed(self, real):
         path = os.path.join(self.folder, "listed.domains")
@@ -101,6 +133,15 @@ class Bed:
                 out.write("$ORIGIN rpz.bench.\n$TTL 86400\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n")
                 out.writelines(f"{name[:-1]} CNAME .\n*.{name[:-1]} CNAME .\n" for name in names)
         return path
+
+
+def is_free(family, kind, port):
+    with socket.socket(family, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+        except OSError:
+            return False
+    return True
 
 
 def clean(path):

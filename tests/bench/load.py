@@ -16,14 +16,15 @@ def own(bed, address, path, options=(), seconds=None, rate=None):
     return json.loads(run(bed, command))
 
 
-def dnsperf(bed, port, path, seconds):
-    """Runs dnsperf; returns the same fields, as far as dnsperf knows them."""
+def dnsperf(bed, port, path, seconds, kind):
+    """Runs dnsperf over questions of one kind; returns the same fields, as far as dnsperf knows them."""
     out = run(bed, [
         "dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", path, "-l", str(seconds), "-c", "8", "-q", "400", "-t", "1"])
     number = lambda label: int(re.search(label + r":\s+(\d+)", out)[1])
     codes = {code: int(count) for code, count in re.findall(r"([A-Z]+) (\d+) \(", out)}
     seconds = float(re.search(r"Run time \(s\):\s+([\d.]+)", out)[1])
-    return {"seconds": seconds, "answered": number("Queries completed"), "lost": number("Queries lost"), "codes": codes}
+    return {"seconds": seconds, "answered": number("Queries completed"), "lost": number("Queries lost"),
+            "codes": {"blocked" if kind == "blocked" else "found": codes}}
 
 
 def run(bed, command):

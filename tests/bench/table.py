@@ -10,6 +10,11 @@ def load(path):
         return [json.loads(line) for line in file if line.strip()]
 
 
+# Cores that other programs may use during a measurement, and how many rounds without them are enough to drop those with them.
+OTHERS = 0.1
+ENOUGH = 3
+
+
 class Figures:
     """Measured figures by row, server and mode."""
 
@@ -21,16 +26,22 @@ class Figures:
             if line["mode"] == "start":
                 self.starts[line["peer"], line["names"], line["workers"]].append(line)
                 self.versions[line["peer"]] = line["version"]
-            else:
+            elif line["mode"] != "robust":
                 self.all[line["row"], line["peer"], line["mode"]].append(line)
 
+    def rounds(self, row, peer, mode="saturation"):
+        """The rounds that count: those in which other programs kept away, as long as there are enough of them."""
+        lines = self.all.get((row, peer, mode), [])
+        quiet = [line for line in lines if line["others"] <= OTHERS]
+        return quiet if len(quiet) >= ENOUGH else lines
+
     def median(self, row, peer, field, mode="saturation"):
-        """The median over all rounds, or None."""
-        values = [line[field] for line in self.all.get((row, peer, mode), []) if field in line]
+        """The median over the rounds, or None."""
+        values = [line[field] for line in self.rounds(row, peer, mode) if field in line]
         return statistics.median(values) if values else None
 
     def ratio(self, row, peer, field="cpu_us", mode="saturation", over="floor"):
-        """A figure over another server's, round by round as they were measured side by side."""
+        """A figure over another server's."""
         ours, theirs = (self.median(row, name, field, mode) for name in (peer, over))
         return ours / theirs if ours and theirs else None
 
@@ -55,13 +66,16 @@ def show(lines):
     dnsperf(figures)
     starts(figures)
     targets(figures)
+    disturbed = [line for lines in figures.all.values() for line in lines if line["others"] > OTHERS]
+    if disturbed:
+        print(f"in {len(disturbed)} of {sum(map(len, figures.all.values()))} measurements other programs used more than {OTHERS:.0%} of a core")
 
 
 def saturation(figures):
     print(f"\n{'row':14} {'server':14} {'CPU us':>7} {'x floor':>8} {'queries/s':>10} {'lost':>7} {'wrong':>6} {'rounds':>6}")
     for row, peers in figures.keys("saturation").items():
         for peer in peers:
-            lines = figures.all[row, peer, "saturation"]
+            lines = figures.rounds(row, peer)
             print(f"{row:14} {peer:14} {figures.median(row, peer, 'cpu_us'):7.2f} {number(figures.ratio(row, peer)):>8} "
                   f"{figures.median(row, peer, 'qps'):10.0f} {sum(line['lost'] for line in lines):7} "
                   f"{sum(line['wrong'] for line in lines):6} {len(lines):6}")

@@ -39,6 +39,8 @@ class Row:
 
     def wrong(self, codes, peer):
         """How many of the replies, counted by what was expected and what came, are not what they must be."""
+        if peer.name == "floor":
+            return sum(count for found in codes.values() for code, count in found.items() if code != "NXDOMAIN")
         right = {
             "blocked": {peer.blocked}, "found": {"NOERROR"}, "empty": {"EMPTY"}, "gone": {"NXDOMAIN"},
             "any": peer.without_recursion,
@@ -49,20 +51,20 @@ class Row:
 def rows():
     """The table. Rows of one policy stand together: its servers are started once."""
     small, usual, large, huge = 1_000, 100_000, 1_000_000, 10_000_000
-    logged = ("floor", "interdict", "interdict+log")
+    own, logged = ("floor", "interdict"), ("floor", "interdict", "interdict+log")
     return [
         Row("blocked", small),
-        Row("cached", small),
-        Row("mixed", small),
+        Row("cached", small, peers=own),
+        Row("mixed", small, peers=own),
         Row("blocked", usual, dnsperf=True),
         Row("cached", usual, dnsperf=True, latency=True),
         Row("misses", usual, unique=True, options=["--patient"]),
-        Row("junk", usual, options=["--no-recursion"]),
-        Row("edns", usual, questions="cached", options=["--dnssec-ok", "--cookie"]),
+        Row("junk", usual, options=["--no-recursion", "--patient"]),
+        Row("edns", usual, questions="cached", options=["--dnssec-ok", "--cookie", "--patient"]),
         Row("ipv6", usual, questions="cached"),
         Row("logged", usual, questions="mixed", peers=logged),
         Row("blocked", large),
-        Row("cached", large),
+        Row("cached", large, peers=own),
         Row("mixed", large),
         Row("blocked", huge),
         Row("cached", huge),

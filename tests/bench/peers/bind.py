@@ -7,6 +7,8 @@ class Bind(Peer):
     name = "bind9"
     program = "named"
     package = "bind9"
+    # It says what it knows of the way there, which is nothing.
+    without_recursion = {"EMPTY"}
 
     def configure(self):
         host, port = self.bed.upstream.split(":")

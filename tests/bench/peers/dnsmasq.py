@@ -7,7 +7,6 @@ class Dnsmasq(Peer):
     name = "dnsmasq"
     program = "dnsmasq"
     package = "dnsmasq-base"
-    most_names = 1 << 40
     most_workers = 1
     # It forwards them.
     without_recursion = {"NOERROR", "EMPTY", "NXDOMAIN"}

@@ -21,6 +21,10 @@ class Interdict(Peer):
         return subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True).stdout.strip()
 
+    def __init__(self, bed):
+        super().__init__(bed)
+        self.admin = f"127.0.0.1:{bed.free_port()}"
+
     def configure(self):
         path = self.write("interdict.toml", f"""
 [server]
@@ -34,7 +38,7 @@ servers = ["udp://{self.bed.upstream}"]
 [cache]
 memory = "{self.bed.cache_mib}MiB"
 [admin]
-listen = "{self.admin()}"
+listen = "{self.admin}"
 {self.log}
 [policy]
 state = "{self.folder}/state"
@@ -45,9 +49,6 @@ format = "domains"
 subdomains = true
 """)
         return [[self.bed.program("interdict"), "-c", path, "serve"]]
-
-    def admin(self):
-        return f"127.0.0.1:{self.port + 1000}"
 
 
 class InterdictLogged(Interdict):

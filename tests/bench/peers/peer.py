@@ -26,13 +26,15 @@ class Peer:
     most_names = 1_000_000
     most_workers = 64
 
-    def __init__(self, bed, port):
+    def __init__(self, bed):
         self.bed = bed
-        self.port = port
+        self.port = bed.free_port()
         self.folder = os.path.join(bed.folder, self.name)
         self.processes = []
         self.started_in = None
         self.memory_at_start = None
+        # Whether it was asked every blocked question once; some keep the answers.
+        self.knows_blocked = False
 
     @classmethod
     def path(cls):

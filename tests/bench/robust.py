@@ -1,0 +1,190 @@
+"""Owns the full-size trials of robustness: overload, floods, bursts, many generations. Prints what was seen beside what is wanted;
+what is wanted is a property, never a speed."""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import load
+from bed import Bed, program
+from peers.interdict import Interdict
+from workloads import Questions
+
+NAMES = 100_000
+
+
+class Trial:
+    """A running interdict and its questions."""
+
+    def __init__(self, bed):
+        self.bed = bed
+        self.questions = Questions(bed)
+        self.server = Interdict(bed)
+        self.address = f"127.0.0.1:{self.server.port}"
+        self.results = []
+        self.running = ThreadPoolExecutor()
+
+    def load(self, kind, options=(), **more):
+        return load.own(self.bed, self.address, self.questions.path(kind), options, **more)
+
+    def unique(self, count=50_000_000):
+        """Options for names that were never asked."""
+        first = self.questions.asked
+        self.questions.asked += count
+        return ["--patient", "--unique-from", str(first)]
+
+    def beside(self, *arguments, **more):
+        """Runs a load while the caller does something else; a function that waits for its result."""
+        return self.running.submit(self.load, *arguments, **more).result
+
+    def say(self, what, seen, wanted, met):
+        print(f"{what:66} {seen:>24}  {wanted:24} {'met' if met else 'MISSED'}", flush=True)
+        self.results.append({"mode": "robust", "what": what, "seen": seen, "wanted": wanted, "met": met})
+
+
+def overload(trial, seconds):
+    """At twice the saturating rate the answered rate stays."""
+    trial.load("warm", ["--window", "64", "--patient"])
+    peak = statistics.median(rate(trial.load("cached", seconds=seconds)) for _ in range(3))
+    seen = trial.load("cached", seconds=seconds, rate=2 * peak)
+    offered, answered = seen["sent"] / seen["seconds"], rate(seen)
+    trial.say(f"cached, {offered / peak:.2f} x the saturating {peak:.0f}/s", f"{answered / peak:.3f} of the peak",
+              ">= 0.95 of the peak", answered >= 0.95 * peak)
+
+
+def starvation(trial, seconds):
+    """A flood of misses leaves hits and blocks alone."""
+    misses = rate(trial.load("misses", trial.unique(), seconds=seconds))
+    alone = trial.load("cached", ["--patient"], seconds=seconds, rate=20_000)
+    flood = trial.beside("misses", trial.unique(), seconds=seconds + 2, rate=2 * misses)
+    time.sleep(1)
+    beside = trial.load("cached", ["--patient"], seconds=seconds, rate=20_000)
+    flooded = flood()
+    share = beside["answered"] / max(1, beside["sent"])
+    trial.say(f"hits at 20,000/s beside {flooded['sent'] / flooded['seconds']:.0f} misses/s, twice their peak",
+              f"{share:.4f} answered", ">= 0.95 answered", share >= 0.95)
+    trial.say("... their p99", f"{beside['p99_us']:.0f} us, {alone['p99_us']:.0f} alone", "(no bound)", True)
+
+
+def memory(trial, seconds):
+    """A flood of misses keeps memory within the cache's bound."""
+    before = trial.server.memory()
+    flood = trial.beside("misses", [*trial.unique(), "--window", "2000"], seconds=10 * seconds)
+    most = 0
+    for _ in range(int(10 * seconds * 10)):
+        time.sleep(0.1)
+        most = max(most, trial.server.memory())
+    seen = flood()
+    # What the allocator adds, the waiting queries, the workers' own tables.
+    bound = before + (trial.bed.cache_mib * 5 // 4 + 32 << 20)
+    trial.say(f"memory after {seen['answered']} new names, {trial.bed.cache_mib} MiB of cache",
+              f"{most >> 20} MiB", f"<= {bound >> 20} MiB", most <= bound)
+
+
+def burst(trial, count=100_000):
+    """Datagrams that come all at once: the process is stopped while they come."""
+    path = os.path.join(trial.bed.folder, "burst.questions")
+    with open(trial.questions.path("blocked")) as lines, open(path, "w") as out:
+        lines = lines.readlines()
+        out.writelines((lines * (count // len(lines) + 1))[:count])
+    dropped = kernel_drops(trial.server.port)
+    os.kill(trial.server.pids()[0], signal.SIGSTOP)
+    command = [program("load"), trial.address, path, "--once", "--window", str(count), "--timeout", "3"]
+    asking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    time.sleep(1)
+    os.kill(trial.server.pids()[0], signal.SIGCONT)
+    seen = json.loads(asking.communicate(timeout=60)[0])
+    dropped = kernel_drops(trial.server.port) - dropped
+    trial.say(f"a burst of {count}: answered at once", f"{count - seen['lost']}", "(what the socket holds)", True)
+    trial.say("... lost that the kernel did not drop for want of room", f"{seen['lost'] - dropped}", "0", seen["lost"] == dropped)
+    trial.say("... answered when asked again", f"{seen['answered']}", f"{count}", seen["answered"] == count)
+
+
+def kernel_drops(port):
+    with open("/proc/net/udp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return sum(int(row[-1]) for row in rows if int(row[1].split(":")[1], 16) == port)
+
+
+def reload(trial, number):
+    """Publishes a generation that differs in one name; returns how long that took."""
+    path = trial.bed.domains()
+    with open(path) as old, open(f"{path}.next", "w") as out:
+        out.writelines(line for line in old if not line.endswith(".round.example\n"))
+        out.write(f"n{number}.round.example\n")
+    os.rename(f"{path}.next", path)
+    with open(os.path.join(trial.server.folder, "state", "token")) as token:
+        head = {"Authorization": f"Bearer {token.read().strip()}"}
+    began = time.monotonic()
+    request = urllib.request.Request(f"http://{trial.server.admin}/api/v1/reload", method="POST", headers=head)
+    outcome = json.load(urllib.request.urlopen(request, timeout=60))["outcome"]
+    # A change of the file may have been noticed before it was asked for.
+    if outcome not in ("published", "unchanged") or trial.server.ask(f"n{number}.round.example") != "NXDOMAIN":
+        raise RuntimeError(f"generation {number}: {outcome}")
+    return time.monotonic() - began
+
+
+def generations(trial, seconds):
+    """A hundred generations a minute under hits, blocks and misses in flight."""
+    trial.load("warm", ["--window", "64", "--patient"])
+    number, lasting = 0, max(20 * seconds, 10)
+    mixed = trial.beside("mixed", ["--patient", "--timeout", "2"], seconds=lasting, rate=30_000)
+    misses = trial.beside("misses", [*trial.unique(), "--timeout", "2"], seconds=lasting, rate=2_000)
+    began = time.monotonic()
+    while time.monotonic() - began < lasting:
+        number += 1
+        reload(trial, number)
+        time.sleep(max(0, began + 0.6 * number - time.monotonic()))
+    seen, missed = mixed(), misses()
+    wrong = sum(count for kind, codes in {**seen["codes"], "miss": missed["codes"]["found"]}.items()
+                for code, count in codes.items() if code != {"blocked": "NXDOMAIN"}.get(kind, "NOERROR"))
+    lost = seen["lost"] + missed["lost"] + seen["mismatched"] + missed["mismatched"]
+    asked = seen["sent"] + missed["sent"]
+    trial.say(f"{60 * number / lasting:.0f} generations a minute of {NAMES} names, {asked} queries: lost", f"{lost}", "0", lost == 0)
+    trial.say("... wrong", f"{wrong}", "0", wrong == 0)
+    trial.say("... p99.9", f"{seen['p999_us']:.0f} us", "(no bound)", True)
+
+
+def day(trial, count):
+    """As many generations as in a day, one after the other."""
+    third = count // 3
+    for number in range(third):
+        reload(trial, number + 1_000)
+    memory, descriptors = trial.server.memory(), trial.server.descriptors()
+    took = [reload(trial, number + 1_000) for number in range(third, count)]
+    grown = trial.server.memory() - memory
+    bound = 4 << 20
+    trial.say(f"{count} generations, {statistics.median(took):.2f} s each: memory grows over the last two thirds by",
+              f"{grown >> 10} KiB", f"<= {bound >> 10} KiB", grown <= bound)
+    more = trial.server.descriptors() - descriptors
+    trial.say("... descriptors", f"{more:+}", "0", more <= 0)
+
+
+def rate(seen):
+    return seen["answered"] / seen["seconds"]
+
+
+def run(given, out):
+    trials = {
+        "overload": lambda trial: overload(trial, given.seconds),
+        "starvation": lambda trial: starvation(trial, given.seconds),
+        "memory": lambda trial: memory(trial, given.seconds),
+        "burst": burst,
+        "generations": lambda trial: generations(trial, given.seconds),
+        "day": lambda trial: day(trial, given.generations),
+    }
+    wanted = trials if given.workloads == ["*"] else given.workloads
+    for name in wanted:
+        with Bed(NAMES, 1) as bed:
+            trial = Trial(bed)
+            trial.server.start(bed.server_cores)
+            try:
+                trials[name](trial)
+            finally:
+                trial.server.stop()
+            out.writelines(json.dumps({**result, "trial": name}) + "\n" for result in trial.results)
