@@ -1,4 +1,4 @@
-"""Owns what all servers of a measurement share: the folder, the policy in each form, the upstream, the cores, the programs."""
+"""Owns what all servers of a measurement share: folder, policy in each form, upstream, cores, ports, programs."""
 
 import os
 import resource
@@ -12,6 +12,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 CORES = sorted(os.sched_getaffinity(0))
 PROGRAMS = ("floor", "load", "names", "upstream")
+# Popular names: as many as the smallest of the caches holds with all their records.
+POPULAR = 5_000
 # Listed names are numbered from zero, others from here.
 UNLISTED = 2_000_000_000
 
@@ -41,12 +43,15 @@ class Bed:
 
     def __init__(self, names, workers, listed=None, popular=None):
         """`listed` and `popular` are files of real names, to be used instead of made-up ones."""
-        self.names = names
+        self.wanted = names
         self.workers = workers
         self.folder = tempfile.mkdtemp(prefix="interdict-bench-")
         in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else self.folder
         self.folder_in_memory = tempfile.mkdtemp(prefix="interdict-bench-", dir=in_memory)
         self.listed = self._listed(listed)
+        with open(self.listed, "rb") as file:
+            # A file of real names may hold fewer than were asked for.
+            self.names = sum(1 for _ in file)
         self.popular = self._popular(popular)
         self.probes = (self._last(), self.popular[0])
         # The first cores serve and the others ask; where there are too few, they share.
@@ -70,8 +75,8 @@ class Bed:
     program = staticmethod(program)
 
     def free_port(self):
-        """A port that nobody has, for both transports and families, and that was not handed out before. Below those that the kernel
-        gives to clients."""
+        """A port that nobody has, for both transports and families, and that was not handed out before. Below those that the
+        kernel gives to clients."""
         kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
         for port in range(5400, 9400):
             if port not in self._ports and all(
@@ -103,9 +108,9 @@ class Bed:
         with open(path, "w") as out:
             if real:
                 names = dict.fromkeys(clean(real))
-                out.writelines(f"{name}\n" for name, _ in zip(names, range(self.names)))
+                out.writelines(f"{name}\n" for name, _ in zip(names, range(self.wanted)))
             else:
-                subprocess.run([program("names"), "0", str(self.names)], stdout=out, check=True)
+                subprocess.run([program("names"), "0", str(self.wanted)], stdout=out, check=True)
         return path
 
     def _popular(self, real):
@@ -113,7 +118,7 @@ class Bed:
             with open(self.listed) as file:
                 listed = {line.strip() for line in file}
             return [name for name in dict.fromkeys(clean(real)) if not covered(name, listed)]
-        return made_up(UNLISTED, 10_000)
+        return made_up(UNLISTED, POPULAR)
 
     def _last(self):
         with open(self.listed, "rb") as file:
@@ -130,7 +135,8 @@ class Bed:
         if not os.path.exists(path):
             with open(path, "w") as out, open(self.listed) as names:
                 # A day, so that whoever keeps blocked answers can.
-                out.write("$ORIGIN rpz.bench.\n$TTL 86400\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n")
+                out.write("$ORIGIN rpz.bench.\n$TTL 86400\n@ NS localhost.\n")
+                out.write("@ SOA localhost. root.localhost. 1 3600 600 86400 60\n")
                 out.writelines(f"{name[:-1]} CNAME .\n*.{name[:-1]} CNAME .\n" for name in names)
         return path
 

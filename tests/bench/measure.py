@@ -4,14 +4,18 @@ JSON. Never computes a ratio."""
 import json
 import sys
 import threading
+import time
 import urllib.request
 
 import load
 from bed import Bed
+from peers.peer import DoesNotStart
 from workloads import Questions
 
 # Queries a second that every server can bear, for the latency at one common rate.
 COMMON_RATE = 20_000
+# Seconds after which memory that only loading took is given back, by those who do that.
+SETTLE = 15
 # Wrong replies put up with, as a share: a query may time out inside a server under full load.
 WRONG = 0.001
 
@@ -26,7 +30,7 @@ class Measurement:
     def __init__(self, arguments, out):
         self.arguments = arguments
         self.out = out
-        # What a fast wrong answer, or a server that does not work, is: an error of the whole run.
+        # A fast wrong answer and a server that does not start: the run goes on, and fails at its end.
         self.errors = []
 
     def note(self, **fields):
@@ -41,7 +45,9 @@ class Measurement:
             try:
                 for kind in peers:
                     if any(takes(row, kind, self.arguments.peers) for row in rows):
-                        servers.append(self.start(kind, bed, first))
+                        servers.append(kind(bed))
+                        self.start(servers, first)
+                self.settle(servers, first)
                 for number in range(self.arguments.rounds):
                     for row in rows:
                         for server in servers:
@@ -55,13 +61,24 @@ class Measurement:
                 for server in servers:
                     server.stop()
 
-    def start(self, kind, bed, row):
-        say(f"starting {kind.name} with {bed.names} names, {bed.workers} workers")
-        server = kind(bed)
-        server.start(bed.server_cores)
-        self.note(mode="start", peer=server.name, names=row.names, workers=row.workers, version=kind.version(),
-                  seconds=round(server.started_in, 3), rss=server.memory_at_start)
-        return server
+    def start(self, servers, row):
+        """Starts the last of the servers; one that does not start is an error, and the others go on without it."""
+        server = servers[-1]
+        say(f"starting {server.name} with {row.names} names, {row.workers} workers")
+        try:
+            server.start()
+        except DoesNotStart as error:
+            servers.pop()
+            say(f"ERROR: {error}")
+            self.errors.append(error)
+
+    def settle(self, servers, row):
+        """Writes down what the servers hold before anybody asked them, once they gave back what only loading took."""
+        if not self.arguments.quick:
+            time.sleep(SETTLE)
+        for server in servers:
+            self.note(mode="start", peer=server.name, names=row.names, workers=row.workers, version=server.version(),
+                      seconds=round(server.started_in, 3), rss=server.memory("VmRSS"), peak=server.memory("VmHWM"))
 
     def one(self, row, server, questions, number):
         """One server, one row, one round."""
@@ -82,8 +99,8 @@ class Measurement:
             self.note(
                 row=row.name, peer=server.name, mode=mode, round=number, names=row.names, workers=row.workers,
                 cpu_us=round(cpu / 1e3 / seen["answered"], 4), qps=round(seen["answered"] / seen["seconds"]),
-                wrong=row.wrong(seen["codes"], server), others=round(max(0, bed.used() - busy - ours) / seen["seconds"], 3),
-                **seen)
+                wrong=row.wrong(seen["codes"], server),
+                others=round(max(0, bed.used() - busy - ours) / seen["seconds"], 3), **seen)
             return seen
 
         def ask(rate=None):

@@ -1,5 +1,5 @@
-"""Owns the full-size trials of robustness: overload, floods, bursts, many generations. Prints what was seen beside what is wanted;
-what is wanted is a property, never a speed."""
+"""Owns the full-size trials of robustness: overload, floods, bursts, many generations. Prints what was seen beside what is
+wanted, which is a property, never a speed."""
 
 import json
 import os
@@ -101,7 +101,8 @@ def burst(trial, count=100_000):
     seen = json.loads(asking.communicate(timeout=60)[0])
     dropped = kernel_drops(trial.server.port) - dropped
     trial.say(f"a burst of {count}: answered at once", f"{count - seen['lost']}", "(what the socket holds)", True)
-    trial.say("... lost that the kernel did not drop for want of room", f"{seen['lost'] - dropped}", "0", seen["lost"] == dropped)
+    unexplained = seen["lost"] - dropped
+    trial.say("... lost that the kernel did not drop for want of room", f"{unexplained}", "0", unexplained == 0)
     trial.say("... answered when asked again", f"{seen['answered']}", f"{count}", seen["answered"] == count)
 
 
@@ -145,7 +146,8 @@ def generations(trial, seconds):
                 for code, count in codes.items() if code != {"blocked": "NXDOMAIN"}.get(kind, "NOERROR"))
     lost = seen["lost"] + missed["lost"] + seen["mismatched"] + missed["mismatched"]
     asked = seen["sent"] + missed["sent"]
-    trial.say(f"{60 * number / lasting:.0f} generations a minute of {NAMES} names, {asked} queries: lost", f"{lost}", "0", lost == 0)
+    trial.say(f"{60 * number / lasting:.0f} generations a minute of {NAMES} names, {asked} queries: lost",
+              f"{lost}", "0", lost == 0)
     trial.say("... wrong", f"{wrong}", "0", wrong == 0)
     trial.say("... p99.9", f"{seen['p999_us']:.0f} us", "(no bound)", True)
 
@@ -182,7 +184,7 @@ def run(given, out):
     for name in wanted:
         with Bed(NAMES, 1) as bed:
             trial = Trial(bed)
-            trial.server.start(bed.server_cores)
+            trial.server.start()
             try:
                 trials[name](trial)
             finally:

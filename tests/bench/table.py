@@ -68,7 +68,8 @@ def show(lines):
     targets(figures)
     disturbed = [line for lines in figures.all.values() for line in lines if line["others"] > OTHERS]
     if disturbed:
-        print(f"in {len(disturbed)} of {sum(map(len, figures.all.values()))} measurements other programs used more than {OTHERS:.0%} of a core")
+        total = sum(map(len, figures.all.values()))
+        print(f"in {len(disturbed)} of {total} measurements other programs used more than {OTHERS:.0%} of a core")
 
 
 def saturation(figures):
@@ -110,11 +111,12 @@ def starts(figures):
     found = [(peer, names) for peer, names, workers in figures.starts if names > small and workers == 1]
     found = [key for key in found if key[0] not in ("floor", "interdict+log")]
     if found:
-        print(f"\n{'server':14} {'names':>9} {'start s':>8} {'MiB':>7} {'bytes a name':>13}")
+        print(f"\n{'server':14} {'names':>9} {'start s':>8} {'MiB':>7} {'at most':>7} {'bytes a name':>13}")
     for peer, names in found:
         base, rss = figures.start(peer, small, "rss"), figures.start(peer, names, "rss")
         each = f"{(rss - base) / (names - small):.0f}" if base and rss else "-"
-        print(f"{peer:14} {names:9} {figures.start(peer, names, 'seconds'):8.2f} {rss / 2**20:7.0f} {each:>13}")
+        print(f"{peer:14} {names:9} {figures.start(peer, names, 'seconds'):8.2f} {rss / 2**20:7.0f} "
+              f"{figures.start(peer, names, 'peak') / 2**20:7.0f} {each:>13}")
 
 
 def targets(figures):

@@ -1,4 +1,4 @@
-"""Owns dnsmasq's configuration: a `local` line for each listed name, a cache for every record of the workload."""
+"""Owns dnsmasq's configuration: a `local` line for each listed name, the largest cache that it does not warn of."""
 
 from .peer import Peer
 
@@ -23,7 +23,7 @@ no-hosts
 keep-in-foreground
 user=
 server={self.bed.upstream.replace(":", "#")}
-cache-size=50000
+cache-size=10000
 dns-forward-max=10000
 conf-file={self.folder}/listed
 """)

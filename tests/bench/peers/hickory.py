@@ -1,5 +1,4 @@
-"""Owns the configuration of Hickory DNS: its block list store in front of its forwarder. Not a Debian package: `cargo install
-hickory-dns --features blocklist`."""
+"""Owns the configuration of Hickory DNS: its block list store in front of its forwarder. Debian has no package of it."""
 
 from .peer import Peer
 
@@ -7,6 +6,7 @@ from .peer import Peer
 class Hickory(Peer):
     name = "hickory-dns"
     program = "hickory-dns"
+    install = "cargo install hickory-dns --features blocklist"
     # Its block list answers with an address of its own.
     blocked = "NOERROR"
 

@@ -12,6 +12,10 @@ import time
 PATIENCE = 600
 
 
+class DoesNotStart(Exception):
+    """With what it said of itself."""
+
+
 class Peer:
     """A server. A subclass says which program it is and how it is configured."""
 
@@ -32,7 +36,6 @@ class Peer:
         self.folder = os.path.join(bed.folder, self.name)
         self.processes = []
         self.started_in = None
-        self.memory_at_start = None
         # Whether it was asked every blocked question once; some keep the answers.
         self.knows_blocked = False
 
@@ -55,13 +58,13 @@ class Peer:
         """Writes the configuration into `self.folder`; returns the command of each process."""
         raise NotImplementedError
 
-    def start(self, cores):
-        """Starts every process on `cores` and waits until it blocks the last listed name and resolves another."""
+    def start(self):
+        """Starts every process and waits until it blocks the last listed name and resolves another."""
         os.makedirs(self.folder, exist_ok=True)
         commands = self.configure()
         began = time.monotonic()
         log = open(os.path.join(self.folder, "log"), "wb")
-        pin = lambda: os.sched_setaffinity(0, cores)
+        pin = lambda: os.sched_setaffinity(0, self.bed.server_cores)
         for command in commands:
             process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=pin)
@@ -71,11 +74,9 @@ class Peer:
             dead = [process.args[0] for process in self.processes if process.poll() is not None]
             if dead or time.monotonic() - began > PATIENCE:
                 self.stop()
-                raise RuntimeError(f"{self.name} did not start: {self.said()}")
+                raise DoesNotStart(f"{self.name} did not start: {self.said()}")
             time.sleep(0.02)
         self.started_in = time.monotonic() - began
-        time.sleep(0.2)
-        self.memory_at_start = self.memory()
 
     def said(self):
         with open(os.path.join(self.folder, "log"), errors="replace") as log:
@@ -116,12 +117,12 @@ class Peer:
                 total += int((read(f"/proc/{pid}/task/{task}/schedstat") or "0").split()[0])
         return total
 
-    def memory(self):
-        """Resident bytes of all processes."""
+    def memory(self, field="VmRSS"):
+        """Resident bytes of all processes; `VmHWM` for the most there ever were."""
         total = 0
         for pid in self.pids():
             for line in read(f"/proc/{pid}/status").splitlines():
-                if line.startswith("VmRSS:"):
+                if line.startswith(f"{field}:"):
                     total += int(line.split()[1]) * 1024
         return total
 
