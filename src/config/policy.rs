@@ -122,6 +122,7 @@ fn exception(section: &mut Section<'_>) -> Option<Exception> {
     let from = section.parsed::<When>("from", DATES).map(|when| when.value);
     section.required("until");
     let until = section.parsed::<When>("until", DATES);
+    let break_glass = section.boolean("break_glass").unwrap_or(false);
     let approved_by = section.required("approved_by");
     let reason = section.required("reason");
     Some(Exception {
@@ -131,6 +132,7 @@ fn exception(section: &mut Section<'_>) -> Option<Exception> {
         names,
         from,
         until: until?.value,
+        break_glass,
         approved_by: approved_by?.value,
         reason: reason?.value,
         place,

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::snapshot::{CompiledGroup, DEFAULT_ACTION, RuleKind, Snapshot};
 use crate::dns::Name;
 
 /// What publishing the later snapshot would change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Generation of the earlier snapshot.
     pub from: u64,
@@ -26,7 +26,7 @@ pub struct Difference {
 }
 
 /// How many rules of a list changed, and the first of their names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// How many.
     pub count: usize,
@@ -54,6 +54,22 @@ impl Difference {
     /// True when no rule and no enforcement differs.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.groups.is_empty()
+    }
+
+    /// What changed, in a few lines for people: a line for each list and group.
+    pub fn summary(&self) -> Vec<String> {
+        /// Names of each list that are told.
+        const TOLD: usize = 5;
+        let mut lines = Vec::new();
+        for (sign, changes) in [('+', &self.added), ('-', &self.removed)] {
+            for (list, change) in changes {
+                let names: Vec<&str> = change.names.iter().take(TOLD).map(String::as_str).collect();
+                let more = if change.count > names.len() { " …" } else { "" };
+                lines.push(format!("{sign} {list}: {} rules: {}{more}", change.count, names.join(" ")));
+            }
+        }
+        lines.extend(self.groups.iter().cloned());
+        lines
     }
 
     /// Number of rules that came.

@@ -101,6 +101,8 @@ pub struct Exception {
     pub from: Option<When>,
     /// The first moment it no longer holds.
     pub until: When,
+    /// Whether it was made in an emergency: one approval is enough, and it lives briefly.
+    pub break_glass: bool,
     /// Who granted it.
     pub approved_by: String,
     /// Why.
