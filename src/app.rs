@@ -72,6 +72,10 @@ pub fn pipeline(
     clock: Clock,
     labels: Labels,
 ) -> Pipeline {
+    let interpret_kept: Interpret = Arc::new(|file, text| {
+        let (settings, problems) = config::read(file, text);
+        if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok((settings.plan, problems)) }
+    });
     let interpret: Interpret = Arc::new(move |file, text| {
         let (settings, mut problems) = config::read(file, text);
         for name in boot.iter().flat_map(|boot| boot.changed(&settings.boot)) {
@@ -83,7 +87,8 @@ pub fn pipeline(
         }
         if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok((settings.plan, problems)) }
     });
-    Pipeline::new(config_file, interpret, state, clock, labels)
+    let state = state.map(Path::to_owned);
+    Pipeline::new(reload::Parts { config_file, interpret, interpret_kept, state, clock, labels })
 }
 
 /// Starts everything. Must be called on the runtime that will do the slow work. Fails with every problem, and leaves

@@ -58,7 +58,7 @@ fn the_tour_of_the_readme_works_as_written() {
     let binary = Path::new(env!("CARGO_BIN_EXE_interdict"));
     let mut typed = 0;
     for line in tour.lines().filter(|line| !line.is_empty() && *line != "sh") {
-        let command = line.split('#').next().unwrap().trim();
+        let command = line.split(" #").next().unwrap().trim();
         if command.starts_with("interdict diff") {
             // So that there is something to show, to publish and to roll back.
             std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n").unwrap();
@@ -87,10 +87,15 @@ fn the_tour_of_the_readme_works_as_written() {
             ["dig", ..] => &["NOERROR", "192.0.2.7"],
             ["interdict", "explain", ..] => &["wechat.com"],
             ["interdict", "check", ..] => &["0 errors"],
-            ["interdict", "status"] => &["generation       2", "source           own: 1 rules"],
+            ["interdict", "status"] => &["generation       1", "source           own: 1 rules"],
             ["interdict", "diff"] => &["+ own: 1 rules: two.example"],
-            ["interdict", "reload"] => &["generation"],
-            ["interdict", "rollback"] => &["published generation"],
+            ["interdict", "reload", ..] => &["generation"],
+            ["interdict", "rollback", ..] => &["published generation"],
+            ["interdict", "pin"] => &["pinned: generation 1"],
+            ["interdict", "unpin"] => &["published generation 3"],
+            ["interdict", "approve"] => &["nothing waits"],
+            ["interdict", "history"] => &["3, in force", "mail is broken", "rollback", "start"],
+            ["interdict", "audit"] => &["mail is broken", "pinned", "published"],
             ["curl", ..] => {
                 &["interdict_build_info{version=", "interdict_blocked_queries_total{app=\"wechat\""]
             }
@@ -132,7 +137,7 @@ fn commands_of_the_readme_that_need_no_resolver_work() {
     let output = interdict(&["explain", "wechat.com", "--on", "2023-10-30", "--type", "HTTPS"]);
     assert_eq!(output.status.code(), Some(1), "blocked");
     assert!(text(&output.stdout).contains("NXDOMAIN"));
-    for verb in ["status", "diff", "reload", "rollback"] {
+    for verb in ["status", "diff", "reload", "rollback", "pin", "unpin", "approve", "history"] {
         let nobody = root().join("tests/nobody.toml");
         let output = interdict(&[verb, "--config", nobody.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(3), "{verb}");

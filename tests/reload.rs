@@ -146,8 +146,12 @@ fn a_start_on_bad_input_uses_the_last_good_generation() {
         "{:?}",
         running.problems
     );
-    assert_eq!(running.snapshot().generation(), 3, "numbers go on");
+    assert_eq!(running.snapshot().generation(), 1, "what is in force again keeps its number");
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
+    std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
+    until(&site, "a.two.example", NXDOMAIN);
+    let running = site.running.as_ref().unwrap();
+    assert_eq!(running.snapshot().generation(), 3, "a number that was given is not given again");
 }
 
 #[test]

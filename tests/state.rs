@@ -62,7 +62,7 @@ fn on_a_small_disk() {
     };
     let site = Site::prepare(LIST, Clock::system());
     std::fs::create_dir(site.path("state")).unwrap();
-    mount(&["-t", "tmpfs", "-o", "size=96k", "none"], &site);
+    mount(&["-t", "tmpfs", "-o", "size=440k", "none"], &site);
     std::fs::write(site.path("own.txt"), names(0, 10)).unwrap();
     let mut site = site.started();
     let token = site.token();

@@ -1,25 +1,27 @@
-//! Owns the operators' HTTP interface: /metrics /healthz /readyz /api/v1. Reading is open to whoever can reach the
-//! listener; changing state needs a token.
+//! Owns what operators read over HTTP: /metrics /healthz /readyz /api/v1. Reading is open to whoever can reach the
+//! listener; changing state needs a token, see `change`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auth::Tokens;
+use super::change;
 use crate::dns::{Name, RecordType};
 use crate::policy::{LabelSet, When};
 use crate::problem::{Place, Problem};
-use crate::reload::{Outcome, Pipeline, Request, RequestKind};
+use crate::reload::{Pipeline, Preview, Request};
 use crate::telemetry::{Collect, prometheus};
 
 /// What the interface shows and asks.
@@ -46,8 +48,9 @@ pub(super) fn router(parts: Parts) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/diff", get(diff))
-        .route("/api/v1/reload", post(reload))
-        .route("/api/v1/rollback", post(rollback))
+        .route("/api/v1/history", get(history))
+        .route("/api/v1/audit", get(audit))
+        .merge(change::routes())
         .layer(map_response(harden))
         .with_state(parts)
 }
@@ -111,6 +114,13 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
             None
         }
     };
+    let at = match parameters.get("at").map(|text| text.parse::<Timestamp>()).transpose() {
+        Ok(at) => at,
+        Err(_) => {
+            complain("at", "not a time".to_owned(), "write a time such as 2026-11-20T14:00:00Z");
+            None
+        }
+    };
     let record_type = match parameters.get("type").map_or(Ok(RecordType::A), |text| text.parse()) {
         Ok(record_type) => record_type,
         Err(error) => {
@@ -121,16 +131,48 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
     let (Some(name), Some(client), true) = (name, client, problems.is_empty()) else {
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
     };
-    let place = match on {
-        Some(_) => Arc::clone(&parts.compiling).acquire_owned().await.ok(),
-        None => None,
+    let place = match (on, at) {
+        (None, None) => None,
+        _ => Arc::clone(&parts.compiling).acquire_owned().await.ok(),
     };
-    compute(place, move || parts.pipeline.explain(&name, record_type, client, on)).await
+    compute(place, move || match at {
+        None => parts.pipeline.explain(&name, record_type, client, on),
+        Some(at) => parts.pipeline.then(at).map(|(then, _)| then.explain(&name, record_type, client)),
+    })
+    .await
 }
 
-async fn diff(State(parts): State<Parts>) -> Response {
+/// What a reload would change, or what tells two generations apart.
+async fn diff(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
+    let number = |key: &str| parameters.get(key).map(|text| text.parse::<u64>()).transpose();
+    let (from, to) = match (number("from"), number("to")) {
+        (Ok(from), Ok(to)) if from.is_some() == to.is_some() => (from, to),
+        _ => {
+            let what = "two generations are asked for";
+            let problem = Problem::error(Place::file("?from=&to="), what, "write two numbers, or none");
+            return (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response();
+        }
+    };
     let place = parts.compiling.acquire_owned().await.ok();
-    compute(place, move || parts.pipeline.preview()).await
+    compute(place, move || match (from, to) {
+        (Some(from), Some(to)) => {
+            let compared = parts.pipeline.compare(from, to);
+            compared.map(|difference| Preview { difference, warnings: Vec::new() })
+        }
+        _ => parts.pipeline.preview(),
+    })
+    .await
+}
+
+async fn history(State(parts): State<Parts>) -> Response {
+    compute(None, move || Ok(parts.pipeline.history())).await
+}
+
+/// The newest entries of the audit log.
+async fn audit(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
+    const MOST: usize = 10_000;
+    let last = parameters.get("last").and_then(|text| text.parse().ok()).unwrap_or(100).min(MOST);
+    compute(None, move || parts.pipeline.audit(last)).await
 }
 
 /// Answers with what `work` finds, off the threads that must not wait; `place` is given back when the work is done,
@@ -148,48 +190,6 @@ async fn compute<T: Serialize + Send + 'static>(
         Ok(Ok(found)) => Json(found).into_response(),
         Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-async fn reload(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
-    let accept_shrink = ["accept_shrink", "accept_growth"]
-        .into_iter()
-        .any(|name| parameters.get(name).is_some_and(|value| value == "true"));
-    change(&parts, &headers, RequestKind::Reload { accept_shrink }).await
-}
-
-async fn rollback(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
-    let to = match parameters.get("to").map(|text| text.parse()).transpose() {
-        Ok(to) => to,
-        Err(_) => {
-            let problem = Problem::error(Place::file("?to="), "not a generation", "write its number");
-            return (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response();
-        }
-    };
-    change(&parts, &headers, RequestKind::Rollback { to }).await
-}
-
-async fn change(parts: &Parts, headers: &HeaderMap, kind: RequestKind) -> Response {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .map(str::to_owned);
-    let tokens = Arc::clone(&parts.tokens);
-    let owner = tokio::task::spawn_blocking(move || tokens.owner(&token?)).await;
-    let Ok(Some(owner)) = owner else {
-        let hint = "send `Authorization: Bearer TOKEN` with a token of the file that [admin] tokens names";
-        let problem = Problem::error(Place::file("Authorization"), "no valid token was sent", hint);
-        return (StatusCode::UNAUTHORIZED, Json(json!({ "problems": [problem] }))).into_response();
-    };
-    tracing::info!(%owner, ?kind, "asked through the API");
-    let (reply, outcome) = oneshot::channel();
-    if parts.requests.send(Request { kind, reply }).await.is_err() {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    match outcome.await {
-        Ok(outcome @ Outcome::Rejected { .. }) => (StatusCode::CONFLICT, Json(outcome)).into_response(),
-        Ok(outcome) => Json(outcome).into_response(),
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 

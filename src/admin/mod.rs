@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod change;
 mod client;
 mod serve;
 

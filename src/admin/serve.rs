@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::api::{Parts, router};
+use super::change::Peer;
 use crate::net::accept;
 
 /// Connections at once. A scraper, a dashboard and a few people need ten; the next one waits for a place.
@@ -34,16 +38,16 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receive
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
             let failed = |error| tracing::debug!(%error, "accepting failed");
-            (place, accept(&listener, failed).await.0)
+            (place, accept(&listener, failed).await)
         };
-        let (place, stream) = tokio::select! {
+        let (place, (stream, peer)) = tokio::select! {
             next = next => next,
             Some(_) = connections.join_next() => continue,
             _ = stop.changed() => break,
         };
         let (service, stop) = (service.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, service, stop).await;
+            connection(stream, Peer(peer.ip()), service, stop).await;
             drop(place);
         });
     }
@@ -55,9 +59,14 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receive
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     service: TowerToHyperService<axum::Router>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

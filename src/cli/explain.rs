@@ -1,13 +1,17 @@
-//! Owns the verb `explain`: one name, one client, one day, by the present inputs; needs no running resolver.
+//! Owns the verb `explain`: one name, one client, one day, by the present inputs or by what was in force then; needs no
+//! running resolver.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use super::ask::state;
 use super::{Exit, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Explanation, Labels, When};
+use crate::reload::Then;
 
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
@@ -20,19 +24,56 @@ pub(super) struct Arguments {
     /// The day to decide for, or a time with its offset [default: now]
     #[arg(long, value_name = "DATE")]
     on: Option<When>,
+    /// A time that has passed: answer from what was in force here then
+    #[arg(long, value_name = "TIME", conflicts_with = "on")]
+    at: Option<Moment>,
     /// The record type asked for
     #[arg(long = "type", value_name = "TYPE", default_value = "A")]
     record_type: RecordType,
 }
 
+/// A moment, to the minute or finer, with its offset.
+#[derive(Clone, Copy, Debug)]
+struct Moment(jiff::Timestamp);
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // People leave out seconds; RFC 3339 does not.
+        let whole = text.strip_suffix('Z').map(|text| format!("{text}:00Z"));
+        let parsed = text.parse().ok().or_else(|| whole?.parse().ok());
+        parsed.map(Self).ok_or("not a time with its offset, such as 2026-11-20T14:00Z")
+    }
+}
+
+/// An explanation, and which generation gave it when another moment was asked about.
+#[derive(serde::Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Then>,
+}
+
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
     let clock = Clock::system();
     let on = options.on.map_or(clock.wall(), |when| when.end_of_day(&jiff::tz::TimeZone::UTC));
-    // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
-    let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
-    let pipeline = app::pipeline(config, None, state.as_deref(), clock, Labels::default());
-    let snapshot = match pipeline.compile_on(on) {
-        Ok(snapshot) => snapshot,
+    let found = match options.at {
+        None => {
+            // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
+            let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
+            app::pipeline(config, None, state.as_deref(), clock, Labels::default())
+                .compile_on(on)
+                .map(|snapshot| (snapshot, None))
+        }
+        Some(Moment(at)) => state(config.as_deref()).and_then(|state| {
+            let pipeline = app::pipeline(config, None, Some(&state), clock, Labels::default());
+            pipeline.then(at).map(|(snapshot, then)| (snapshot, Some(then)))
+        }),
+    };
+    let (snapshot, then) = match found {
+        Ok(found) => found,
         Err(problems) => {
             complain(&problems);
             return Exit::Failed;
@@ -40,9 +81,15 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
     };
     let explanation = snapshot.explain(&options.name, options.record_type, options.client);
     if json {
-        print_json(&explanation);
+        print_json(&Answer { explanation: &explanation, then });
     } else {
         print(&explanation);
+        if let Some(then) = then {
+            println!("  generation  {}, in force at {}", then.generation, then.at);
+            if !then.exact {
+                println!("  note        another version of interdict compiled it; details may differ");
+            }
+        }
     }
     if matches!(explanation.verdict, "block" | "canary") || !explanation.admitted {
         Exit::Negative

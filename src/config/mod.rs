@@ -3,6 +3,7 @@
 
 mod boot;
 mod policy;
+mod record;
 mod source;
 mod value;
 

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::tz::TimeZone;
 
-use super::source;
 use super::value::{Growth, Percent, Span};
+use super::{record, source};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
@@ -45,7 +45,12 @@ pub(super) fn read(top: &mut Section<'_>) -> Plan {
         }
         plan.sources.push(source);
     }
-    guard(&mut top.section("guard"), &mut plan.guard);
+    {
+        let mut section = top.section("guard");
+        guard(&mut section, &mut plan.guard);
+        record::approval(&mut section, &mut plan.approval);
+    }
+    record::history(&mut top.section("history"), &mut plan.history);
     plan
 }
 

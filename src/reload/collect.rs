@@ -1,13 +1,14 @@
 //! Owns the part of the reload path that concerns collected sources: fetching them outside any lock, judging what is new,
 //! and leaving out what no generation can be made with, so that one bad list holds up nothing else. Never publishes.
 
+use std::sync::Arc;
+
 use super::guard;
-use super::inputs::{self, Failed, Holdings, Inputs, Plan};
-use super::outcome::Outcome;
-use super::pipeline::{Pipeline, Prepared, State, fingerprints};
+use super::inputs::{self, Failed, Fresh, Holdings, Inputs, Plan};
+use super::pipeline::Pipeline;
+use super::ready::Ready;
 use super::trigger::Trigger;
 use crate::clock::Moment;
-use crate::policy::Snapshot;
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{Arrival, Config, Raw, Reason, Refusal, Which};
 
@@ -18,7 +19,7 @@ impl Pipeline {
         let which = match trigger {
             Trigger::LegalDate => return true,
             Trigger::Refresh => {
-                let guard = self.state().guard.clone();
+                let guard = self.force().map(|force| force.guard.clone()).unwrap_or_default();
                 return self.collection.fetch_due(&|source: &Config, raw: &Raw, before| {
                     judge(&guard, accept_leaps, source, raw, before)
                 });
@@ -27,8 +28,10 @@ impl Pipeline {
             Trigger::Request | Trigger::Signal => Which::All,
         };
         // A configuration that cannot be read is complained of by the run.
-        if let Ok((_, plan)) = inputs::configured(self.config_file.as_deref(), &self.interpret) {
-            self.fetch(&plan, which, accept_leaps);
+        if let Ok(plan) = self.plan() {
+            self.collection.fetch(&plan.sources, which, &|source: &Config, raw: &Raw, before| {
+                judge(&plan.guard, accept_leaps, source, raw, before)
+            });
         }
         true
     }
@@ -41,15 +44,20 @@ impl Pipeline {
         self.collection.holdings(&plan.sources)
     }
 
+    /// The start with a generation that is held in force: the sources of the present configuration, or of the held one when
+    /// that is bad, are due, and waited for by nobody.
+    pub(super) fn begin_held(&self, held: &Ready) {
+        let present = self.plan().map(|plan| plan.sources);
+        self.collection.resume(&present.unwrap_or_else(|_| held.sources.clone()));
+    }
+
+    fn plan(&self) -> Result<Plan, Failed> {
+        inputs::configured(self.parts.config_file.as_deref(), &self.parts.interpret).map(|(_, plan)| plan)
+    }
+
     /// When a source is next to be fetched.
     pub fn next_fetch(&self) -> Option<Moment> {
         self.collection.due()
-    }
-
-    pub(super) fn fetch(&self, plan: &Plan, which: Which, accept_leaps: bool) {
-        self.collection.fetch(&plan.sources, which, &|source: &Config, raw: &Raw, before| {
-            judge(&plan.guard, accept_leaps, source, raw, before)
-        });
     }
 
     /// What there is of the collected sources, and what a fetch of the missing ones, or of `all`, brings now; `judged` as a
@@ -61,50 +69,22 @@ impl Pipeline {
         })
     }
 
-    /// Gather, and the rest of the path unless an automatic trigger turns out to have changed nothing.
-    pub(super) fn attempt(
+    /// What `make` makes of the inputs, and the new content in it. When nothing can be made with new content, it is refused,
+    /// and what can be made without it comes with warnings.
+    pub(super) fn with_new<T>(
         &self,
-        state: &mut State,
-        live: &Snapshot,
-        trigger: Trigger,
-        accept_leaps: bool,
-    ) -> Result<Outcome, Failed> {
-        let (config, plan) = inputs::configured(self.config_file.as_deref(), &self.interpret)?;
-        let holdings = self.collection.holdings(&plan.sources);
-        let (inputs, warnings) = inputs::gather(config, &plan, &holdings, Some(&state.inputs))?;
-        let same = fingerprints(&inputs) == fingerprints(&state.inputs) && inputs.stale == state.inputs.stale;
-        if matches!(trigger, Trigger::File | Trigger::Refresh) && same {
-            self.collection.accept(&inputs.arrivals);
-            return Ok(Outcome::Unchanged { generation: live.generation(), warnings });
-        }
-        let number = live.generation() + 1;
-        let (inputs, mut prepared) = self.settle(inputs, &holdings, Some(live), number, accept_leaps)?;
-        prepared.warnings.splice(0..0, warnings);
-        self.collection.adopt(&plan.sources);
-        Ok(self.publish(state, live, inputs, prepared, None))
-    }
-
-    /// parse → compile → guard; new content is taken as good with the generation it is part of. When none can be made
-    /// with it, one is made without it.
-    pub(super) fn settle(
-        &self,
-        mut inputs: Inputs,
-        holdings: &Holdings,
-        live: Option<&Snapshot>,
-        number: u64,
-        accept_leaps: bool,
-    ) -> Result<(Inputs, Prepared), Failed> {
-        let arrivals = std::mem::take(&mut inputs.arrivals);
-        let failed = match self.make(&inputs, live, number, accept_leaps) {
-            Ok(prepared) => {
-                self.collection.accept(&arrivals);
-                return Ok((inputs, prepared));
-            }
+        inputs: Arc<Inputs>,
+        fresh: Fresh,
+        make: impl Fn(Arc<Inputs>) -> Result<T, Failed>,
+    ) -> Result<(T, Vec<Arrival>, Vec<Problem>), Failed> {
+        let Fresh { arrivals, holdings } = fresh;
+        let failed = match make(Arc::clone(&inputs)) {
+            Ok(made) => return Ok((made, arrivals, Vec::new())),
             Err(failed) => failed,
         };
-        let Some(before) = without(inputs, &arrivals, holdings) else { return Err(failed) };
+        let Some(before) = without(&inputs, &arrivals, &holdings) else { return Err(failed) };
         // If that fails too, the new content is not to blame: it waits.
-        let Ok(mut prepared) = self.make(&before, live, number, accept_leaps) else { return Err(failed) };
+        let Ok(made) = make(Arc::new(before)) else { return Err(failed) };
         let first = failed.1.into_iter().find(Problem::is_error);
         let (what, hint) = first.map_or_else(Default::default, |problem| {
             (format!("{}: {}", problem.place, problem.what), problem.hint)
@@ -112,23 +92,31 @@ impl Pipeline {
         let what = format!("no generation can be made with its new content: {what}");
         self.collection.refuse(&arrivals, &Refusal::new(Reason::Guard, what, hint));
         let conditions = self.collection.conditions();
+        let mut warnings = Vec::new();
         for arrival in &arrivals {
             let Some(condition) = conditions.get(arrival.source()) else { continue };
             let hint = condition.failing.as_ref().map_or("", |failing| &failing.hint);
             for complaint in condition.complaints(arrival.source()) {
-                prepared.warnings.push(Problem::warning(Place::file(&condition.from), complaint, hint));
+                warnings.push(Problem::warning(Place::file(&condition.from), complaint, hint));
             }
         }
-        Ok((before, prepared))
+        Ok((made, Vec::new(), warnings))
+    }
+
+    /// Takes new content as good, and the sources it is of as those to fetch: `next` is in force, or about to be.
+    pub(super) fn take_new(&self, next: &Ready, arrivals: &[Arrival]) {
+        self.collection.accept(arrivals);
+        self.collection.adopt(&next.sources);
     }
 }
 
 /// The inputs with the content before in place of each new one. `None` when nothing is new, or new content is all there
 /// is of a source that an operator just added.
-fn without(mut inputs: Inputs, arrivals: &[Arrival], holdings: &Holdings) -> Option<Inputs> {
+fn without(inputs: &Inputs, arrivals: &[Arrival], holdings: &Holdings) -> Option<Inputs> {
     if arrivals.is_empty() {
         return None;
     }
+    let mut inputs = inputs.clone();
     for arrival in arrivals {
         let holding = holdings.get(arrival.source())?;
         match &holding.before {

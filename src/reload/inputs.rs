@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::approval;
 use super::guard;
 use super::outcome::Stage;
+use super::store;
 use crate::formats::{self, Options, Parsed, ZoneHead};
 use crate::policy::{self, Catalog, Draft, Rule, SourceRules};
 use crate::problem::{Place, Problem, Severity};
@@ -28,6 +30,10 @@ pub struct Plan {
     pub sources: Vec<sources::Config>,
     /// What must not happen.
     pub guard: guard::Config,
+    /// Who must agree to a change.
+    pub approval: approval::Config,
+    /// How much of the past is kept.
+    pub history: store::Config,
 }
 
 /// Where the catalog is.
@@ -84,8 +90,21 @@ pub(super) struct Inputs {
     pub(super) sources: BTreeMap<String, Raw>,
     /// Files whose last good bytes stand in.
     pub(super) stale: Vec<String>,
+}
+
+/// What was gathered.
+pub(super) struct Gathered {
+    pub(super) inputs: Inputs,
+    pub(super) fresh: Fresh,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// What is new among some inputs, and what else there is of collected sources.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fresh {
     /// New content of collected sources, not taken as good yet.
     pub(super) arrivals: Vec<Arrival>,
+    pub(super) holdings: Holdings,
 }
 
 /// What there is of every collected source, by name.
@@ -95,6 +114,9 @@ pub(super) type Holdings = BTreeMap<String, Holding>;
 pub(super) struct Understood {
     pub(super) draft: Draft,
     pub(super) guard: guard::Config,
+    pub(super) approval: approval::Config,
+    pub(super) history: store::Config,
+    pub(super) sources: Vec<sources::Config>,
     pub(super) reports: Vec<SourceReport>,
     pub(super) warnings: Vec<Problem>,
 }
@@ -117,10 +139,11 @@ pub(super) fn configured(
 pub(super) fn gather(
     config: Option<Raw>,
     plan: &Plan,
-    holdings: &Holdings,
+    holdings: Holdings,
     last_good: Option<&Inputs>,
-) -> Result<(Inputs, Vec<Problem>), Failed> {
+) -> Result<Gathered, Failed> {
     let mut inputs = Inputs { config, ..Inputs::default() };
+    let mut arrivals = Vec::new();
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     if let CatalogOrigin::Directory(directory) = &plan.catalog {
@@ -133,7 +156,7 @@ pub(super) fn gather(
         let good = last_good.and_then(|good| good.sources.get(&source.name));
         let found = match (&source.origin, holdings.get(&source.name)) {
             (Origin::File { path, .. }, None) => plain(source, path),
-            (_, holding) => collected(source, holding, good, &mut inputs, &mut warnings),
+            (_, holding) => collected(source, holding, good, &mut arrivals, &mut warnings),
         };
         match (found, good) {
             (Ok(Some(raw)), _) => {
@@ -153,7 +176,11 @@ pub(super) fn gather(
             (Err(problem), _) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok((inputs, warnings)) } else { Err((Stage::Fetch, problems)) }
+    if problems.is_empty() {
+        Ok(Gathered { inputs, fresh: Fresh { arrivals, holdings }, warnings })
+    } else {
+        Err((Stage::Fetch, problems))
+    }
 }
 
 /// A plain file, read now.
@@ -177,7 +204,7 @@ fn collected(
     source: &sources::Config,
     holding: Option<&Holding>,
     good: Option<&Raw>,
-    inputs: &mut Inputs,
+    arrivals: &mut Vec<Arrival>,
     warnings: &mut Vec<Problem>,
 ) -> Result<Option<Raw>, Problem> {
     let unread = || Refusal::new(Reason::Io, "it is not fetched yet", "interdict reload");
@@ -190,7 +217,7 @@ fn collected(
         }
         warnings.push(problem);
     };
-    inputs.arrivals.extend(holding.arrival.clone());
+    arrivals.extend(holding.arrival.clone());
     if let Some(raw) = &holding.raw {
         if let Some(refusal) = holding.refusal.as_ref().filter(|_| holding.arrival.is_none()) {
             warn(refusal.problem(source), &holding.standing);
@@ -295,7 +322,8 @@ pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Under
     if problems.iter().any(Problem::is_error) {
         return Err((Stage::Parse, problems));
     }
-    Ok(Understood { draft, guard: plan.guard, reports, warnings: problems })
+    let Plan { guard, approval, history, sources, .. } = plan;
+    Ok(Understood { draft, guard, approval, history, sources, reports, warnings: problems })
 }
 
 fn rules_of(source: &sources::Config, rules: Vec<Rule>) -> SourceRules {

@@ -1,18 +1,38 @@
-//! CONTROL PLANE: trigger, pipeline, guard, store (generations, last-known-good), outcome. Owns the way from operators'
-//! inputs to the policy in force. Never imports `query`; a query never waits for it.
+//! CONTROL PLANE: trigger, pipeline (start, enact), guard, approvals, holds, store (generations, last-known-good), audit,
+//! outcome. Owns the way from operators' inputs to the policy in force, and the record of it. Never imports `query`; a query
+//! never waits for it.
 
+mod approval;
+mod audit;
 mod collect;
+mod consent;
+mod enact;
 mod guard;
+mod history;
+mod hold;
 mod inputs;
+mod inspect;
 mod metrics;
 mod outcome;
 mod pipeline;
+mod ready;
+mod recorder;
+mod start;
 mod store;
 mod trigger;
 
+pub use approval::{Approval, Approver, Config as ApprovalConfig, Waiting, text as approval_text};
+pub use audit::{
+    Anchor, Entry, Event, Fault, Head, Verified, newest as newest_entries, verify as verify_audit,
+};
 pub use guard::{Config as GuardConfig, Limits};
+pub use history::{Generation, Then};
 pub use inputs::{CatalogOrigin, Interpret, Plan, SourceReport};
+pub use inspect::Checked;
 pub use metrics::METRICS;
-pub use outcome::{Outcome, Preview, Stage, Status};
-pub use pipeline::{Checked, Pipeline, Started};
+pub use outcome::{By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step};
+pub use pipeline::{OnStep, Parts, Pipeline};
+pub use recorder::FILE as AUDIT_FILE;
+pub use start::Started;
+pub use store::{Config as HistoryConfig, Input, Role, kept_anchors};
 pub use trigger::{Request, RequestKind, Trigger, watch};

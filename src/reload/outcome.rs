@@ -4,18 +4,38 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::approval::Waiting;
+use super::audit::Head;
 use super::inputs::SourceReport;
 use crate::policy::Difference;
 use crate::problem::Problem;
 use crate::sources::Condition;
 
+/// Who asked for a change, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// The name of a token; `signal`, `file`, `date` or `start` for what asks by itself.
+    pub who: String,
+    /// The reason given; empty when none was.
+    pub why: String,
+}
+
 /// How a reload ended.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Outcome {
-    /// A new generation is in force.
+    /// Another generation is held in force; this one was compiled and is not published.
+    Held {
+        /// The generation in force.
+        generation: u64,
+        /// What holds it.
+        hold: Hold,
+        /// What would have changed.
+        difference: Difference,
+    },
+    /// A new generation is in force, or an earlier one once more.
     Published {
         /// Its number.
         generation: u64,
@@ -33,7 +53,7 @@ pub enum Outcome {
         /// All complaints.
         problems: Vec<Problem>,
     },
-    /// Nothing that decides a query differs.
+    /// Nothing that decides a query differs, now or at a later date.
     Unchanged {
         /// The generation in force.
         generation: u64,
@@ -41,6 +61,8 @@ pub enum Outcome {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<Problem>,
     },
+    /// It waits for people's approval.
+    Waiting(Box<Waiting>),
 }
 
 /// What a reload would change.
@@ -57,6 +79,8 @@ pub struct Preview {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
+    /// Reading an approval.
+    Approve,
     /// Turning a draft into decisions.
     Compile,
     /// Reading inputs.
@@ -69,6 +93,87 @@ pub enum Stage {
     Store,
 }
 
+/// What a reload is about to do; told to whoever watches. In the order of a new law; a date or a rollback is published first
+/// and written down then, as its law was written down before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read inputs.
+    Fetch,
+    /// Make sense of them.
+    Parse,
+    /// Turn them into decisions.
+    Compile,
+    /// Refuse what nobody can have meant.
+    Guard,
+    /// Keep inputs and manifest on disk.
+    Stage,
+    /// Write the audit log.
+    Record,
+    /// Put in force.
+    Publish,
+    /// Mark as the generation to start on.
+    MarkGood,
+    /// Drop what need no longer be kept.
+    Forget,
+}
+
+/// What keeps a generation in force against reloads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What it holds against.
+    pub kind: HoldKind,
+    /// The generation in force.
+    pub generation: u64,
+    /// Who said so.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a hold holds against. Dates of law pass through either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldKind {
+    /// Every reload, until somebody takes the pin out.
+    Pin,
+    /// Reloads that nobody asked for, until somebody asks for one.
+    Rollback,
+}
+
+/// A change that a hold keeps from coming into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldBack {
+    /// Digest of its law.
+    pub law: String,
+    /// When it was first read.
+    pub since: Timestamp,
+    /// Rules that would come.
+    pub added: usize,
+    /// Rules that would go.
+    pub removed: usize,
+}
+
+/// An exception that has not ended, and until when it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExceptionStatus {
+    /// Its id.
+    pub id: String,
+    /// The group it is for; `None` for all.
+    pub group: Option<String>,
+    /// Its end.
+    pub until: Timestamp,
+    /// False before its `from`.
+    pub in_force: bool,
+    /// Whether it was made in an emergency.
+    pub break_glass: bool,
+    /// Who granted it.
+    pub approved_by: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// The state of the control plane.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -76,10 +181,16 @@ pub struct Status {
     pub generation: u64,
     /// Its digest.
     pub digest: String,
+    /// Digest of the law it was made of, whatever the date.
+    pub law: String,
     /// The moment it was compiled for.
     pub compiled_on: Timestamp,
-    /// When it came into force here.
+    /// When it came into force.
     pub published_at: Timestamp,
+    /// Who put it in force.
+    pub who: String,
+    /// Why.
+    pub why: String,
     /// When an instrument or exception next starts or ends.
     pub next_transition: Option<Timestamp>,
     /// Rules.
@@ -92,8 +203,20 @@ pub struct Status {
     pub groups: Vec<String>,
     /// Sources, as last read.
     pub sources: Vec<SourceReport>,
-    /// True after a rollback, until an operator reloads.
+    /// Exceptions that have not ended, the first to end first.
+    pub exceptions: Vec<ExceptionStatus>,
+    /// True after a rollback, until an operator reloads, and while pinned.
     pub pinned: bool,
+    /// What holds it in force.
+    pub hold: Option<Hold>,
+    /// What is held back.
+    pub held_back: Option<HeldBack>,
+    /// What waits for approvals.
+    pub waiting: Option<Waiting>,
+    /// Earlier generations that a rollback puts in force at once.
+    pub ready: Vec<u64>,
+    /// The end of the audit log; note it elsewhere to find out later whether the log was cut off.
+    pub audit: Head,
     /// How the last reload ended, and when.
     pub last_outcome: Option<Outcome>,
     /// When the last reload ended.
@@ -115,13 +238,32 @@ pub(super) fn with_conditions(
     reports.iter().map(with).collect()
 }
 
+impl By {
+    /// Somebody or something without a reason.
+    pub fn new(who: &str) -> Self {
+        Self { who: who.to_owned(), why: String::new() }
+    }
+}
+
 impl Outcome {
     /// The word in labels and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::Held { .. } => "held",
             Self::Published { .. } => "published",
             Self::Rejected { .. } => "rejected",
             Self::Unchanged { .. } => "unchanged",
+            Self::Waiting(_) => "waiting",
+        }
+    }
+}
+
+impl HoldKind {
+    /// The word in status and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Rollback => "rollback",
         }
     }
 }
@@ -129,6 +271,14 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Held { generation, hold, difference } => write!(
+                f,
+                "held back: generation {generation} stays in force by the {} of {}; {} rules would be added, {} removed",
+                hold.kind.as_str(),
+                hold.who,
+                difference.added_count(),
+                difference.removed_count()
+            ),
             Self::Published { generation, difference, warnings, digest } => {
                 let short = digest.get(..12).unwrap_or(digest);
                 write!(
@@ -148,6 +298,14 @@ impl fmt::Display for Outcome {
                 write!(f, "unchanged: generation {generation} stays in force")?;
                 warnings.iter().try_for_each(|warning| write!(f, "\n{warning}"))
             }
+            Self::Waiting(waiting) => write!(
+                f,
+                "waiting for approvals ({} of {}) until {}: candidate {}",
+                waiting.approved_by.len(),
+                waiting.needed,
+                waiting.until,
+                waiting.law
+            ),
         }
     }
 }

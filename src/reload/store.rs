@@ -1,17 +1,45 @@
-//! Owns generations on disk: the bytes each was made of, by digest, and a manifest; and which one was last good. Every
-//! file is written aside and renamed, so that a crash between any two steps leaves the generation before usable.
+//! Owns generations on disk: the bytes each was made of, once by digest, and a manifest that says what it is and when, by
+//! whom and why it came into force. Every file is written aside and renamed, so that a crash between any two steps leaves
+//! the generation before usable. Never compiles.
 //!
 //! Layout below the state directory: `blobs/<sha256>`, `generations/<number>.json`, `good` (the number of the last good).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::audit::{Anchor, Head};
 use super::inputs::Inputs;
-use crate::sources::{LIST_FILE, Raw, read_file, write_whole};
+use crate::policy::{Catalog, Difference};
+use crate::sources::{CONFIG_FILE, Digest, LIST_FILE, Raw, read_file, write_whole};
+
+/// How much of the past is kept. A generation stays while any of the first two says so, and `disk` allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Generations kept however old they are. Default 20: enough to go back over the changes of a bad day.
+    pub keep: usize,
+    /// How long one is kept after it was last in force. Default 30 days: a complaint about a blocked name comes within weeks.
+    pub keep_for: Duration,
+    /// Bytes on disk; the oldest go first, never the one in force or the one before. Default 1 GiB: 25 versions of a list of
+    /// two million names, and years of small ones.
+    pub disk: u64,
+    /// Bytes of earlier generations kept compiled, so that a rollback is a pointer swap. The one before the present is kept
+    /// whatever its size, unless this is 0. Default 256 MiB: a few generations of two million names.
+    pub memory: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { keep: 20, keep_for: Duration::from_secs(30 * 86_400), disk: 1 << 30, memory: 256 << 20 }
+    }
+}
 
 /// Generations on disk.
 #[derive(Debug)]
@@ -19,41 +47,105 @@ pub(super) struct Store {
     directory: PathBuf,
 }
 
-/// What a generation was made of. Version 1.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What a generation is. Version 2; version 1 had no dates, reasons or changes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    version: u32,
+    pub(super) version: u32,
     pub(super) generation: u64,
     pub(super) digest: String,
-    pub(super) compiled_on: String,
+    /// Digest of the law it was made of, whatever the date.
+    #[serde(default)]
+    pub(super) law: String,
+    /// Digest over the digests of its inputs.
+    #[serde(default)]
+    pub(super) fingerprint: String,
+    pub(super) compiled_on: Timestamp,
+    #[serde(default)]
+    pub(super) next_transition: Option<Timestamp>,
+    /// The generation whose inputs it was made of anew, by a rollback or a date.
     pub(super) rollback_of: Option<u64>,
-    inputs: Vec<Input>,
+    /// The times it came into force.
+    #[serde(default)]
+    pub(super) spells: Vec<Spell>,
+    pub(super) inputs: Vec<Input>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Input {
-    role: Role,
+/// One time a generation came into force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spell {
+    /// Counts the publications of this state directory, whatever the clock says.
+    pub(super) number: u64,
+    pub(super) from: Timestamp,
+    pub(super) who: String,
+    pub(super) what: String,
+    pub(super) why: String,
+    /// The generation in force before; `None` for the first.
+    pub(super) replaced: Option<u64>,
+    /// Who approved it.
+    #[serde(default)]
+    pub(super) approvals: Vec<String>,
+    /// The end of the audit log just before.
+    #[serde(default)]
+    pub(super) audit: Head,
+    /// What it changed; nothing is known of that for a start until `settle` has looked.
+    #[serde(default)]
+    pub(super) change: Difference,
+}
+
+/// One input of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// What it is for.
+    pub role: Role,
     /// Source's name, catalog file's path, or empty.
-    key: String,
+    pub key: String,
     /// Name in complaints.
-    name: String,
-    digest: String,
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub digest: String,
+    /// Size.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
+/// What an input is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Role {
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The whole catalog that was built into the binary.
+    BuiltIn,
+    /// A file of a catalog directory.
     Catalog,
+    /// The configuration.
     Config,
+    /// An operator's list.
     Source,
 }
 
-const VERSION: u32 = 1;
+/// Why there is no generation for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Gone {
+    /// Nothing is kept that old.
+    #[error("nothing that old is kept; the oldest kept generation came into force at {0}")]
+    Before(Timestamp),
+    /// One between two kept ones.
+    #[error("generation {0} was in force then and is no longer kept")]
+    Dropped(u64),
+    /// Nothing is kept at all.
+    #[error("no generation is kept")]
+    Empty,
+}
+
+const VERSION: u32 = 2;
 /// Permission bits of kept files: lists and configurations hold no secrets; the umask may still narrow them.
 const MODE: u32 = 0o666;
-/// Generations kept: enough to go back over a bad day, few enough for a small disk.
-const KEPT: usize = 10;
+/// However long they are to be kept: more would make a history nobody reads and a start that reads for seconds.
+const MOST: usize = 1000;
+/// Times that one generation came into force; the oldest are forgotten.
+const SPELLS: usize = 200;
 const MANIFEST_FILE: u64 = 16 << 20;
+/// Generations that stay whatever the disk says: the one in force and the one to go back to.
+const ALWAYS: usize = 2;
 
 impl Store {
     /// A store in that directory, which need not exist yet.
@@ -61,31 +153,17 @@ impl Store {
         Self { directory: directory.to_owned() }
     }
 
-    /// Keeps the inputs of a generation and marks it good, in this order. Makes the directory if need be, each time, so that
-    /// one that could not be used is used again once it can.
-    pub(super) fn keep(
-        &self,
-        generation: u64,
-        digest: &str,
-        on: &str,
-        rollback_of: Option<u64>,
-        inputs: &Inputs,
-    ) -> io::Result<()> {
+    /// Keeps the inputs of a generation and what it is. Makes the directory if need be, each time, so that one that could not
+    /// be used is used again once it can.
+    pub(super) fn stage(&self, mut manifest: Manifest, inputs: &Inputs) -> io::Result<()> {
         fs::create_dir_all(self.directory.join("blobs"))?;
         fs::create_dir_all(self.directory.join("generations"))?;
-        let mut manifest = Manifest {
-            version: VERSION,
-            generation,
-            digest: digest.to_owned(),
-            compiled_on: on.to_owned(),
-            rollback_of,
-            inputs: Vec::new(),
-        };
-        let catalog = inputs.catalog.iter().flatten().map(|raw| (Role::Catalog, raw.name.as_str(), raw));
-        let config = inputs.config.iter().map(|raw| (Role::Config, "", raw));
-        let sources = inputs.sources.iter().map(|(name, raw)| (Role::Source, name.as_str(), raw));
-        for (role, key, raw) in config.chain(catalog).chain(sources) {
-            let blob = self.blob(&raw.digest.to_string());
+        manifest.version = VERSION;
+        manifest.fingerprint = fingerprint(inputs);
+        manifest.inputs.clear();
+        for (role, key, raw) in parts(inputs) {
+            let digest = raw.digest.to_string();
+            let blob = self.blob(&digest);
             if !blob.exists() {
                 write_whole(&blob, &raw.bytes, MODE)?;
             }
@@ -93,14 +171,45 @@ impl Store {
                 role,
                 key: key.to_owned(),
                 name: raw.name.clone(),
-                digest: raw.digest.to_string(),
+                digest,
+                bytes: raw.bytes.len() as u64,
             });
         }
-        let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
-        write_whole(&self.manifest(generation), &text, MODE)?;
-        write_whole(&self.directory.join("good"), generation.to_string().as_bytes(), MODE)?;
-        self.forget_old();
-        Ok(())
+        self.write_manifest(&manifest)
+    }
+
+    /// Notes that a kept generation came into force once more.
+    pub(super) fn note(&self, generation: u64, spell: Spell) -> io::Result<()> {
+        let mut manifest = self.manifest(generation)?;
+        let surplus = (manifest.spells.len() + 1).saturating_sub(SPELLS);
+        manifest.spells.drain(..surplus);
+        manifest.spells.push(spell);
+        self.write_manifest(&manifest)
+    }
+
+    /// Notes what a generation changed when it came into force that time.
+    pub(super) fn note_change(&self, generation: u64, spell: u64, change: Difference) -> io::Result<()> {
+        let mut manifest = self.manifest(generation)?;
+        if let Some(spell) = manifest.spells.iter_mut().find(|known| known.number == spell) {
+            spell.change = change;
+        }
+        self.write_manifest(&manifest)
+    }
+
+    fn write_manifest(&self, manifest: &Manifest) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(manifest)?;
+        write_whole(&self.manifest_path(manifest.generation), &text, MODE)
+    }
+
+    /// Marks a generation good: the one to start on when the present inputs are bad.
+    pub(super) fn mark_good(&self, generation: u64) -> io::Result<()> {
+        write_whole(&self.directory.join("good"), generation.to_string().as_bytes(), MODE)
+    }
+
+    /// The generation that was last marked good.
+    pub(super) fn good(&self) -> Option<u64> {
+        let raw = read_file(&self.directory.join("good"), 64).ok()?;
+        raw.text().ok()?.trim().parse().ok()
     }
 
     /// Numbers of the kept generations, newest first.
@@ -114,34 +223,37 @@ impl Store {
         numbers
     }
 
-    /// The generation that was last marked good.
-    pub(super) fn good(&self) -> Option<u64> {
-        let raw = read_file(&self.directory.join("good"), 64).ok()?;
-        raw.text().ok()?.trim().parse().ok()
+    /// What a generation is. Fails when that cannot be read.
+    pub(super) fn manifest(&self, generation: u64) -> io::Result<Manifest> {
+        let raw = read(&self.manifest_path(generation), MANIFEST_FILE)?;
+        let mut manifest: Manifest = serde_json::from_slice(&raw.bytes)?;
+        if !(1..=VERSION).contains(&manifest.version) {
+            let what = format!("generation {generation} is in the unknown format {}", manifest.version);
+            return Err(damaged(what));
+        }
+        if manifest.spells.is_empty() {
+            let (from, number) = (manifest.compiled_on, 0);
+            let [who, what] = ["-", "reload"].map(str::to_owned);
+            manifest.spells.push(Spell { number, from, who, what, ..Spell::default() });
+        }
+        Ok(manifest)
     }
 
     /// The inputs of a generation. Fails when anything is missing, unreadable, or not what its digest says.
     pub(super) fn load(&self, generation: u64) -> io::Result<(Manifest, Inputs)> {
-        let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let read = |path: &Path, cap| {
-            read_file(path, cap).map_err(|error| damaged(format!("{}: {error}", path.display())))
-        };
-        let raw = read(&self.manifest(generation), MANIFEST_FILE)?;
-        let manifest: Manifest = serde_json::from_slice(&raw.bytes)?;
-        if manifest.version != VERSION {
-            return Err(damaged(format!(
-                "generation {generation} is in the unknown format {}",
-                manifest.version
-            )));
-        }
+        let manifest = self.manifest(generation)?;
         let mut inputs = Inputs::default();
         for input in &manifest.inputs {
+            if input.role == Role::BuiltIn && input.digest == built_in().digest.to_string() {
+                continue;
+            }
             let blob = read(&self.blob(&input.digest), LIST_FILE)?;
             if blob.digest.to_string() != input.digest {
                 return Err(damaged(format!("the stored bytes of {} are damaged", input.name)));
             }
             let raw = Raw { name: input.name.clone(), ..blob };
             match input.role {
+                Role::BuiltIn => inputs.catalog = Some(unpack(&raw)?),
                 Role::Catalog => inputs.catalog.get_or_insert_default().push(raw),
                 Role::Config => inputs.config = Some(raw),
                 Role::Source => {
@@ -152,21 +264,76 @@ impl Store {
         Ok((manifest, inputs))
     }
 
-    /// Drops all but the newest generations, and blobs that none of them names. Trouble here harms nothing.
-    fn forget_old(&self) {
-        let generations = self.generations();
-        let (kept, old) = generations.split_at(generations.len().min(KEPT));
-        for generation in old {
-            let _gone = fs::remove_file(self.manifest(*generation)).is_ok();
+    /// Every time any kept generation came into force, oldest first. What cannot be read is left out.
+    pub(super) fn timeline(&self) -> Vec<(Spell, Manifest)> {
+        let mut all = Vec::new();
+        for manifest in self.generations().into_iter().filter_map(|number| self.manifest(number).ok()) {
+            all.extend(manifest.spells.iter().map(|spell| (spell.clone(), manifest.clone())));
         }
+        all.sort_by_key(|(spell, manifest)| (spell.number, spell.from, manifest.generation));
+        all
+    }
+
+    /// The generation that was in force at a moment.
+    pub(super) fn in_force_at(&self, moment: Timestamp) -> Result<u64, Gone> {
+        let all = self.timeline();
+        let Some((oldest, _)) = all.first() else { return Err(Gone::Empty) };
+        let Some(at) = all.iter().rposition(|(spell, _)| spell.from <= moment) else {
+            return Err(oldest.replaced.map_or(Gone::Before(oldest.from), Gone::Dropped));
+        };
+        let Some((_, found)) = all.get(at) else { return Err(Gone::Empty) };
+        match all.get(at + 1).and_then(|(next, _)| next.replaced) {
+            // Another one was in force in between, of which nothing is left.
+            Some(other) if other != found.generation => Err(Gone::Dropped(other)),
+            _ => Ok(found.generation),
+        }
+    }
+
+    /// Drops what need not be kept, and blobs that no kept generation names. Trouble here harms nothing.
+    pub(super) fn forget(&self, config: &Config, in_force: u64, now: Timestamp) {
+        let mut manifests = BTreeMap::new();
+        for number in self.generations() {
+            match self.manifest(number) {
+                Ok(manifest) => {
+                    manifests.insert(number, manifest);
+                }
+                // Damaged for good: it names nothing that could be used.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                // A passing fault: it may name any blob, so drop none.
+                Err(_) => return,
+            }
+        }
+        let timeline = self.timeline();
+        let last_in_force = |number: u64| {
+            let last = timeline.iter().rposition(|(_, manifest)| manifest.generation == number);
+            let next = last.and_then(|at| timeline.get(at + 1));
+            (last, next.map_or(now, |(next, _)| next.from))
+        };
+        let mut order: Vec<(Option<usize>, Timestamp, u64)> = manifests
+            .keys()
+            .map(|number| {
+                let (last, until) = last_in_force(*number);
+                (last, until, *number)
+            })
+            .collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
         let mut named = BTreeSet::new();
-        for generation in kept {
-            let manifest = read_file(&self.manifest(*generation), MANIFEST_FILE)
-                .ok()
-                .and_then(|raw| serde_json::from_slice::<Manifest>(&raw.bytes).ok());
-            // One that cannot be read may name any blob: drop none.
-            let Some(manifest) = manifest else { return };
-            named.extend(manifest.inputs.into_iter().map(|input| input.digest));
+        let (mut bytes, mut full) = (0, false);
+        for (position, (_, until, number)) in order.into_iter().enumerate() {
+            let Some(manifest) = manifests.get(&number) else { continue };
+            let own: Vec<&Input> =
+                manifest.inputs.iter().filter(|input| !named.contains(&input.digest)).collect();
+            bytes += own.iter().map(|input| input.bytes).sum::<u64>();
+            full |= bytes > config.disk || position >= MOST;
+            let recent = now.duration_since(until).unsigned_abs() < config.keep_for;
+            let kept = position < ALWAYS
+                || number == in_force
+                || (!full && (position < config.keep.max(ALWAYS) || recent));
+            if kept {
+                named.extend(own.into_iter().map(|input| input.digest.clone()));
+            } else {
+                let _gone = fs::remove_file(self.manifest_path(number)).is_ok();
+            }
         }
         let Ok(blobs) = self.directory.join("blobs").read_dir() else { return };
         for blob in blobs.flatten() {
@@ -176,11 +343,99 @@ impl Store {
         }
     }
 
+    /// A small value kept beside the generations; `None` when there is none or it cannot be read.
+    pub(super) fn recall<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let raw = read_file(&self.directory.join(name), CONFIG_FILE).ok()?;
+        let value = serde_json::from_slice(&raw.bytes);
+        value.inspect_err(|error| tracing::error!(%error, file = name, "cannot be read")).ok()
+    }
+
+    /// Keeps a small value.
+    pub(super) fn remember(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        write_whole(&self.directory.join(name), &serde_json::to_vec_pretty(value)?, MODE)
+    }
+
+    /// Takes a small value out.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn blob(&self, digest: &str) -> PathBuf {
         self.directory.join("blobs").join(digest)
     }
 
-    fn manifest(&self, generation: u64) -> PathBuf {
+    fn manifest_path(&self, generation: u64) -> PathBuf {
         self.directory.join("generations").join(format!("{generation}.json"))
     }
+}
+
+/// Hashes of the audit log that the generations kept in a state directory name.
+pub fn kept_anchors(directory: &Path) -> Vec<Anchor> {
+    let timeline = Store::new(directory).timeline();
+    let named = timeline.into_iter().filter(|(spell, _)| spell.audit.sequence > 0);
+    named
+        .map(|(spell, manifest)| Anchor {
+            hash: spell.audit.hash,
+            origin: format!("generation {}", manifest.generation),
+        })
+        .collect()
+}
+
+/// What tells two sets of inputs apart.
+pub(super) fn fingerprint(inputs: &Inputs) -> String {
+    let mut text = String::new();
+    let mut add = |kind: &str, key: &str, digest: Digest| text.push_str(&format!("{kind} {key} {digest}\n"));
+    if let Some(raw) = &inputs.config {
+        add("config", "", raw.digest);
+    }
+    match &inputs.catalog {
+        Some(files) => files.iter().for_each(|raw| add("catalog", &raw.name, raw.digest)),
+        None => Catalog::built_in()
+            .iter()
+            .for_each(|(path, content)| add("catalog", path, Digest::of(content.as_bytes()))),
+    }
+    for (name, raw) in &inputs.sources {
+        add("source", name, raw.digest);
+    }
+    Digest::of(text.as_bytes()).to_string()
+}
+
+/// Everything a generation is made of, to be kept.
+fn parts(inputs: &Inputs) -> impl Iterator<Item = (Role, &str, &Raw)> {
+    let config = inputs.config.iter().map(|raw| (Role::Config, "", raw));
+    let own = inputs.catalog.iter().flatten().map(|raw| (Role::Catalog, raw.name.as_str(), raw));
+    let built_in = inputs.catalog.is_none().then(|| (Role::BuiltIn, "", built_in()));
+    let sources = inputs.sources.iter().map(|(name, raw)| (Role::Source, name.as_str(), raw));
+    config.chain(own).chain(built_in).chain(sources)
+}
+
+/// The catalog in the binary as one file: the next version of the program has another one.
+fn built_in() -> &'static Raw {
+    static PACKED: OnceLock<Raw> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let packed = serde_json::to_vec(Catalog::built_in()).unwrap_or_default();
+        Raw::new("built-in catalog", packed)
+    })
+}
+
+fn unpack(raw: &Raw) -> io::Result<Vec<Raw>> {
+    let files: Vec<(String, String)> = serde_json::from_slice(&raw.bytes)?;
+    Ok(files.into_iter().map(|(path, text)| Raw::new(path, text.into_bytes())).collect())
+}
+
+fn damaged(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn read(path: &Path, cap: u64) -> io::Result<Raw> {
+    read_file(path, cap).map_err(|error| match error {
+        crate::sources::FetchError::Io(cause) => {
+            io::Error::new(cause.kind(), format!("{}: {cause}", path.display()))
+        }
+        error => damaged(format!("{}: {error}", path.display())),
+    })
 }

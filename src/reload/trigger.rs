@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::outcome::Outcome;
+use super::outcome::{By, Outcome};
 use super::pipeline::Pipeline;
 use crate::clock::Clock;
 
@@ -35,13 +35,27 @@ pub enum Trigger {
 pub struct Request {
     /// What.
     pub kind: RequestKind,
+    /// Who asks, and why.
+    pub by: By,
     /// Where the outcome goes.
     pub reply: oneshot::Sender<Outcome>,
 }
 
 /// What an operator may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestKind {
+    /// Count a signature of the change that waits.
+    Approve {
+        /// What was signed.
+        law: String,
+        /// The signature, as minisign writes it.
+        signature: String,
+    },
+    /// Hold a generation in force.
+    Pin {
+        /// Its number; `None` for the one in force.
+        to: Option<u64>,
+    },
     /// Read all inputs again; `accept_shrink` lets lists lose, or gain, more than the guard allows.
     Reload {
         /// See above.
@@ -52,18 +66,79 @@ pub enum RequestKind {
         /// Its number; `None` for the one before the present.
         to: Option<u64>,
     },
+    /// End what a pin or a rollback holds, and reload.
+    Unpin,
+}
+
+impl RequestKind {
+    /// The word in history and audit log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "approve",
+            Self::Pin { .. } => "pin",
+            Self::Reload { .. } => "reload",
+            Self::Rollback { .. } => "rollback",
+            Self::Unpin => "unpin",
+        }
+    }
+}
+
+impl RequestKind {
+    /// Whether the present inputs are read for it.
+    fn reads(&self) -> bool {
+        matches!(self, Self::Reload { .. } | Self::Unpin)
+    }
+}
+
+impl Trigger {
+    /// The word in history and audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LegalDate => "date",
+            Self::File | Self::Refresh | Self::Request | Self::Signal => "reload",
+        }
+    }
+
+    /// Whether a person asked.
+    pub fn is_explicit(self) -> bool {
+        matches!(self, Self::Request | Self::Signal)
+    }
+
+    /// Who asks, when nobody does by name.
+    fn who(self) -> By {
+        By::new(match self {
+            Self::File => "file",
+            Self::LegalDate => "date",
+            Self::Refresh => "timer",
+            Self::Request => "request",
+            Self::Signal => "signal",
+        })
+    }
 }
 
 /// How long files must be quiet before they are read: editors and downloads write in several steps.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// How often that which is due by time alone is looked after.
+const TEND: Duration = Duration::from_secs(10);
+
+const RELOAD: RequestKind = RequestKind::Reload { accept_shrink: false };
+
 /// A trigger whose sources are fetched.
 struct Fetched {
     trigger: Trigger,
-    accept_shrink: bool,
+    kind: RequestKind,
+    by: By,
     reply: Option<oneshot::Sender<Outcome>>,
     /// False when there is nothing to look at.
     worthwhile: bool,
+}
+
+impl Fetched {
+    /// What a trigger asks for by itself.
+    fn of(trigger: Trigger) -> Self {
+        Self { trigger, kind: RELOAD, by: trigger.who(), reply: None, worthwhile: true }
+    }
 }
 
 /// Serves triggers until the requests' sender is dropped.
@@ -78,8 +153,11 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
         }
     };
     let mut watcher = Files::new(changed.clone());
+    let work = Arc::clone(&pipeline);
+    // Not waited for: requests may come meanwhile.
+    drop(tokio::task::spawn_blocking(move || work.settle()));
     let mut refreshing = false;
-    let begin = |trigger, accept_shrink, reply| fetch(&pipeline, trigger, accept_shrink, reply, &ready);
+    let begin = |asked| fetch(&pipeline, asked, &ready);
     loop {
         if watcher.follow(pipeline.watched()) {
             // What changed between its reading and now was not noticed: look once.
@@ -101,42 +179,49 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
         };
         tokio::select! {
             request = requests.recv() => {
-                let Some(Request { kind, reply }) = request else { return };
-                match kind {
-                    RequestKind::Reload { accept_shrink } => {
-                        begin(Trigger::Request, accept_shrink, Some(reply));
-                    }
-                    RequestKind::Rollback { .. } => {
-                        let outcome = run(&pipeline, Trigger::Request, kind).await;
-                        // Nobody may be waiting any more.
-                        let _gone = reply.send(outcome).is_err();
-                    }
+                let Some(Request { kind, by, reply }) = request else {
+                    let work = Arc::clone(&pipeline);
+                    return drop(tokio::task::spawn_blocking(move || work.end()).await);
+                };
+                if kind.reads() {
+                    let reply = Some(reply);
+                    begin(Fetched { trigger: Trigger::Request, kind, by, reply, worthwhile: true });
+                } else {
+                    let outcome = run(&pipeline, Trigger::Request, kind, by).await;
+                    // Nobody may be waiting any more.
+                    let _gone = reply.send(outcome).is_err();
                 }
             }
             _ = hangup.recv() => {
-                begin(Trigger::Signal, false, None);
+                begin(Fetched::of(Trigger::Signal));
             }
             Some(()) = changes.recv() => {
                 sleep(QUIET).await;
                 while changes.try_recv().is_ok() {}
-                begin(Trigger::File, false, None);
+                begin(Fetched::of(Trigger::File));
             }
             () = refresh, if !refreshing => {
-                refreshing = begin(Trigger::Refresh, false, None);
+                refreshing = begin(Fetched::of(Trigger::Refresh));
                 if !refreshing {
                     // It stays due; do not spin on a machine that has no thread to give.
                     sleep(Duration::from_secs(1)).await;
                 }
             }
-            Some(Fetched { trigger, accept_shrink, reply, worthwhile }) = fetched.recv() => {
+            Some(Fetched { trigger, kind, by, reply, worthwhile }) = fetched.recv() => {
                 refreshing &= trigger != Trigger::Refresh;
                 if worthwhile {
-                    let outcome = run(&pipeline, trigger, RequestKind::Reload { accept_shrink }).await;
+                    let outcome = run(&pipeline, trigger, kind, by).await;
                     let _gone = reply.is_some_and(|reply| reply.send(outcome).is_err());
                 }
             }
+            () = sleep(TEND) => {
+                let work = Arc::clone(&pipeline);
+                // A disk may take its time; a failure is in the pipeline's status.
+                drop(tokio::task::spawn_blocking(move || work.tend()).await);
+            }
             () = due => {
-                let outcome = run(&pipeline, Trigger::LegalDate, RequestKind::Reload { accept_shrink: false }).await;
+                let by = Trigger::LegalDate.who();
+                let outcome = run(&pipeline, Trigger::LegalDate, RELOAD, by).await;
                 if matches!(outcome, Outcome::Rejected { .. }) {
                     // The date stays due; do not spin on inputs that are bad.
                     sleep(Duration::from_secs(30)).await;
@@ -146,32 +231,30 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
     }
 }
 
-/// Fetches what a trigger asks for on a thread of its own, which a process that stops need not wait for; says when it is
-/// done. False when there is no thread.
-fn fetch(
-    pipeline: &Arc<Pipeline>,
-    trigger: Trigger,
-    accept_shrink: bool,
-    reply: Option<oneshot::Sender<Outcome>>,
-    ready: &mpsc::Sender<Fetched>,
-) -> bool {
-    let (pipeline, done) = (Arc::clone(pipeline), ready.clone());
+/// Fetches what is asked for on a thread of its own, which a process that stops need not wait for; says when it is done.
+/// False when there is no thread.
+fn fetch(pipeline: &Arc<Pipeline>, asked: Fetched, ready: &mpsc::Sender<Fetched>) -> bool {
+    let (pipeline, done, trigger) = (Arc::clone(pipeline), ready.clone(), asked.trigger);
     let work = move || {
-        let collect = std::panic::AssertUnwindSafe(|| pipeline.collect(trigger, accept_shrink));
+        let accept_leaps = asked.kind == RequestKind::Reload { accept_shrink: true };
+        let collect = std::panic::AssertUnwindSafe(|| pipeline.collect(trigger, accept_leaps));
         // A fetch that died is no reason to leave out the rest.
         let worthwhile = std::panic::catch_unwind(collect).unwrap_or(true);
         // Nobody listens any more when the process stops.
-        let _stopping = done.blocking_send(Fetched { trigger, accept_shrink, reply, worthwhile }).is_err();
+        let _stopping = done.blocking_send(Fetched { worthwhile, ..asked }).is_err();
     };
     let thread = std::thread::Builder::new().name("collect".to_owned()).spawn(work);
     thread.inspect_err(|error| tracing::error!(%error, ?trigger, "no thread to fetch sources on")).is_ok()
 }
 
-async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind) -> Outcome {
+async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind, by: By) -> Outcome {
     let work = Arc::clone(pipeline);
     let done = tokio::task::spawn_blocking(move || match kind {
-        RequestKind::Reload { accept_shrink } => work.run(trigger, accept_shrink),
-        RequestKind::Rollback { to } => work.rollback(to),
+        RequestKind::Approve { law, signature } => work.approve(&law, &signature, &by),
+        RequestKind::Pin { to } => work.pin(to, &by),
+        RequestKind::Reload { accept_shrink } => work.run(trigger, accept_shrink, &by),
+        RequestKind::Rollback { to } => work.rollback(to, &by),
+        RequestKind::Unpin => work.unpin(&by),
     });
     let outcome = match done.await {
         Ok(outcome) => outcome,
@@ -182,6 +265,7 @@ async fn run(pipeline: &Arc<Pipeline>, trigger: Trigger, kind: RequestKind) -> O
     };
     match &outcome {
         Outcome::Rejected { .. } => tracing::error!(?trigger, "reload {outcome}"),
+        Outcome::Held { .. } | Outcome::Waiting(_) => tracing::warn!(?trigger, "reload {outcome}"),
         Outcome::Unchanged { .. } if matches!(trigger, Trigger::File | Trigger::Refresh) => {
             tracing::debug!(?trigger, "reload {outcome}")
         }

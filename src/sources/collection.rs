@@ -118,15 +118,19 @@ impl Collection {
     /// The start: takes what is on disk, adopts `sources`, and fetches what was never fetched, for a bounded time. All
     /// others are due at once.
     pub fn start(&self, sources: &[Config], judge: Judge<'_>) {
+        self.resume(sources);
+        self.fetch_until(sources, Which::Local, judge, Some(self.clock.now().plus(AT_START)));
+    }
+
+    /// The same without a fetch: all are due at once.
+    pub fn resume(&self, sources: &[Config]) {
         self.load(sources);
         self.adopt(sources);
         if let Some(shelf) = &self.shelf {
             shelf.retain(&sources.iter().map(|source| source.name.as_str()).collect());
         }
-        self.fetch_until(sources, Which::Local, judge, Some(self.clock.now().plus(AT_START)));
         let now = self.clock.now();
-        let is_old = |entry: &&mut Entry| entry.arrived.is_none() && entry.fetches == [0; 3];
-        for entry in self.state().entries.values_mut().filter(is_old) {
+        for entry in self.state().entries.values_mut() {
             // Only a source that is refreshed by itself has a time at all.
             entry.due = entry.due.map(|_| now);
         }

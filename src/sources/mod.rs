@@ -28,5 +28,5 @@ pub use file::{CATALOG_FILE, CONFIG_FILE, Digest, FetchError, LIST_FILE, Raw, re
 pub use http::Proxy;
 pub use metrics::METRICS;
 pub use refusal::{Reason, Refusal};
-pub use signature::Key;
+pub use signature::{Key, SignatureError, verify_minisign};
 pub use written::write_whole;

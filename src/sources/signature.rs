@@ -1,5 +1,5 @@
-//! Owns minisign signatures: whose they must be, and what they say besides. The only door of `minisign-verify`. Never
-//! trusts a comment that is not signed.
+//! Owns minisign signatures, of lists and of approvals: whose they must be, and what they say besides. The only door of
+//! `minisign-verify`. Never trusts a comment that is not signed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +13,20 @@ use super::refusal::{Reason, Refusal};
 pub struct Key {
     key: PublicKey,
     text: String,
+}
+
+/// Why a signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Not in minisign's form.
+    #[error("not a minisign signature")]
+    Form,
+    /// Made with another key.
+    #[error("made with another key")]
+    Key,
+    /// Made by the key, of something else.
+    #[error("not a signature of this text")]
+    Text,
 }
 
 /// What a valid signature says.
@@ -29,29 +43,40 @@ pub(super) const SIGNATURE_FILE: u64 = 16 << 10;
 /// Most of a trusted comment that is shown.
 const SHOWN: usize = 300;
 
+/// Verifies that `signature`, as minisign writes it, is the key's signature of `bytes`. Returns when it was made, in seconds
+/// since 1970, where its trusted comment says so; fails with what is wrong.
+pub fn verify_minisign(key: &Key, bytes: &[u8], signature: &str) -> Result<Option<i64>, SignatureError> {
+    key.read(bytes, signature).map(|seal| seal.signed_at)
+}
+
 impl Key {
-    /// Verifies that `signature` is this key's signature of `bytes`, in either of minisign's two forms.
+    /// Verifies that `signature` is this key's signature of a list's `bytes`, in either of minisign's two forms.
     pub(super) fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<Seal, Refusal> {
-        let unreadable = || {
-            Refusal::new(
+        let text = std::str::from_utf8(signature).map_err(|_| SignatureError::Form);
+        text.and_then(|text| self.read(bytes, text)).map_err(|error| match error {
+            SignatureError::Form => Refusal::new(
                 Reason::SignatureMissing,
                 "what lies where the signature should is not one",
                 "sign the list with: minisign -Sm FILE; or set `signature` to where it is",
-            )
-        };
-        let text = std::str::from_utf8(signature).map_err(|_| unreadable())?;
-        let signature = Signature::decode(text).map_err(|_| unreadable())?;
-        self.key.verify(bytes, &signature, true).map_err(|error| match error {
-            Error::UnexpectedKeyId => Refusal::new(
+            ),
+            SignatureError::Key => Refusal::new(
                 Reason::SignatureKey,
                 "it is signed by another key than the configured one",
                 "if its publisher has a new key, get that key from the publisher and put it in `key`",
             ),
-            _ => Refusal::new(
+            SignatureError::Text => Refusal::new(
                 Reason::SignatureWrong,
                 "the signature is not of these bytes",
                 "list and signature may be of different days; if it lasts, ask the publisher",
             ),
+        })
+    }
+
+    fn read(&self, bytes: &[u8], signature: &str) -> Result<Seal, SignatureError> {
+        let signature = Signature::decode(signature).map_err(|_| SignatureError::Form)?;
+        self.key.verify(bytes, &signature, true).map_err(|error| match error {
+            Error::UnexpectedKeyId => SignatureError::Key,
+            _ => SignatureError::Text,
         })?;
         let comment = signature.trusted_comment();
         let signed_at =
@@ -109,6 +134,8 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
         assert_eq!(reason(b"test", "404 not found"), Reason::SignatureMissing);
         let other: Key = KEY.replacen("RWQf6", "RWQg6", 1).parse().unwrap();
         assert_eq!(other.verify(b"test", SIGNED.as_bytes()).unwrap_err().reason, Reason::SignatureKey);
+        assert_eq!(verify_minisign(&key, b"test", SIGNED), Ok(Some(1_633_700_835)));
+        assert_eq!(verify_minisign(&other, b"test", SIGNED), Err(SignatureError::Key));
     }
 
     #[test]

@@ -1,0 +1,101 @@
+//! Owns the verb `status`: what a running resolver enforces, and everything an operator should look at.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::ask::ask;
+use super::{Exit, seconds, source};
+
+pub(super) fn run(config: Option<&Path>, json: bool) -> Exit {
+    ask(config, json, |client| client.read("/api/v1/status"), print)
+}
+
+fn print(value: &Value) {
+    let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
+    let short = |value: &Value| value.as_str().and_then(|text| text.get(..12)).unwrap_or("-").to_owned();
+    println!("generation       {} ({})", value["generation"], short(&value["digest"]));
+    println!(
+        "in force since   {}, by {}{}",
+        seconds(&text("published_at")),
+        text("who"),
+        because(&value["why"])
+    );
+    println!(
+        "rules            {} ({} names, {} KiB)",
+        value["rules"],
+        value["names"],
+        value["memory_bytes"].as_u64().unwrap_or(0) / 1024
+    );
+    println!("next by date     {}", text("next_transition"));
+    match &value["hold"] {
+        Value::Null => println!("pinned           no"),
+        hold => {
+            let word = |key: &str| hold[key].as_str().unwrap_or("-").to_owned();
+            let end = if hold["kind"] == "pin" { "interdict unpin" } else { "interdict reload" };
+            println!(
+                "pinned           by the {} of {} since {}{}; to end that: {end}",
+                word("kind"),
+                word("who"),
+                seconds(&word("since")),
+                because(&hold["why"])
+            );
+        }
+    }
+    if let held @ Value::Object(_) = &value["held_back"] {
+        println!(
+            "HELD BACK        since {}: {} rules would be added, {} removed",
+            seconds(held["since"].as_str().unwrap_or("-")),
+            held["added"],
+            held["removed"]
+        );
+    }
+    if let waiting @ Value::Object(_) = &value["waiting"] {
+        println!(
+            "WAITING          candidate {}: {} of {} approvals, until {}; see: interdict approve",
+            short(&waiting["law"]),
+            waiting["approved_by"].as_array().map_or(0, Vec::len),
+            waiting["needed"],
+            seconds(waiting["until"].as_str().unwrap_or("-"))
+        );
+    }
+    println!(
+        "last reload      {} at {}",
+        value["last_outcome"]["outcome"].as_str().unwrap_or("none yet"),
+        seconds(&text("last_outcome_at"))
+    );
+    let ready: Vec<String> = list(&value["ready"]).map(ToString::to_string).collect();
+    println!("rollback at once {}", if ready.is_empty() { "-".to_owned() } else { ready.join(" ") });
+    for source in list(&value["sources"]) {
+        source::print(source);
+    }
+    for exception in list(&value["exceptions"]) {
+        let word = |key: &str| exception[key].as_str().unwrap_or("-").to_owned();
+        let title = if exception["break_glass"] == true { "BREAK GLASS     " } else { "exception       " };
+        let begins = if exception["in_force"] == true { "" } else { ", not yet in force" };
+        println!(
+            "{title} {} until {}{begins}, by {}{}",
+            word("id"),
+            word("until"),
+            word("approved_by"),
+            because(&exception["reason"])
+        );
+    }
+    println!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
+    for line in list(&value["degraded"]).filter_map(Value::as_str) {
+        println!("degraded         {line}");
+    }
+}
+
+fn hash(head: &Value) -> String {
+    head["hash"].as_str().unwrap_or("-").to_owned()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// `: reason`, or nothing.
+fn because(why: &Value) -> String {
+    why.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default()
+}

@@ -1,0 +1,110 @@
+//! Owns the list of verbs and their options, as help shows them, and which file each goes to. Never does what a verb does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::remote::Why;
+use super::{Exit, approve, audit, check, explain, history, remote, serve, status};
+
+/// A protective DNS resolver that enforces app bans on government networks.
+#[derive(Debug, Parser)]
+#[command(name = "interdict", version, about, propagate_version = true)]
+struct Arguments {
+    /// Configuration file [default: /etc/interdict/interdict.toml if it exists, else built-in defaults]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the resolver
+    Serve(serve::Arguments),
+    /// Read everything as a reload would, and print every problem
+    Check,
+    /// Say what a name gets and why
+    Explain(explain::Arguments),
+    /// Show what a reload would change, or what tells two generations apart
+    Diff {
+        /// A generation's number
+        #[arg(value_name = "GENERATION", requires = "to")]
+        from: Option<u64>,
+        /// Another's
+        #[arg(value_name = "GENERATION")]
+        to: Option<u64>,
+    },
+    /// Make the running resolver read everything again
+    Reload {
+        /// Let lists lose or gain more rules than the guard allows
+        #[arg(long, visible_alias = "accept-growth")]
+        accept_shrink: bool,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Show what the running resolver enforces
+    Status,
+    /// Show what came into force when, by whom and why
+    History {
+        /// How many of the newest to show
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        last: usize,
+    },
+    /// Put an earlier generation in force, until the next reload
+    Rollback {
+        /// Its number [default: the newest before the present that was made of other inputs]
+        #[arg(value_name = "GENERATION")]
+        to: Option<u64>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Hold a generation in force; reloads are recorded and not published, dates of law go on
+    Pin {
+        /// Its number [default: the one in force]
+        #[arg(value_name = "GENERATION")]
+        to: Option<u64>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Take the pin out, and reload
+    Unpin(Why),
+    /// Show what waits for approval, or approve it
+    Approve(approve::Arguments),
+    /// Show the log of every change and every refused one, or verify it
+    Audit(audit::Arguments),
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = arguments.config.or_else(|| {
+        let usual = PathBuf::from("/etc/interdict/interdict.toml");
+        usual.exists().then_some(usual)
+    });
+    let (json, path) = (arguments.json, config.clone());
+    let at = path.as_deref();
+    let exit = match arguments.verb {
+        Verb::Serve(options) => serve::run(config, &options),
+        Verb::Check => check::run(config, json),
+        Verb::Explain(options) => explain::run(config, &options, json),
+        Verb::Diff { from, to } => remote::diff(at, from.zip(to), json),
+        Verb::Reload { accept_shrink, why } => remote::reload(at, accept_shrink, &why, json),
+        Verb::Status => status::run(at, json),
+        Verb::History { last } => history::run(at, last, json),
+        Verb::Rollback { to, why } => remote::rollback(at, to, &why, json),
+        Verb::Pin { to, why } => remote::pin(at, to, &why, json),
+        Verb::Unpin(why) => remote::unpin(at, &why, json),
+        Verb::Approve(options) => approve::run(at, &options, json),
+        Verb::Audit(options) => audit::run(at, &options, json),
+    };
+    ExitCode::from(match exit {
+        Exit::Done => 0,
+        Exit::Negative => 1,
+        Exit::Failed => 3,
+    })
+}

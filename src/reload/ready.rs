@@ -1,0 +1,115 @@
+//! Owns a compiled policy with everything it was made of, and the earlier ones that are kept ready so that going back to
+//! one is a pointer swap. Never publishes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::approval;
+use super::guard;
+use super::inputs::{Inputs, SourceReport};
+use super::store;
+use crate::policy::{Law, Snapshot};
+use crate::sources;
+
+/// A policy that may be put in force, or is.
+pub(super) struct Ready {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) law: Law,
+    pub(super) inputs: Arc<Inputs>,
+    pub(super) fingerprint: String,
+    pub(super) guard: guard::Config,
+    pub(super) approval: approval::Config,
+    pub(super) history: store::Config,
+    pub(super) sources: Vec<sources::Config>,
+    pub(super) reports: Vec<SourceReport>,
+    /// The generation whose inputs it was made of anew.
+    pub(super) rollback_of: Option<u64>,
+}
+
+/// Earlier policies, the one in force most recently first.
+#[derive(Default)]
+pub(super) struct Earlier(VecDeque<Arc<Ready>>);
+
+impl Ready {
+    pub(super) fn generation(&self) -> u64 {
+        self.snapshot.generation()
+    }
+
+    /// SHA-256 of the configuration it was made of.
+    pub(super) fn configuration(&self) -> String {
+        configuration(&self.inputs)
+    }
+
+    /// True while its dates say at `moment` what they said when it was compiled.
+    pub(super) fn holds_at(&self, moment: Timestamp) -> bool {
+        self.snapshot.compiled_on() <= moment
+            && self.snapshot.next_transition().is_none_or(|next| next > moment)
+    }
+
+    fn bytes(&self) -> u64 {
+        let inputs = &self.inputs;
+        let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
+        self.snapshot.memory() as u64 + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
+    }
+}
+
+/// SHA-256 of the configuration among some inputs.
+pub(super) fn configuration(inputs: &Inputs) -> String {
+    inputs.config.as_ref().map_or("built-in".to_owned(), |raw| raw.digest.to_string())
+}
+
+impl Earlier {
+    /// The one of that number.
+    pub(super) fn find(&self, generation: u64) -> Option<&Arc<Ready>> {
+        self.0.iter().find(|ready| ready.generation() == generation)
+    }
+
+    /// Numbers of those that are ready, the most recent first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.0.iter().map(|ready| ready.generation()).collect()
+    }
+
+    /// Keeps `ready` as the most recent; lets go, away from any query, of what is over `budget` bytes. The most recent stays
+    /// whatever its size unless the budget is 0.
+    pub(super) fn push(&mut self, ready: Arc<Ready>, budget: u64) {
+        self.0.retain(|known| known.generation() != ready.generation());
+        self.0.push_front(ready);
+        let mut bytes = 0;
+        let mut kept = 0;
+        for ready in &self.0 {
+            bytes += ready.bytes();
+            if budget == 0 || (kept > 0 && bytes > budget) {
+                break;
+            }
+            kept += 1;
+        }
+        self.0.split_off(kept).into_iter().for_each(retire);
+    }
+
+    /// Takes out the one that is in force again.
+    pub(super) fn take_out(&mut self, generation: u64) {
+        self.0.retain(|known| known.generation() != generation);
+    }
+}
+
+/// Lets go of an old policy on a thread of its own: after a second, in which the log still looks up its words, and once no
+/// query uses it; gives up waiting when a query thread is stuck, and the drop may then fall to that thread.
+fn retire(old: Arc<Ready>) {
+    const LOOKED_UP: Duration = Duration::from_secs(1);
+    let wait = move || {
+        std::thread::sleep(LOOKED_UP);
+        for _ in 0..100 {
+            if Arc::strong_count(&old.snapshot) == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drop(old);
+    };
+    if let Err(error) = std::thread::Builder::new().name("retire".to_owned()).spawn(wait) {
+        tracing::warn!(%error, "no thread to drop the old policy on");
+    }
+}
