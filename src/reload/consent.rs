@@ -105,13 +105,10 @@ impl Pipeline {
         let mut state = self.state();
         // The same change asked for again waits on, and is not waited for anew.
         let known = state.candidate.take().filter(|known| known.waiting.law == law);
-        let (since, by) = match &known {
-            Some(known) => {
-                let Waiting { since, who, why, .. } = known.waiting.clone();
-                (since, By { who, why })
-            }
-            None => (now, by.clone()),
-        };
+        let since = known.as_ref().map_or(now, |known| known.waiting.since);
+        let first = known.map(|known| By { who: known.waiting.who, why: known.waiting.why });
+        // Who asks for what a changed file began has a name, and maybe a reason.
+        let by = first.filter(|first| !first.is_automatic() || by.is_automatic()).unwrap_or(by.clone());
         let waiting = Waiting {
             law,
             needed,

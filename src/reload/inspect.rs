@@ -197,6 +197,7 @@ impl Pipeline {
             None => (None, state.spell.from),
         };
         let waiting = state.candidate.as_ref().map(|candidate| candidate.waiting.clone());
+        let waiting = waiting.filter(|waiting| waiting.until > now);
         Some(Status {
             generation: live.generation(),
             digest: live.digest(),

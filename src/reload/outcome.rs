@@ -16,7 +16,7 @@ use crate::sources::Condition;
 /// Who asked for a change, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// The name of a token; `signal`, `file`, `date` or `start` for what asks by itself.
+    /// The name of a token, or `signal`; `file`, `date`, `timer` or `start` for what asks by itself.
     pub who: String,
     /// The reason given; empty when none was.
     pub why: String,
@@ -242,6 +242,11 @@ impl By {
     /// Somebody or something without a reason.
     pub fn new(who: &str) -> Self {
         Self { who: who.to_owned(), why: String::new() }
+    }
+
+    /// True when nobody asked: a file, a date or a start did.
+    pub fn is_automatic(&self) -> bool {
+        matches!(self.who.as_str(), "date" | "file" | "start" | "timer")
     }
 }
 

@@ -323,7 +323,7 @@ impl Pipeline {
     /// what the same automatic trigger ended with last time.
     fn note_outcome(&self, outcome: &Outcome, what: &str, by: &By) -> bool {
         let mut state = self.state();
-        let asked = !matches!(by.who.as_str(), "file" | "date" | "timer");
+        let asked = !by.is_automatic();
         match outcome {
             Outcome::Published { .. } => {
                 state.refusal.clear();
