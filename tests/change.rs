@@ -386,7 +386,11 @@ fn audit_verify_finds_what_somebody_did_to_the_log() {
     assert_eq!(line.parse::<f64>().unwrap(), number, "the metric holds the same head");
     site.stop();
     let path = site.path("state/audit.jsonl");
-    let verify = |more: &[&str]| interdict(&site, &[&["audit", "verify"], more].concat());
+    let config = site.config.clone();
+    let verify = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interdict"));
+        command.arg("--config").arg(&config).args(["audit", "verify"]).args(more).output().unwrap()
+    };
     let output = verify(&["--head", &head]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let whole = std::fs::read_to_string(&path).unwrap();
@@ -406,6 +410,12 @@ fn audit_verify_finds_what_somebody_did_to_the_log() {
     // The end alone cut off: the newest generation's manifest names what was before its own entry, and not that entry.
     std::fs::write(&path, kept(&lines[..lines.len() - 2])).unwrap();
     assert_eq!(verify(&["--head", &head]).status.code(), Some(1));
+    // A start says so, when it is more than that.
+    std::fs::write(&path, kept(&lines[..2])).unwrap();
+    let mut site = site.started();
+    let degraded = get(&site, "/api/v1/status")["degraded"].to_string();
+    assert!(degraded.contains("changed by somebody else"), "{degraded}");
+    site.stop();
     // A copy elsewhere is verified for itself.
     let copy = site.path("copy.jsonl");
     std::fs::write(&copy, &whole).unwrap();
@@ -437,4 +447,67 @@ fn an_emergency_is_shouted_about_and_over_in_time() {
     site.clock.advance(Duration::from_secs(20 * 3600));
     until(&site, "www.tiktok.com", NXDOMAIN);
     assert!(site.http("GET", "/metrics", None).1.contains("\ninterdict_break_glass_exceptions 0\n"));
+}
+
+#[test]
+fn an_exception_is_pointed_out_before_it_lapses() {
+    let clock = Clock::manual("2027-03-01T00:00:00Z".parse().unwrap());
+    let exception = "[[policy.exception]]\nid = \"lab\"\napps = [\"tiktok\"]\nuntil = \"2027-03-31\"\n\
+                     approved_by = \"CIO\"\nreason = \"analysis\"\n";
+    let site = site(&format!("{LIST}{exception}"), "*.one.example\n", clock);
+    let soon = || get(&site, "/api/v1/status")["exceptions"][0]["ends_soon"].clone();
+    assert_eq!(soon(), false);
+    site.clock.advance(Duration::from_secs(24 * 86_400));
+    assert_eq!(soon(), true);
+    let series = "interdict_exception_expiry_timestamp_seconds{exception=\"lab\"}";
+    assert!(site.http("GET", "/metrics", None).1.contains(series));
+    site.clock.advance(Duration::from_secs(6 * 86_400));
+    until(&site, "www.tiktok.com", NXDOMAIN);
+    assert!(!site.http("GET", "/metrics", None).1.contains(series));
+    assert!(get(&site, "/api/v1/status")["exceptions"].as_array().unwrap().is_empty());
+}
+
+/// What was asked, replayed against a change, shows no more of a client than the log does.
+#[test]
+fn the_impact_of_a_change_is_seen_before_it_counts() {
+    let groups =
+        "[[policy.group]]\nname = \"lab\"\nclients = [\"127.0.5.0/24\"]\nenforce = [\"tiktok\", \"own\"]\n";
+    for (mode, shown, clients) in
+        [("full", "127.0.5.1 127.0.5.2", 2), ("prefix", "127.0.5.0/24", 1), ("none", "", 0)]
+    {
+        let site = Site::prepare(&format!("{LIST}{groups}"), Clock::system());
+        std::fs::write(site.path("own.txt"), "*.one.example\n").unwrap();
+        let config = support::read(&site.config)
+            .replace("[querylog]\n", &format!("[querylog]\nwhich = \"all\"\nclients = \"{mode}\"\n"));
+        std::fs::write(&site.config, config).unwrap();
+        let mut site = site.started();
+        for (client, name) in [
+            ([127, 0, 5, 1], "a.two.example"),
+            ([127, 0, 5, 2], "b.two.example"),
+            ([127, 0, 5, 2], "b.two.example"),
+            ([127, 0, 0, 1], "a.one.example"),
+            ([127, 0, 0, 1], "www.canada.ca"),
+            ([127, 0, 5, 1], "www.tiktok.com"),
+        ] {
+            let query = support::query(7, 0x0100, name, 1, None);
+            site.udp_from(client.into(), &query).expect("a reply");
+        }
+        site.stop();
+        std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
+        let log = site.path("queries.jsonl");
+        let log = log.to_str().unwrap();
+        let output = interdict(&site, &["diff", "--impact", log, "--json"]);
+        let found: Value =
+            serde_json::from_str(&text(&output)).unwrap_or_else(|_| panic!("{}", text(&output)));
+        assert_eq!((&found["queries"], &found["refused"]), (&6.into(), &0.into()), "{found:#}");
+        let (blocked, unblocked) = (&found["newly_blocked"], &found["unblocked"]);
+        assert_eq!((&blocked["queries"], &blocked["names"]), (&3.into(), &2.into()), "{mode}: {found:#}");
+        assert_eq!(blocked["clients"], clients, "{mode}: {found:#}");
+        assert_eq!(blocked["by"][0]["group"], "lab", "{mode}: {found:#}");
+        assert_eq!((&unblocked["queries"], &unblocked["by"][0]["group"]), (&1.into(), &"default".into()));
+        let said = text(&interdict(&site, &["diff", "--impact", log]));
+        assert!(said.contains(&format!("clients  {shown}")) || clients == 0, "{mode}: {said}");
+        assert_eq!(said.contains("127.0.5.1"), mode == "full", "{mode}: {said}");
+        assert!(said.contains("newly blocked: 3 queries, 2 names"), "{said}");
+    }
 }

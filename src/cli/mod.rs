@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod explain;
 mod history;
+mod impact;
 mod remote;
 mod serve;
 mod source;

@@ -71,7 +71,11 @@ fn print(value: &Value) {
     }
     for exception in list(&value["exceptions"]) {
         let word = |key: &str| exception[key].as_str().unwrap_or("-").to_owned();
-        let title = if exception["break_glass"] == true { "BREAK GLASS     " } else { "exception       " };
+        let title = match (exception["break_glass"] == true, exception["ends_soon"] == true) {
+            (true, _) => "BREAK GLASS     ",
+            (false, true) => "ENDS SOON       ",
+            (false, false) => "exception       ",
+        };
         let begins = if exception["in_force"] == true { "" } else { ", not yet in force" };
         println!(
             "{title} {} until {}{begins}, by {}{}",

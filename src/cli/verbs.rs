@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::remote::Why;
-use super::{Exit, approve, audit, check, explain, history, remote, serve, status};
+use super::{Exit, approve, audit, check, explain, history, impact, remote, serve, status};
 
 /// A protective DNS resolver that enforces app bans on government networks.
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ enum Verb {
         /// Another's
         #[arg(value_name = "GENERATION")]
         to: Option<u64>,
+        /// Replay a query log: whom and what the change would newly block or unblock
+        #[arg(long, value_name = "FILE")]
+        impact: Option<PathBuf>,
     },
     /// Make the running resolver read everything again
     Reload {
@@ -92,7 +95,8 @@ pub fn run() -> ExitCode {
         Verb::Serve(options) => serve::run(config, &options),
         Verb::Check => check::run(config, json),
         Verb::Explain(options) => explain::run(config, &options, json),
-        Verb::Diff { from, to } => remote::diff(at, from.zip(to), json),
+        Verb::Diff { from, to, impact: Some(log) } => impact::run(config, from.zip(to), &log, json),
+        Verb::Diff { from, to, impact: None } => remote::diff(at, from.zip(to), json),
         Verb::Reload { accept_shrink, why } => remote::reload(at, accept_shrink, &why, json),
         Verb::Status => status::run(at, json),
         Verb::History { last } => history::run(at, last, json),

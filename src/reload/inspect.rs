@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::approval::Approval;
 use super::audit::{Entry, newest};
@@ -18,6 +18,9 @@ use super::recorder::FILE as AUDIT_FILE;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Compiled, Difference, Explanation, Labels, Snapshot, Standing, When, compile};
 use crate::problem::{Place, Problem};
+
+/// An exception that ends within this time is pointed out.
+const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a check found.
 #[derive(Debug)]
@@ -164,6 +167,20 @@ impl Pipeline {
         self.compile_kept(&inputs, manifest.compiled_on, number).map(Arc::new)
     }
 
+    /// The generation that was last good on this machine, compiled for now.
+    pub fn last_good(&self) -> Result<Snapshot, Vec<Problem>> {
+        let complain = |what: String| {
+            let hint = "run it as somebody who may read the state directory of `interdict serve`";
+            vec![Problem::error(Place::file("state"), what, hint)]
+        };
+        let number = self.store.as_ref().and_then(|store| Some((store, store.good()?)));
+        let (store, number) = number.ok_or_else(|| complain("no generation is kept there".to_owned()))?;
+        let (_, inputs) = store
+            .load(number)
+            .map_err(|error| complain(format!("generation {number} cannot be used: {error}")))?;
+        self.compile_kept(&inputs, self.parts.clock.wall(), number)
+    }
+
     /// Every time a kept generation came into force, the newest first.
     pub fn history(&self) -> Vec<Generation> {
         let (hold, ready, in_force) = {
@@ -290,6 +307,7 @@ fn exceptions(live: &Snapshot, now: Timestamp) -> Vec<ExceptionStatus> {
                 group: exception.group.clone(),
                 until,
                 in_force: standing == Standing::InForce,
+                ends_soon: until.duration_since(now) <= SOON,
                 break_glass: exception.break_glass,
                 approved_by: exception.approved_by.clone(),
                 reason: exception.reason.clone(),

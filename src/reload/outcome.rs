@@ -166,6 +166,8 @@ pub struct ExceptionStatus {
     pub until: Timestamp,
     /// False before its `from`.
     pub in_force: bool,
+    /// Whether it ends within a week: time to renew it, or to say that it will not be.
+    pub ends_soon: bool,
     /// Whether it was made in an emergency.
     pub break_glass: bool,
     /// Who granted it.

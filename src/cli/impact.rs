@@ -1,0 +1,90 @@
+//! Owns `diff --impact`: what was asked, replayed against a change before it counts. Reads the state directory and a query
+//! log; needs no running resolver, and costs it nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::ask::state;
+use super::{Exit, complain, print_json};
+use crate::app;
+use crate::clock::Clock;
+use crate::policy::{Labels, Turned};
+use crate::problem::{Place, Problem};
+use crate::reload::{Replayed, replay};
+
+pub(super) fn run(config: Option<PathBuf>, between: Option<(u64, u64)>, log: &Path, json: bool) -> Exit {
+    match replayed(config, between, log) {
+        Ok(found) => {
+            if json {
+                print_json(&found);
+            } else {
+                print(log, &found);
+            }
+            Exit::Done
+        }
+        Err(problems) => {
+            complain(&problems);
+            Exit::Failed
+        }
+    }
+}
+
+fn replayed(
+    config: Option<PathBuf>,
+    between: Option<(u64, u64)>,
+    log: &Path,
+) -> Result<Replayed, Vec<Problem>> {
+    let state = state(config.as_deref())?;
+    let clock = Clock::system();
+    let now = clock.wall();
+    let pipeline = app::pipeline(config, None, Some(&state), clock, Labels::default());
+    let found = match between {
+        Some((from, to)) => {
+            let (before, after) = (pipeline.generation(from)?, pipeline.generation(to)?);
+            replay(log, &before, &after)
+        }
+        None => {
+            let (before, after) = (pipeline.last_good()?, pipeline.compile_on(now)?);
+            replay(log, &before, &after)
+        }
+    };
+    found.map_err(|error| {
+        let place = Place::file(log.display().to_string());
+        let hint = "name a file that [querylog] to wrote with which = \"all\"";
+        vec![Problem::error(place, format!("cannot be read: {error}"), hint)]
+    })
+}
+
+fn print(log: &Path, found: &Replayed) {
+    let time = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".to_owned());
+    println!(
+        "{} queries of {} from {} to {}",
+        found.impact.queries,
+        log.display(),
+        time(&found.first),
+        time(&found.last)
+    );
+    let notes = [
+        (found.refused, "lines are not of a query log"),
+        (found.from_networks, "queries are of a network: its first address stands for all"),
+        (found.from_nobody, "queries do not say whose they are: their group stands for them"),
+    ];
+    for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        println!("  {count} {note}");
+    }
+    turned("newly blocked", &found.impact.newly_blocked);
+    turned("unblocked", &found.impact.unblocked);
+}
+
+fn turned(title: &str, turned: &Turned) {
+    println!("{title}: {} queries, {} names, {} clients", turned.queries, turned.names, turned.clients);
+    for part in &turned.by {
+        println!(
+            "  app {}, instrument {}, list {}, group {}: {} queries, {} names, {} clients",
+            part.app, part.instrument, part.source, part.group, part.queries, part.names, part.clients
+        );
+        println!("    names    {}", part.name_examples.join(" "));
+        if !part.client_examples.is_empty() {
+            println!("    clients  {}", part.client_examples.join(" "));
+        }
+    }
+}

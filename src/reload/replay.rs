@@ -1,0 +1,101 @@
+//! Owns the replay of a query log against two policies. Shows of a client no more than the log does. Never keeps a line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dns::Name;
+use crate::policy::{Asked, Impact, Replay, Snapshot};
+
+/// What a query log says of a change.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replayed {
+    /// The time of its first line that was understood.
+    pub first: Option<String>,
+    /// The time of its last one.
+    pub last: Option<String>,
+    /// Lines that are none of a query log.
+    pub refused: u64,
+    /// How many of the queries came from clients shown as a network: its first address stands for all.
+    pub from_networks: u64,
+    /// How many came from clients that the log does not show: their group then stands for them.
+    pub from_nobody: u64,
+    /// What would have changed.
+    #[serde(flatten)]
+    pub impact: Impact,
+}
+
+/// The part of a line that a replay needs.
+#[derive(Deserialize)]
+struct Line {
+    time: String,
+    client: Option<String>,
+    name: String,
+    r#type: String,
+    group: String,
+}
+
+/// A line is a name and a few words; what is longer is no line of ours.
+const LINE: u64 = 16 << 10;
+
+/// Replays the log at `path`. Fails when it cannot be read.
+pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Replayed> {
+    let mut log = BufReader::new(File::open(path)?);
+    let mut replay = Replay::new(before, after);
+    let (mut first, mut last) = (None, None);
+    let (mut refused, mut from_networks, mut from_nobody) = (0, 0, 0);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if log.by_ref().take(LINE).read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        let Some((line, asked, told)) = read(&bytes, before, after) else {
+            refused += 1;
+            continue;
+        };
+        match told {
+            Told::Address => {}
+            Told::Network => from_networks += 1,
+            Told::Nobody => from_nobody += 1,
+        }
+        first.get_or_insert_with(|| line.time.clone());
+        last = Some(line.time);
+        replay.ask(&asked);
+    }
+    let impact = replay.finish();
+    Ok(Replayed { first, last, refused, from_networks, from_nobody, impact })
+}
+
+/// What a log tells of a client.
+enum Told {
+    Address,
+    Network,
+    Nobody,
+}
+
+fn read(bytes: &[u8], before: &Snapshot, after: &Snapshot) -> Option<(Line, Asked, Told)> {
+    let line: Line = serde_json::from_slice(bytes).ok()?;
+    let name: Name = line.name.to_ascii_lowercase().parse().ok()?;
+    let record_type = line.r#type.parse().ok()?;
+    let shown = line.client.as_deref().map(|client| client.split_once('/').unwrap_or((client, "")));
+    let address = shown.and_then(|(address, _)| address.parse::<IpAddr>().ok());
+    let told = match (address, shown) {
+        (Some(_), Some((_, ""))) => Told::Address,
+        (Some(_), _) => Told::Network,
+        (None, _) => Told::Nobody,
+    };
+    let group = |snapshot: &Snapshot| match address {
+        Some(address) => snapshot.client(address).group,
+        None => snapshot
+            .group_named(&line.group)
+            .or_else(|| snapshot.group_named("default"))
+            .unwrap_or_else(|| snapshot.client(IpAddr::from([0, 0, 0, 0])).group),
+    };
+    let asked =
+        Asked { name, record_type, groups: (group(before), group(after)), client: line.client.clone() };
+    Some((line, asked, told))
+}
