@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::audit::{Entry, Event, Head, SEAL, verify};
+use super::audit::{Anchor, Entry, Event, Head, SEAL, verify};
 
 /// Writes the audit log.
 #[derive(Debug, Default)]
@@ -65,6 +65,20 @@ impl Recorder {
     /// A log in that directory, which is neither read nor made before the first entry; `None` writes nothing.
     pub(super) fn new(directory: Option<&Path>) -> Self {
         Self { path: directory.map(|directory| directory.join(FILE)), ..Self::default() }
+    }
+
+    /// Finds the end of the log that the process before left, which must hold `anchor`; `None` when there is none or it
+    /// cannot be read.
+    pub(super) fn open(&self, now: Timestamp, anchor: Option<Anchor>) -> Option<Head> {
+        let path = self.path.as_deref().filter(|path| path.exists())?;
+        let mut writer = lock(&self.writer);
+        let opened = OpenOptions::new().append(true).open(path);
+        if let Err(error) = opened.and_then(|mut file| writer.read(path, &mut file, now, anchor.as_slice())) {
+            tracing::error!(%error, path = %path.display(), "the audit log cannot be read");
+        }
+        let head = writer.head.clone();
+        lock(&self.shown).head = head.clone()?;
+        head
     }
 
     /// Writes an entry, after those that still wait.
@@ -167,7 +181,8 @@ impl Writer {
             File::open(directory)?.sync_all()?;
         }
         if self.length != Some(file.metadata()?.len()) {
-            self.read(path, &mut file)?;
+            let now = self.queue.front().map(|event| event.time).unwrap_or_default();
+            self.read(path, &mut file, now, &[])?;
         }
         while let Some(event) = self.queue.front() {
             let head = self.head.clone().unwrap_or_default();
@@ -187,9 +202,8 @@ impl Writer {
 
     /// Finds the end of a log that this process did not write, or no longer knows. Ends a line that was cut off, and puts an
     /// entry about whatever is odd in front of those that wait.
-    fn read(&mut self, path: &Path, file: &mut File) -> io::Result<()> {
-        let found = verify(BufReader::new(File::open(path)?), &[])?;
-        let time = self.queue.front().map(|event| event.time).unwrap_or_default();
+    fn read(&mut self, path: &Path, file: &mut File, time: Timestamp, anchors: &[Anchor]) -> io::Result<()> {
+        let found = verify(BufReader::new(File::open(path)?), anchors)?;
         let about = |what: &str, outcome: &str, detail: Vec<String>| Event {
             time,
             who: "interdict".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::audit::Event;
+use super::audit::{Anchor, Event};
 use super::consent::APPROVALS;
 use super::enact::Deed;
 use super::hold::HOLD;
@@ -49,6 +49,7 @@ impl Pipeline {
         let _turn = self.turn();
         let by = By::new("start");
         let good = self.remember();
+        self.catch_up();
         let First { prepared, known, instead, mut problems } = self.first(good.as_ref(), &by)?;
         let Prepared { ready, warnings } = prepared;
         problems.extend(warnings);
@@ -124,6 +125,38 @@ impl Pipeline {
                 tracing::warn!(%error, "what the start changed is not written down");
             }
         }
+    }
+
+    /// Writes down what a crash kept the process before from writing down.
+    fn catch_up(&self) {
+        let (spell, generation) = {
+            let state = self.state();
+            (state.spell.clone(), state.before_start)
+        };
+        let anchor = Anchor { hash: spell.audit.hash.clone(), origin: "the newest generation".to_owned() };
+        let anchor = Some(anchor).filter(|_| spell.audit.sequence > 0);
+        let head = self.recorder.open(self.parts.clock.wall(), anchor).unwrap_or_default();
+        let manifest =
+            generation.zip(self.store.as_ref()).and_then(|(number, store)| store.manifest(number).ok());
+        let Some(manifest) = manifest.filter(|_| spell.number > 0 && spell.audit.sequence >= head.sequence)
+        else {
+            return;
+        };
+        let mut detail =
+            vec!["the process ended before this was written; it may not have come into force".to_owned()];
+        detail.extend(spell.change.summary());
+        self.record(Event {
+            time: spell.from,
+            who: spell.who,
+            what: spell.what,
+            outcome: "interrupted".to_owned(),
+            generation,
+            digest: manifest.digest,
+            law: manifest.law,
+            why: spell.why,
+            detail,
+            ..Event::default()
+        });
     }
 
     /// Reads what the process before left; returns the generation that is held in force, or was last good.
