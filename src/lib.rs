@@ -34,8 +34,9 @@
 //! *pass*: the cache → what the answer leads to is screened by the policy in force → reply. A miss waits in
 //! `query::pending`, identical questions together, for `resolve`.
 //!
-//! **A reload**: `reload::trigger` → `reload::pipeline`: fetch → parse → compile → guard → diff → publish (one pointer) →
-//! keep on disk and mark good. Whatever fails, the generation in force keeps deciding.
+//! **A reload**: `reload::trigger` → `reload::pipeline`: fetch → parse → compile → guard → held back? → approved? →
+//! `reload::enact`: diff → keep on disk → audit log → publish (one pointer) → mark good. Whatever fails, the generation in
+//! force keeps deciding.
 //!
 //! **A metric**: one row in a room's list → one increment where it happens, in the worker's own memory → summed at a
 //! scrape → a test fails until the README lists it.

@@ -35,7 +35,8 @@ pub struct Parts {
     pub collectors: Arc<Vec<Arc<dyn Collect>>>,
     /// Who may change state.
     pub tokens: Arc<Tokens>,
-    /// A place for the one compilation at a time that a question about other days or inputs may cost.
+    /// A place for the one compilation, or reading of what was kept, at a time that a question about other days or inputs may
+    /// cost.
     pub compiling: Arc<Semaphore>,
 }
 
@@ -165,14 +166,16 @@ async fn diff(State(parts): State<Parts>, Query(parameters): Parameters) -> Resp
 }
 
 async fn history(State(parts): State<Parts>) -> Response {
-    compute(None, move || Ok(parts.pipeline.history())).await
+    let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
+    compute(place, move || Ok(parts.pipeline.history())).await
 }
 
 /// The newest entries of the audit log.
 async fn audit(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
     const MOST: usize = 10_000;
     let last = parameters.get("last").and_then(|text| text.parse().ok()).unwrap_or(100).min(MOST);
-    compute(None, move || parts.pipeline.audit(last)).await
+    let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
+    compute(place, move || parts.pipeline.audit(last)).await
 }
 
 /// Answers with what `work` finds, off the threads that must not wait; `place` is given back when the work is done,

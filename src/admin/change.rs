@@ -143,7 +143,6 @@ impl Asked {
     /// Writes down that a stranger asked.
     async fn refuse(&self, what: &'static str) {
         let from = self.peer.map(|Extension(Peer(address))| address);
-        tracing::warn!(?from, what, "a change was asked for without a valid token");
         let pipeline = Arc::clone(&self.parts.pipeline);
         // The log may wait for a disk; a stranger need not know.
         drop(tokio::task::spawn_blocking(move || pipeline.refuse_stranger(from, what)).await);

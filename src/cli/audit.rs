@@ -61,7 +61,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Exit {
     complain(&[Problem::error(
         Place::file(path.display().to_string()),
         format!("cannot be read: {error}"),
-        "it is for the service and its group; is --config the service's?",
+        "is --config the one that `interdict serve` runs with?",
     )]);
     Exit::Failed
 }

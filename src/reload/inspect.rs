@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::approval::Approval;
 use super::audit::{Entry, newest};
 use super::guard;
 use super::history::{Generation, Then, generations};
@@ -240,13 +239,6 @@ impl Pipeline {
             last_outcome_at,
             degraded,
         })
-    }
-
-    /// What an approver would sign, and who has signed; `None` when nothing waits.
-    pub fn signed(&self) -> Option<Vec<Approval>> {
-        let law = self.state().candidate.as_ref().map(|candidate| candidate.waiting.law.clone())?;
-        let force = self.force()?;
-        Some(self.approvals_of(&force, &law))
     }
 
     /// The files whose change should wake the pipeline.

@@ -131,6 +131,9 @@ pub(super) struct Making<'a> {
     pub(super) rollback_of: Option<u64>,
 }
 
+/// Why a candidate is taken back when nothing differs any more.
+const REVERTED: &str = "the inputs are again those in force";
+
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pipeline").field("config_file", &self.parts.config_file).finish_non_exhaustive()
@@ -200,6 +203,8 @@ impl Pipeline {
         };
         if !trigger.is_explicit() && same {
             self.collection.accept(&fresh.arrivals);
+            self.withdraw(REVERTED);
+            self.state().held_back = None;
             return unchanged(force, warnings);
         }
         let (explicit, what) = (trigger.is_explicit(), trigger.as_str());
@@ -225,7 +230,7 @@ impl Pipeline {
         if amendment == Amendment::None && is_same(next, force) {
             self.take_new(next, &arrivals);
             self.state().reports.clone_from(&next.reports);
-            self.withdraw("the inputs are again those in force");
+            self.withdraw(REVERTED);
             if explicit {
                 self.release(HoldKind::Rollback);
             }

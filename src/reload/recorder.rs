@@ -54,8 +54,8 @@ struct Strangers {
 
 /// Name of the log below the state directory.
 pub const FILE: &str = "audit.jsonl";
-/// Permission bits: it names people, so it is for the service and its group.
-const MODE: u32 = 0o640;
+/// Permission bits: what it says is also to be read over the operators' interface; the umask may narrow them.
+const MODE: u32 = 0o644;
 /// Events that wait for a disk; a full disk is noticed long before so many changes.
 const WAITING: usize = 1000;
 /// A stranger's requests make one entry in this time: six an hour are evidence, and fill no disk.
@@ -127,6 +127,8 @@ impl Recorder {
             strangers.due(now)
         };
         if let Some(event) = due {
+            // Once for many, as in the log itself.
+            tracing::warn!(?from, what, "a change was asked for without a valid token");
             self.append(event);
         }
     }
