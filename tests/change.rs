@@ -200,6 +200,22 @@ fn a_rollback_outlives_the_process() {
 }
 
 #[test]
+fn a_pin_whose_bytes_are_damaged_is_lost_loudly() {
+    let mut site = site(LIST, "*.one.example\n", Clock::system());
+    post(&site, "/api/v1/pin");
+    site.stop();
+    for blob in std::fs::read_dir(site.path("state/blobs")).unwrap() {
+        std::fs::write(blob.unwrap().path(), "damaged").unwrap();
+    }
+    std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
+    let site = site.started();
+    assert_eq!(site.rcode("a.two.example"), NXDOMAIN, "better the present than nothing");
+    assert_eq!(get(&site, "/api/v1/status")["pinned"], false);
+    let log = get(&site, "/api/v1/audit").to_string();
+    assert!(log.contains("\"lost\"") && log.contains("cannot be used"), "{log}");
+}
+
+#[test]
 fn a_restart_goes_on_under_its_number_and_a_changed_one_says_what_changed() {
     let mut site = site(LIST, "*.one.example\n", Clock::system());
     for _ in 0..3 {

@@ -85,6 +85,14 @@ fn on_a_small_disk() {
     reload(&site, &token, &names(0, 20));
     assert_eq!(degraded(&site), "[]");
 
+    let log = Command::new(env!("CARGO_BIN_EXE_interdict"))
+        .arg("--config")
+        .arg(&site.config)
+        .args(["audit", "verify"])
+        .output()
+        .unwrap();
+    assert!(log.status.success(), "what was cut off is sealed: {log:?}");
+
     mount(&["-o", "remount,ro"], &site);
     reload(&site, &token, &names(0, 30));
     assert!(degraded(&site).contains("Read-only"), "{}", degraded(&site));

@@ -91,7 +91,11 @@ impl Pipeline {
         let Some(store) = &self.store else { return Ok(()) };
         self.step(Step::Stage);
         if deed.kept_before {
-            return store.note(ready.generation(), spell.clone());
+            match store.note(ready.generation(), spell.clone()) {
+                // Only memory still knew it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                noted => return noted,
+            }
         }
         let manifest = Manifest {
             generation: ready.generation(),

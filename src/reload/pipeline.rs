@@ -260,6 +260,8 @@ impl Pipeline {
         holdings: impl FnOnce(&Plan) -> Holdings,
     ) -> Result<Gathered, Failed> {
         self.step(Step::Fetch);
+        // Until it is read: what is refused must not be written down under another's digest.
+        self.state().configuration.clear();
         let (config, plan) = inputs::configured(self.parts.config_file.as_deref(), &self.parts.interpret)?;
         let gathered = inputs::gather(config, &plan, holdings(&plan), last_good)?;
         self.state().configuration = configuration(&gathered.inputs);

@@ -48,8 +48,11 @@ impl Pipeline {
     pub fn start(&self) -> Result<Started, Vec<Problem>> {
         let _turn = self.turn();
         let by = By::new("start");
-        let good = self.remember();
+        let (good, lost) = self.remember();
         self.catch_up();
+        if let Some(hold) = lost {
+            self.lose(&hold, &by);
+        }
         let First { prepared, known, instead, mut problems } = self.first(good.as_ref(), &by)?;
         let Prepared { ready, warnings } = prepared;
         problems.extend(warnings);
@@ -160,8 +163,9 @@ impl Pipeline {
     }
 
     /// Reads what the process before left; returns the generation that is held in force, or was last good.
-    fn remember(&self) -> Option<Kept> {
-        let store = self.store.as_ref()?;
+    /// The second value is a hold whose generation cannot be used.
+    fn remember(&self) -> (Option<Kept>, Option<Hold>) {
+        let Some(store) = &self.store else { return (None, None) };
         let hold: Option<Hold> = store.recall(HOLD);
         let mut state = self.state();
         state.highest = store.generations().first().copied().unwrap_or(0);
@@ -180,8 +184,22 @@ impl Pipeline {
             }
         };
         let held = hold.as_ref().and_then(|hold| load(hold.generation));
+        let lost = hold.clone().filter(|_| held.is_none());
         state.hold = hold.filter(|_| held.is_some());
-        held.or_else(|| store.good().into_iter().chain(store.generations()).find_map(load))
+        (held.or_else(|| store.good().into_iter().chain(store.generations()).find_map(load)), lost)
+    }
+
+    /// Says that what was held in force is gone, and holds no more.
+    fn lose(&self, hold: &Hold, by: &By) {
+        let what = format!(
+            "generation {}, held in force by the {} of {}, cannot be used",
+            hold.generation,
+            hold.kind.as_str(),
+            hold.who
+        );
+        tracing::error!("{what}");
+        self.let_go();
+        self.record(Event { detail: vec![what], ..self.event(by, "unpin", "lost", None) });
     }
 
     fn first(&self, good: Option<&Kept>, by: &By) -> Result<First, Vec<Problem>> {
@@ -201,8 +219,8 @@ impl Pipeline {
                     return Ok(First { prepared, known, instead: Some("held"), problems: vec![problem] });
                 }
                 Err((_, problems)) => {
-                    tracing::error!(?problems, "the generation held in force cannot be used");
-                    self.let_go();
+                    tracing::error!(?problems, "the generation held in force does not compile");
+                    self.lose(&hold, by);
                 }
             }
         }
@@ -237,7 +255,7 @@ impl Pipeline {
     /// The policy in force before, when the present one needs approvals that it does not have: a restart is no way around
     /// the two-person rule.
     fn first_waits(&self, present: &Prepared, arrivals: &[Arrival], good: &Kept, by: &By) -> Option<First> {
-        if good.manifest.law == present.ready.law.digest() {
+        if good.manifest.law == present.ready.law.digest() || !self.has_rule(good) {
             return None;
         }
         let (prepared, known) = self
@@ -251,6 +269,13 @@ impl Pipeline {
             "the generation before stays in force until then; see: interdict approve",
         );
         Some(First { prepared, known, instead: Some("waiting"), problems: vec![problem] })
+    }
+
+    /// Whether a kept configuration asks for approvals at all; what cannot be read might.
+    fn has_rule(&self, kept: &Kept) -> bool {
+        let Some(raw) = &kept.inputs.config else { return false };
+        let plan = raw.text().ok().and_then(|text| (self.parts.interpret_kept)(&raw.name, text).ok());
+        plan.is_none_or(|(plan, _)| plan.approval.approvals > 0)
     }
 
     /// Compiles the present inputs, under the number that they have already if they were in force before.

@@ -439,3 +439,63 @@ fn read(path: &Path, cap: u64) -> io::Result<Raw> {
         error => damaged(format!("{}: {error}", path.display())),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    /// Publishes `generation` as the `number`th publication at `second`.
+    fn publish(store: &Store, generation: u64, number: u64, second: i64, replaced: Option<u64>) {
+        let spell = Spell { number, from: at(second), replaced, ..Spell::default() };
+        if store.manifest(generation).is_ok() {
+            return store.note(generation, spell).unwrap();
+        }
+        let manifest = Manifest { generation, spells: vec![spell], ..Manifest::default() };
+        let list = Raw::new("own.txt", generation.to_string().into_bytes());
+        let sources = [("own".to_owned(), list)].into();
+        store.stage(manifest, &Inputs { catalog: Some(Vec::new()), sources, ..Inputs::default() }).unwrap();
+    }
+
+    #[test]
+    fn what_was_in_force_is_told_or_that_it_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        assert_eq!(store.in_force_at(at(0)), Err(Gone::Empty));
+        publish(&store, 1, 1, 10, None);
+        publish(&store, 2, 2, 20, Some(1));
+        publish(&store, 3, 3, 30, Some(2));
+        publish(&store, 1, 4, 40, Some(3));
+        let told = |second| store.in_force_at(at(second));
+        assert_eq!([15, 25, 35, 45].map(told), [Ok(1), Ok(2), Ok(3), Ok(1)]);
+        assert_eq!(told(5), Err(Gone::Before(at(10))));
+        fs::remove_file(store.manifest_path(2)).unwrap();
+        assert_eq!([15, 35, 45].map(told), [Err(Gone::Dropped(2)), Ok(3), Ok(1)]);
+    }
+
+    #[test]
+    fn age_number_and_disk_bound_what_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        for number in 1..=9 {
+            publish(&store, number, number, 100 * number as i64, number.checked_sub(1).filter(|n| *n > 0));
+        }
+        let config =
+            |keep, seconds, disk| Config { keep, keep_for: Duration::from_secs(seconds), disk, memory: 0 };
+        // Six ended at 700, seven at 800; 150 seconds back from 900 is 750.
+        store.forget(&config(2, 150, u64::MAX), 9, at(900));
+        assert_eq!(store.generations(), [9, 8, 7]);
+        // One that came back into force is as young as that.
+        publish(&store, 7, 10, 1000, Some(9));
+        store.forget(&config(2, 0, u64::MAX), 7, at(1000));
+        assert_eq!(store.generations(), [9, 7]);
+        assert_eq!(folder.path().join("blobs").read_dir().unwrap().count(), 2);
+        // The disk's bound leaves what one could go back to.
+        publish(&store, 10, 11, 1100, Some(7));
+        store.forget(&config(20, 1000, 0), 10, at(1100));
+        assert_eq!(store.generations(), [10, 7]);
+    }
+}

@@ -119,6 +119,8 @@ impl Trigger {
 /// How long files must be quiet before they are read: editors and downloads write in several steps.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// When a date of law that was refused is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often that which is due by time alone is looked after.
 const TEND: Duration = Duration::from_secs(10);
 
@@ -156,6 +158,7 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
     let work = Arc::clone(&pipeline);
     // Not waited for: requests may come meanwhile.
     drop(tokio::task::spawn_blocking(move || work.settle()));
+    let mut retry = Box::pin(sleep(Duration::ZERO));
     let mut refreshing = false;
     let begin = |asked| fetch(&pipeline, asked, &ready);
     loop {
@@ -165,6 +168,7 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
         }
         let date = pipeline.next_transition();
         let due = async {
+            retry.as_mut().await;
             match date {
                 Some(date) => clock.reached(date).await,
                 None => std::future::pending().await,
@@ -223,8 +227,8 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
                 let by = Trigger::LegalDate.who();
                 let outcome = run(&pipeline, Trigger::LegalDate, RELOAD, by).await;
                 if matches!(outcome, Outcome::Rejected { .. }) {
-                    // The date stays due; do not spin on inputs that are bad.
-                    sleep(Duration::from_secs(30)).await;
+                    // The date stays due; do not spin on a guard that refuses it.
+                    retry.set(sleep(AGAIN));
                 }
             }
         }
