@@ -122,6 +122,9 @@ impl Pipeline {
         }
         state.latest = state.latest.max(Some(ready.snapshot.compiled_on()));
         state.highest = state.highest.max(ready.generation());
+        if let Some(hold) = &mut state.hold {
+            hold.generation = ready.generation();
+        }
         state.earlier.take_out(ready.generation());
         if let Some(before) = state.force.replace(Arc::clone(ready)) {
             state.earlier.push(before, ready.history.memory);
