@@ -122,7 +122,9 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
         let names = (0..2000).map(|number| format!("*.n{number}.listed.example\n"));
         names.chain([format!("*.round{generation}.example\n")]).collect()
     };
-    let served = Served::start(&format!("[policy]\nstate = \"DIR/state\"\n{LIST}"), &listed(0));
+    // A history that is full before the first look.
+    let history = "[history]\nkeep = 5\nkeep_for = \"1ms\"\nmemory = \"4MiB\"\n";
+    let served = Served::start(&format!("[policy]\nstate = \"DIR/state\"\n{LIST}{history}"), &listed(0));
     let turn = |generation: usize| {
         std::fs::write(served.path("next"), listed(generation)).unwrap();
         std::fs::rename(served.path("next"), served.path("own.txt")).unwrap();

@@ -14,6 +14,9 @@ use super::store;
 use crate::policy::{Law, Snapshot};
 use crate::sources;
 
+/// What a policy takes besides its names and its inputs: the words of the catalog, groups and settings.
+const REST: u64 = 512 << 10;
+
 /// A policy that may be put in force, or is.
 pub(super) struct Ready {
     pub(super) snapshot: Arc<Snapshot>,
@@ -52,7 +55,7 @@ impl Ready {
     fn bytes(&self) -> u64 {
         let inputs = &self.inputs;
         let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
-        self.snapshot.memory() as u64 + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
+        REST + self.snapshot.memory() as u64 + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
     }
 }
 
