@@ -628,7 +628,7 @@ fn with_lists_on_a_small_disk() {
             .status();
         assert!(done.unwrap().success(), "mount {options}");
     };
-    mount("size=96k");
+    mount("size=440k");
     let site = site.settled();
     assert_eq!(status(&site)["degraded"].to_string(), "[]");
 
