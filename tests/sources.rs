@@ -768,6 +768,79 @@ fn a_rollback_holds_against_new_lists_until_an_operator_reloads() {
 }
 
 #[test]
+fn a_pin_holds_new_lists_back_over_a_restart_and_lets_them_in_at_its_end() {
+    let authority = Authority::new("ours");
+    let server = ListServer::certified(&authority);
+    server.put("/a", "*.one.example\n");
+    let mut site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
+    assert_eq!(site.http("POST", "/api/v1/pin", Some(&site.token())).0, 200);
+    server.put("/a", "*.one.example\n*.two.example\n");
+    site.clock.advance(Duration::from_secs(4000));
+    until("the new list is held back", || status(&site)["held_back"]["added"] == 1);
+    assert_eq!(site.rcode("www.two.example"), NOERROR);
+
+    site.stop();
+    let site = site.settled();
+    assert_eq!(
+        (site.rcode("www.one.example"), site.rcode("www.two.example")),
+        (NXDOMAIN.into(), NOERROR.into())
+    );
+    until("it is fetched and held back again", || status(&site)["held_back"]["added"] == 1);
+    assert_eq!(site.rcode("www.two.example"), NOERROR);
+
+    server.put("/a", "*.one.example\n*.two.example\n*.three.example\n");
+    let (code, body) = site.http("POST", "/api/v1/unpin", Some(&site.token()));
+    assert!(code == 200 && body.contains("published"), "{body}");
+    assert_eq!(site.rcode("www.three.example"), NXDOMAIN, "an unpin asks for the newest list");
+}
+
+#[test]
+fn a_new_list_waits_for_approval_and_is_kept_once_it_has_it() {
+    let authority = Authority::new("ours");
+    let mut server = ListServer::certified(&authority);
+    server.put("/a", "*.one.example\n");
+    let keys = tempfile::tempdir().unwrap();
+    let minisign = |arguments: &[&str]| {
+        let done = Command::new("minisign").current_dir(keys.path()).args(arguments).output();
+        assert!(done.unwrap().status.success(), "minisign {arguments:?}");
+    };
+    minisign(&["-G", "-W", "-p", "pub", "-s", "key"]);
+    let key = support::read(&keys.path().join("pub")).lines().nth(1).unwrap().to_owned();
+    let guard = format!("[guard]\napprovals = 1\napprovers = [\"{key} alice\"]\n");
+    let policy = source("a", &server.url("/a"), "") + &guard;
+    let mut site = prepared(&authority, &policy, Clock::system()).settled();
+
+    server.put("/a", "*.one.example\n*.two.example\n");
+    assert_eq!(reload(&site, "")["outcome"], "waiting");
+    assert_eq!(site.rcode("www.two.example"), NOERROR);
+    // Not approved, so no start may find it among the last good lists.
+    site.stop();
+    server.down();
+    let mut site = site.settled();
+    assert_eq!(
+        (site.rcode("www.one.example"), site.rcode("www.two.example")),
+        (NXDOMAIN.into(), NOERROR.into())
+    );
+    server.up();
+    let waiting = reload(&site, "");
+    assert_eq!(waiting["outcome"], "waiting", "{waiting}");
+
+    let law = waiting["law"].as_str().unwrap();
+    std::fs::write(keys.path().join("text"), format!("interdict approve {law}\n")).unwrap();
+    minisign(&["-S", "-s", "key", "-m", "text"]);
+    let signature = support::read(&keys.path().join("text.minisig"));
+    let encoded: String = signature.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = format!("/api/v1/approve?candidate={law}&signature={encoded}");
+    let (code, body) = site.http("POST", &path, Some(&site.token()));
+    assert!(code == 200 && body.contains("published"), "{body}");
+    assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
+    site.stop();
+    server.down();
+    let site = site.settled();
+    assert_eq!(site.rcode("www.two.example"), NXDOMAIN, "it is the last good list now");
+}
+
+#[test]
 fn the_status_shows_the_serial_and_the_ttl_of_a_zone() {
     let authority = Authority::new("ours");
     let server = ListServer::certified(&authority);
