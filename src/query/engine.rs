@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::backlog::Backlog;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
@@ -71,6 +72,7 @@ pub struct Worker {
     local: Option<Local>,
     cell: Arc<Cell>,
     ring: Option<Ring>,
+    backlog: Backlog,
     now: Moment,
     wall_ms: i64,
     /// Queries of this batch, by the path their answer took.
@@ -106,6 +108,7 @@ impl Engine {
             local,
             cell,
             ring,
+            backlog: Backlog::default(),
             now: Moment::START,
             wall_ms: 0,
             blocked: 0,
@@ -134,6 +137,12 @@ impl Worker {
         if self.ahead.pays {
             self.ahead.look(&self.snapshot, packets);
         }
+    }
+
+    /// Says whether the batch that began was full, so that more may be waiting behind it. While that goes on, what would
+    /// have to be fetched is dropped.
+    pub fn note_backlog(&mut self, full: bool) {
+        self.backlog.note(full, self.now);
     }
 
     /// THE PATH. Answers one query into `reply`; `later` makes the sink and is called only when the answer must be
@@ -190,6 +199,10 @@ impl Worker {
                         Some(entry) => turn.hit(&query, from, client.group, &entry, screening, reply),
                         None if !query.flags.has(Flags::RD) => {
                             turn.refuse(&query, Counter::RefusedNoRecursion, reply)
+                        }
+                        None if self.backlog.is_standing(self.now) => {
+                            turn.cell.bump(Counter::DropOverload);
+                            Done::drop()
                         }
                         None => {
                             turn.cell.bump(Counter::CacheMiss);

@@ -89,7 +89,7 @@ counters! {
         DropNotAllowed = "not-allowed",
         /// A rule says to drop.
         DropPolicy = "policy",
-        /// Too many queries wait for upstreams.
+        /// Too many queries wait for upstreams, or for a thread.
         DropOverload = "overload",
     }
     REFUSED = "interdict_refused_total", "Queries refused, by reason.", ["reason"] {

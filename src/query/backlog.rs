@@ -1,0 +1,52 @@
+//! Owns the choice to drop, for a moment, what must be fetched, so that what need not be is answered. Never looks at a
+//! query.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// How long queries may stand in line before a thread. A burst is worked off within that time (some 5,000 misses, while
+/// the socket holds 10,000 datagrams); what stands longer will not go away by itself, and would next push hits and blocks
+/// out of the socket together with the rest.
+const STANDING: Duration = Duration::from_millis(20);
+
+/// Whether one thread keeps up with its socket.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// Since when every batch was full.
+    since: Option<Moment>,
+}
+
+impl Backlog {
+    /// Notes whether the batch that begins `now` was full, so that more may be waiting behind it.
+    pub(super) fn note(&mut self, full: bool, now: Moment) {
+        self.since = if full { self.since.or(Some(now)) } else { None };
+    }
+
+    /// True when the line has stood for too long. It ends with the first batch that is not full.
+    #[inline]
+    pub(super) fn is_standing(&self, now: Moment) -> bool {
+        self.since.is_some_and(|since| now.since(since) >= STANDING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_worked_off_and_a_standing_line_is_cut() {
+        let mut backlog = Backlog::default();
+        let at = |milliseconds| Moment::START + Duration::from_millis(milliseconds);
+        for moment in 0..20 {
+            backlog.note(true, at(moment));
+            assert!(!backlog.is_standing(at(moment)), "a burst, after {moment} ms");
+        }
+        backlog.note(true, at(20));
+        assert!(backlog.is_standing(at(20)));
+        backlog.note(false, at(21));
+        assert!(!backlog.is_standing(at(21)), "the line is gone");
+        backlog.note(true, at(22));
+        assert!(!backlog.is_standing(at(30)), "the next one has its time too");
+    }
+}
