@@ -119,6 +119,7 @@ fn a_foreign_crate_has_one_door() {
         ("hyper::", &["admin/serve.rs"]),
         ("toml::", &["document.rs"]),
         ("libc::", &["listen/mmsg.rs"]),
+        ("nix::sys::epoll", &["net/poll.rs"]),
         ("idna::", &["dns/name.rs"]),
         ("::prometheus::", &["telemetry/prometheus.rs"]),
         (

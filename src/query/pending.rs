@@ -339,3 +339,60 @@ fn servfail(key: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&Class::IN.0.to_be_bytes());
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::RecordType;
+    use crate::query::Transport;
+
+    fn waiter(packet: &[u8]) -> Waiter {
+        let from = Asker { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
+        let packet = Packet::new(packet);
+        Waiter { packet, from, redirected: None, since: Moment::START, sink: Box::new(|_| {}) }
+    }
+
+    fn key(label: u8) -> Key {
+        let name = CanonicalName::read(&[1, label, 0]).unwrap();
+        Key::new(&name, RecordType::A, false, false)
+    }
+
+    #[test]
+    fn questions_and_those_who_wait_are_bounded_and_counted_out() {
+        let pending = Pending::new(2);
+        let join = |label| pending.join(&key(label), waiter(b""));
+        assert!(matches!(join(b'a'), Joined::First(_)));
+        assert!(matches!(join(b'b'), Joined::First(_)));
+        assert!(matches!(join(b'c'), Joined::NoRoom(_)), "a third question");
+        for _ in 0..6 {
+            assert!(matches!(join(b'a'), Joined::Later));
+        }
+        assert!(matches!(join(b'a'), Joined::NoRoom(_)), "a ninth query");
+        let waiting = pending.take(key(b'a').as_bytes()).unwrap();
+        assert_eq!(waiting.others.len(), 6);
+        assert!(pending.take(key(b'a').as_bytes()).is_none());
+        assert!(matches!(join(b'c'), Joined::First(_)), "room again");
+        drop((pending.take(key(b'b').as_bytes()), pending.take(key(b'c').as_bytes())));
+        let counts = [&pending.questions, &pending.waiters].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [0, 0]);
+    }
+
+    #[test]
+    fn no_more_join_one_question_than_may() {
+        let pending = Pending::new(MOST_JOINED);
+        for number in 0..=MOST_JOINED {
+            let joined = pending.join(&key(b'a'), waiter(b""));
+            assert_eq!(matches!(joined, Joined::NoRoom(_)), number == MOST_JOINED, "query {number}");
+        }
+    }
+
+    #[test]
+    fn a_packet_of_any_length_is_kept_whole() {
+        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 2000] {
+            let bytes: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            let packet = Packet::new(&bytes);
+            assert_eq!(packet.bytes(), bytes);
+            assert_eq!(matches!(packet, Packet::Short { .. }), length <= SHORT);
+        }
+    }
+}

@@ -7,6 +7,10 @@
 //! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
 //! asked, or asks the next server. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
 //! somebody tries to guess, are asked again over `tcp`, on the runtime.
+//!
+//! Descriptors: at most 128 sockets to an upstream, 512 to all (16 each when there are more than 32 upstreams), opened
+//! when there are questions and closed within 5 s after; and at most 256 connections. With fewer, questions share what
+//! sockets there are, and a warning says so.
 
 mod answer;
 mod asking;
