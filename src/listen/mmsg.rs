@@ -1,6 +1,9 @@
-//! Owns the batched system calls `recvmmsg` and `sendmmsg`, and the one datagram that is sent later. The only file with
-//! unsafe code: the standard library has no batched datagrams. Never looks into a datagram.
-#![expect(unsafe_code, reason = "recvmmsg and sendmmsg have no safe interface in the standard library")]
+//! Owns the batched system calls `recvmmsg` and `sendmmsg`, the one datagram that is sent later, and how full a socket is.
+//! The only file with unsafe code: the standard library has no batched datagrams. Never looks into a datagram.
+#![expect(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg and SO_MEMINFO have no safe interface in the standard library"
+)]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -199,6 +202,24 @@ pub(super) fn send_one(socket: &UdpSocket, bytes: &[u8], peer: SocketAddr, local
     // SAFETY: the header points at `bytes`, `address` and `local`, all alive for the call; sendmsg only reads them.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, 0) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether what waits in the socket takes three eighths of its receive buffer. The kernel counts what was taken out as
+/// still there until that is a quarter of the buffer, so that between one eighth and three eighths wait: of the usual
+/// buffer 2,700 to 8,200 small queries, of which all hits are answered within about 25 ms. False when it cannot be told.
+pub(super) fn is_crowded(socket: &UdpSocket) -> bool {
+    /// Places in the answer, of `linux/sock_diag.h`: bytes waiting, and the most that may.
+    const WAITING: usize = 0;
+    const LIMIT: usize = 1;
+    let mut memory = [0u32; 16];
+    let mut length = size_of_val(&memory) as libc::socklen_t;
+    // SAFETY: the pointers are to live values of this frame, and `length` is the size of the first; the kernel writes no
+    // more than that, and any bytes are valid for integers.
+    let failed = unsafe {
+        let option = memory.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, option, &mut length)
+    };
+    failed == 0 && u64::from(memory[WAITING]) * 8 >= u64::from(memory[LIMIT]) * 3 && memory[LIMIT] > 0
 }
 
 /// The address the kernel wrote.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::metrics::Statistics;
-use super::mmsg::{BATCH, Batch, Datagram, send_one};
+use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
 use crate::query::{Asker, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
@@ -36,7 +36,7 @@ fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statisti
             }
         };
         worker.begin_batch();
-        worker.note_backlog(received == BATCH);
+        worker.note_crowd(received == BATCH && is_crowded(&socket));
         worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::backlog::Backlog;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
@@ -72,7 +71,8 @@ pub struct Worker {
     local: Option<Local>,
     cell: Arc<Cell>,
     ring: Option<Ring>,
-    backlog: Backlog,
+    /// Whether so many queries wait for this thread that what must be fetched is dropped.
+    crowded: bool,
     now: Moment,
     wall_ms: i64,
     /// Queries of this batch, by the path their answer took.
@@ -108,7 +108,7 @@ impl Engine {
             local,
             cell,
             ring,
-            backlog: Backlog::default(),
+            crowded: false,
             now: Moment::START,
             wall_ms: 0,
             blocked: 0,
@@ -139,10 +139,10 @@ impl Worker {
         }
     }
 
-    /// Says whether the batch that began was full, so that more may be waiting behind it. While that goes on, what would
-    /// have to be fetched is dropped.
-    pub fn note_backlog(&mut self, full: bool) {
-        self.backlog.note(full, self.now);
+    /// Says whether so many queries wait behind the batch that the next ones may find no room. While they do, what would
+    /// have to be fetched is dropped, and hits and blocks, which cost a third of that, are answered.
+    pub fn note_crowd(&mut self, crowded: bool) {
+        self.crowded = crowded;
     }
 
     /// THE PATH. Answers one query into `reply`; `later` makes the sink and is called only when the answer must be
@@ -200,7 +200,7 @@ impl Worker {
                         None if !query.flags.has(Flags::RD) => {
                             turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                         }
-                        None if self.backlog.is_standing(self.now) => {
+                        None if self.crowded => {
                             turn.cell.bump(Counter::DropOverload);
                             Done::drop()
                         }

@@ -352,15 +352,18 @@ mod tests {
         Waiter { packet, from, redirected: None, since: Moment::START, sink: Box::new(|_| {}) }
     }
 
-    fn key(label: u8) -> Key {
-        let name = CanonicalName::read(&[1, label, 0]).unwrap();
-        Key::new(&name, RecordType::A, false, false)
+    fn name(label: u8) -> CanonicalName {
+        CanonicalName::read(&[1, label, 0]).unwrap()
+    }
+
+    fn key(name: &CanonicalName) -> Key<'_> {
+        Key::new(name, RecordType::A, false, false)
     }
 
     #[test]
     fn questions_and_those_who_wait_are_bounded_and_counted_out() {
         let pending = Pending::new(2);
-        let join = |label| pending.join(&key(label), waiter(b""));
+        let join = |label| pending.join(&key(&name(label)), waiter(b""));
         assert!(matches!(join(b'a'), Joined::First(_)));
         assert!(matches!(join(b'b'), Joined::First(_)));
         assert!(matches!(join(b'c'), Joined::NoRoom(_)), "a third question");
@@ -368,11 +371,11 @@ mod tests {
             assert!(matches!(join(b'a'), Joined::Later));
         }
         assert!(matches!(join(b'a'), Joined::NoRoom(_)), "a ninth query");
-        let waiting = pending.take(key(b'a').as_bytes()).unwrap();
+        let waiting = pending.take(&key(&name(b'a')).to_bytes()).unwrap();
         assert_eq!(waiting.others.len(), 6);
-        assert!(pending.take(key(b'a').as_bytes()).is_none());
+        assert!(pending.take(&key(&name(b'a')).to_bytes()).is_none());
         assert!(matches!(join(b'c'), Joined::First(_)), "room again");
-        drop((pending.take(key(b'b').as_bytes()), pending.take(key(b'c').as_bytes())));
+        drop((pending.take(&key(&name(b'b')).to_bytes()), pending.take(&key(&name(b'c')).to_bytes())));
         let counts = [&pending.questions, &pending.waiters].map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts, [0, 0]);
     }
@@ -381,7 +384,7 @@ mod tests {
     fn no_more_join_one_question_than_may() {
         let pending = Pending::new(MOST_JOINED);
         for number in 0..=MOST_JOINED {
-            let joined = pending.join(&key(b'a'), waiter(b""));
+            let joined = pending.join(&key(&name(b'a')), waiter(b""));
             assert_eq!(matches!(joined, Joined::NoRoom(_)), number == MOST_JOINED, "query {number}");
         }
     }
