@@ -122,7 +122,8 @@ def starts(figures):
 def targets(figures):
     """The targets of the project, as far as the rows they need were measured."""
     def sizes(workload):
-        ours = [figures.median(f"{workload}-{size}", "interdict", "cpu_us") for size in ("10m", "1k")]
+        # Over the floor's of the same minutes: the rounds of two sizes are far apart, and absolute figures drift.
+        ours = [figures.ratio(f"{workload}-{size}", "interdict") for size in ("10m", "1k")]
         return ours[0] / ours[1] if all(ours) else None
 
     def workers(workload):
@@ -135,9 +136,9 @@ def targets(figures):
         ("blocked, 100 k names: CPU / floor", figures.ratio("blocked-100k", "interdict"), 1.20, True),
         ("cached: CPU / floor", figures.ratio("cached-100k", "interdict"), 1.25, True),
         ("5 % blocked, 1 M names: CPU / floor", figures.ratio("mixed-1m", "interdict"), 1.30, True),
-        ("blocked, 10 M names / 1 k names", sizes("blocked"), 1.15, True),
-        ("cached, 10 M names / 1 k names", sizes("cached"), 1.15, True),
-        ("5 % blocked, 10 M names / 1 k names", sizes("mixed"), 1.15, True),
+        ("blocked, 10 M names / 1 k names: CPU / floor", sizes("blocked"), 1.15, True),
+        ("cached, 10 M names / 1 k names: CPU / floor", sizes("cached"), 1.15, True),
+        ("5 % blocked, 10 M names / 1 k names: CPU / floor", sizes("mixed"), 1.15, True),
         ("forwarded miss: CPU / Unbound", figures.ratio("misses-100k", "interdict", over="unbound"), 0.80, True),
         ("metrics read and query log on / off",
          figures.ratio("logged-100k", "interdict+log", over="interdict"), 1.05, True),
@@ -154,11 +155,16 @@ def targets(figures):
 
 
 def best_latency(figures):
-    ours = figures.median("cached-100k", "interdict", "p999_us", "half")
-    theirs = [
-        figures.median("cached-100k", peer, "p999_us", "half")
-        for peer in figures.keys("half").get("cached-100k", []) if peer not in ("floor", "interdict")
-    ]
+    def late(peer):
+        """What was lost came later than anything: with one in a thousand lost there is no such latency."""
+        lines = figures.all["cached-100k", peer, "half"]
+        if sum(line["lost"] for line in lines) > 0.001 * sum(line["sent"] for line in lines):
+            return float("inf")
+        return figures.median("cached-100k", peer, "p999_us", "half")
+
+    peers = figures.keys("half").get("cached-100k", [])
+    theirs = [late(peer) for peer in peers if peer not in ("floor", "interdict")]
+    ours = late("interdict") if "interdict" in peers else None
     return "p99.9 at half load / the best peer's", ours / min(theirs) if ours and theirs else None, 1.0, True
 
 
