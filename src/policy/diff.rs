@@ -85,12 +85,11 @@ impl Difference {
     fn compare_rules(&mut self, earlier: &Snapshot, later: &Snapshot) {
         // The digest counts kinds by their numbers; equal ones may mean something else.
         let kinds = |snapshot: &Snapshot| -> Vec<_> {
-            snapshot.kinds.iter().map(|kind| kind_text(snapshot, kind)).collect()
+            snapshot.book.rules.kinds.iter().map(|kind| kind_text(snapshot, kind)).collect()
         };
-        if earlier.rules_digest != later.rules_digest || kinds(earlier) != kinds(later) {
-            self.removed = only_in(earlier, later);
-            self.added = only_in(later, earlier);
-        }
+        let same = earlier.book.rules.digest == later.book.rules.digest && kinds(earlier) == kinds(later);
+        self.removed = only_in(earlier, later, same);
+        self.added = only_in(later, earlier, same);
     }
 
     fn compare_groups(&mut self, earlier: &Snapshot, later: &Snapshot) {
@@ -103,16 +102,16 @@ impl Difference {
 }
 
 /// The rules of `one` that `other` has not, by list. Kinds are compared by what they say, as their numbers mean something
-/// in one snapshot only.
-fn only_in(one: &Snapshot, other: &Snapshot) -> BTreeMap<String, Change> {
+/// in one snapshot only. With the `same` rulebook only the exceptions may differ.
+fn only_in(one: &Snapshot, other: &Snapshot, same: bool) -> BTreeMap<String, Change> {
     let others: BTreeMap<_, u32> = other.kinds.iter().map(|kind| kind_text(other, kind)).zip(0..).collect();
     let kinds: Vec<_> = one.kinds.iter().map(|kind| kind_text(one, kind)).collect();
     let twins: Vec<Option<u32>> = kinds.iter().map(|kind| others.get(kind).copied()).collect();
     let mut names: BTreeMap<u32, BTreeSet<Vec<u8>>> = BTreeMap::new();
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
-    for (name, kind) in one.table.rules() {
+    for (name, kind) in one.rules(same) {
         let twin = twins.get(kind as usize).copied().flatten();
-        if twin.is_none_or(|twin| !other.table.holds(&name, twin)) {
+        if twin.is_none_or(|twin| !other.holds(&name, twin)) {
             let list = kinds.get(kind as usize).map_or("", |(list, _, _)| list);
             changes.entry(list.to_owned()).or_default().count += 1;
             let first = names.entry(kind).or_default();
@@ -170,14 +169,16 @@ fn duties(snapshot: &Snapshot) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::policy::{Action, Draft, Labels, Reach, Rule, SourceRules, compile};
+    use crate::policy::{Action, Catalog, Draft, Labels, Reach, Rule, Rulebook, SourceRules, compile};
     use crate::problem::Place;
 
     type Lines<'a> = &'a [(&'a str, Reach, Option<Action>)];
 
     fn snapshot(lists: &[(&str, Lines<'_>)]) -> Snapshot {
-        let mut draft = Draft::default();
+        let mut sources = Vec::new();
         for (name, rules) in lists {
             let rules = (1..).zip(rules.iter()).map(|(line, (name, reach, action))| Rule {
                 name: name.parse().unwrap(),
@@ -185,15 +186,17 @@ mod tests {
                 action: action.clone(),
                 line,
             });
-            draft.sources.push(SourceRules {
+            sources.push(SourceRules {
                 name: (*name).to_owned(),
                 app: None,
                 instrument: None,
                 file: format!("{name}.txt"),
                 rules: rules.collect(),
-                place: Place::default(),
             });
         }
+        let places = vec![Place::default(); sources.len()];
+        let book = Arc::new(Rulebook::new(Catalog::default(), sources));
+        let draft = Draft { book, places, ..Draft::default() };
         compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), 1, &Labels::default()).unwrap().snapshot
     }
 

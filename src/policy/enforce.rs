@@ -5,11 +5,12 @@ use jiff::Timestamp;
 
 use super::catalog::Tier;
 use super::client::Prefix;
-use super::compile::{ActionTable, exception_standing};
+use super::compile::exception_standing;
 use super::group::{Draft, Enforce, Group, Mode};
 use super::instrument::Standing;
 use super::labels::{LabelSet, Labels};
 use super::rule::ActionKind;
+use super::rulebook::Actions;
 use super::snapshot::{CompiledGroup, Counting, Enforcement, Idle, IdleReason, NONE, Origin, RuleSet};
 use crate::dns::ExtendedError;
 use crate::document;
@@ -36,7 +37,7 @@ const DEFAULT_GROUP: &str = "default";
 
 pub(super) fn enforce(
     assembly: &Assembly<'_>,
-    actions: &mut ActionTable,
+    actions: &mut Actions,
     labels: &Labels,
     problems: &mut Vec<Problem>,
 ) -> Enforced {
@@ -87,7 +88,7 @@ fn default_group() -> Group {
 }
 
 fn check_groups(assembly: &Assembly<'_>, groups: &[Group], problems: &mut Vec<Problem>) {
-    let Draft { catalog, config, sources } = assembly.draft;
+    let (catalog, config) = (assembly.draft.book.catalog(), &assembly.draft.config);
     let mut prefixes: Vec<(Prefix, &str)> = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         if groups.iter().take(index).any(|other| other.name == group.name) {
@@ -108,13 +109,13 @@ fn check_groups(assembly: &Assembly<'_>, groups: &[Group], problems: &mut Vec<Pr
             prefixes.push((*prefix, &group.name));
         }
     }
-    for (index, source) in sources.iter().enumerate() {
-        let taken = sources.iter().take(index).any(|other| other.name == source.name)
+    for (index, (source, place)) in assembly.draft.sources().enumerate() {
+        let taken = assembly.draft.sources().take(index).any(|(other, _)| other.name == source.name)
             || catalog.app(&source.name).is_some()
             || catalog.instrument(&source.name).is_some();
         if taken {
             problems.push(Problem::error(
-                source.place.clone(),
+                place.clone(),
                 format!("`{}` already names an app, an instrument or another source", source.name),
                 "give the source another name",
             ));
@@ -125,7 +126,7 @@ fn check_groups(assembly: &Assembly<'_>, groups: &[Group], problems: &mut Vec<Pr
         });
         if !used {
             problems.push(Problem::warning(
-                source.place.clone(),
+                place.clone(),
                 format!("no group enforces the source `{}`", source.name),
                 "name it in a group's `enforce`",
             ));
@@ -197,10 +198,10 @@ impl Resolver<'_, '_> {
 
     fn entries(&mut self, problems: &mut Vec<Problem>) {
         let assembly = self.assembly;
-        let Draft { catalog, sources, .. } = assembly.draft;
+        let catalog = assembly.draft.book.catalog();
         let entries = self.group.enforce.clone().unwrap_or_else(|| {
             let laws = catalog.default.iter().map(|id| (id.value.clone(), id.place.clone()));
-            let lists = sources.iter().map(|source| (source.name.clone(), source.place.clone()));
+            let lists = assembly.draft.sources().map(|(source, place)| (source.name.clone(), place.clone()));
             let plain = |(id, place)| Enforce { id, mode: Mode::Enforce, extended: false, place };
             laws.chain(lists).map(plain).collect()
         });
@@ -226,7 +227,7 @@ impl Resolver<'_, '_> {
                     .iter()
                     .map(|act| act.id.as_str())
                     .chain(catalog.apps.iter().map(|app| app.id.as_str()))
-                    .chain(sources.iter().map(|source| source.name.as_str()))
+                    .chain(assembly.draft.sources().map(|(source, _)| source.name.as_str()))
                     .collect();
                 let hint = match document::nearest(&entry.id, &known) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -340,7 +341,7 @@ impl Resolver<'_, '_> {
     }
 
     fn extended_error(&self, act: Option<u16>) -> ExtendedError {
-        let acts = &self.assembly.draft.catalog.instruments;
+        let acts = &self.assembly.draft.book.catalog.instruments;
         act.and_then(|index| acts.get(usize::from(index)))
             .map_or(ExtendedError::Blocked, |act| act.extended_error)
     }
@@ -348,7 +349,7 @@ impl Resolver<'_, '_> {
     /// Short and for people: app, instrument, contact.
     fn extra_text(&self, set: u16, act: Option<u16>) -> String {
         let found = self.assembly.sets.get(usize::from(set));
-        let apps = &self.assembly.draft.catalog.apps;
+        let apps = &self.assembly.draft.book.catalog.apps;
         let app = found.and_then(|set| set.app).and_then(|index| apps.get(usize::from(index)));
         let mut text = match (app, found.map(|set| &set.origin)) {
             (Some(app), _) => format!("{} is blocked", app.title),
@@ -369,10 +370,10 @@ impl Resolver<'_, '_> {
     }
 
     fn app_id(&self, app: Option<u16>) -> Option<&str> {
-        self.assembly.draft.catalog.apps.get(usize::from(app?)).map(|app| app.id.as_str())
+        self.assembly.draft.book.catalog.apps.get(usize::from(app?)).map(|app| app.id.as_str())
     }
 
     fn act_id(&self, act: Option<u16>) -> Option<&str> {
-        self.assembly.draft.catalog.instruments.get(usize::from(act?)).map(|act| act.id.as_str())
+        self.assembly.draft.book.catalog.instruments.get(usize::from(act?)).map(|act| act.id.as_str())
     }
 }

@@ -150,8 +150,7 @@ impl Snapshot {
 
     /// A cause in words. Works for any cause this snapshot gave; unknown ids become empty words.
     pub fn describe(&self, cause: &Cause) -> Description {
-        let (Some(kind), Some((wire, line))) =
-            (self.kinds.get(cause.kind as usize), self.table.rule(cause.rule))
+        let (Some(kind), Some((wire, line))) = (self.kinds.get(cause.kind as usize), self.rule(cause.rule))
         else {
             return Description::default();
         };
@@ -187,9 +186,9 @@ impl Snapshot {
 
     fn considered(&self, group: u16, name: &CanonicalName, decided: Option<u32>) -> Vec<Considered> {
         let mut all = Vec::new();
-        self.table.search(name, |entry| {
+        self.search(name, |entry| {
             let (Some(kind), Some((wire, line))) =
-                (self.kinds.get(entry.kind as usize), self.table.rule(entry.number))
+                (self.kinds.get(entry.kind as usize), self.rule(entry.number))
             else {
                 return;
             };

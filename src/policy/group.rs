@@ -4,25 +4,26 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::catalog::Catalog;
 use super::client::Prefix;
 use super::instrument::{When, words};
 use super::rule::{Action, Rule};
+use super::rulebook::{Rulebook, Source};
 use crate::dns::Name;
 use crate::problem::Place;
 
 /// Everything a policy is compiled from.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// Apps, instruments, bypass names.
-    pub catalog: Catalog,
+    /// The rules of the catalog and of the operator's own lists.
+    pub book: Arc<Rulebook>,
     /// The operator's settings.
     pub config: Config,
-    /// The operator's own lists, in the order of the configuration.
-    pub sources: Vec<SourceRules>,
+    /// Where each list is configured, in the order of the rulebook.
+    pub places: Vec<Place>,
 }
 
 /// The operator's settings.
@@ -124,8 +125,6 @@ pub struct SourceRules {
     pub file: String,
     /// The rules.
     pub rules: Vec<Rule>,
-    /// Where the source is configured.
-    pub place: Place,
 }
 
 words! {
@@ -147,6 +146,13 @@ words! {
         Drop = "drop",
         /// RCODE 5.
         Refused = "refused",
+    }
+}
+
+impl Draft {
+    /// The lists, without their rules, and where each is configured.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, &Place)> {
+        self.book.sources.iter().zip(&self.places)
     }
 }
 

@@ -38,17 +38,11 @@ impl Law {
     pub fn of(draft: &Draft, terms: &str) -> Self {
         let mut hash = Text(Sha256::new());
         hash.text(terms);
-        catalog(&mut hash, &draft.catalog);
+        catalog(&mut hash, draft.book.catalog());
         settings(&mut hash, &draft.config);
-        for source in &draft.sources {
+        for source in &draft.book.sources {
             hash.text(&format!("source {:?} {:?} {:?}", source.name, source.app, source.instrument));
-            for rule in &source.rules {
-                hash.0.update([rule.reach as u8, u8::from(rule.action.is_some())]);
-                hash.0.update(rule.name.as_wire());
-                if let Some(action) = &rule.action {
-                    hash.text(&format!("{action:?}"));
-                }
-            }
+            hash.0.update(source.written);
         }
         let mut ordinary = hash.0.clone();
         let mut break_glass = BTreeSet::new();
@@ -154,8 +148,10 @@ fn of_exception(exception: &Exception) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::policy::{Reach, Rule, SourceRules, When};
+    use crate::policy::{Reach, Rule, Rulebook, SourceRules, When};
 
     fn draft(ids: &[(&str, bool)], line: u32) -> Draft {
         let mut draft = Draft::default();
@@ -173,7 +169,7 @@ mod tests {
                 place: Place::line("interdict.toml", line),
             });
         }
-        draft.sources.push(SourceRules {
+        let own = SourceRules {
             name: "own".to_owned(),
             app: None,
             instrument: None,
@@ -184,8 +180,9 @@ mod tests {
                 action: None,
                 line,
             }],
-            place: Place::default(),
-        });
+        };
+        draft.book = Arc::new(Rulebook::new(Catalog::default(), vec![own]));
+        draft.places = vec![Place::line("interdict.toml", line)];
         draft
     }
 

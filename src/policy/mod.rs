@@ -15,6 +15,7 @@ mod law;
 mod live;
 mod matcher;
 mod rule;
+mod rulebook;
 mod snapshot;
 mod verdict;
 
@@ -30,5 +31,6 @@ pub use labels::{LabelSet, Labels};
 pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
 pub use rule::{Action, ActionKind, LocalRecord, Reach, Rule};
+pub use rulebook::Rulebook;
 pub use snapshot::Snapshot;
 pub use verdict::{Cause, Trigger, Verdict};

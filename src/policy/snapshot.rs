@@ -10,8 +10,9 @@ use super::catalog::{App, Catalog, Tier};
 use super::client::{Client, ClientTable};
 use super::group::{Config, Exception, Mode, Otherwise};
 use super::instrument::Instrument;
-use super::matcher::NameTable;
+use super::matcher::{Entry, NameTable};
 use super::rule::{Action, ActionKind, Reach};
+use super::rulebook::Rulebook;
 use super::verdict::{Cause, Trigger, Verdict};
 use crate::dns::{CanonicalName, RecordType, Soa};
 
@@ -20,12 +21,14 @@ use crate::dns::{CanonicalName, RecordType, Soa};
 pub struct Snapshot {
     pub(super) generation: u64,
     pub(super) digest: [u8; 32],
-    /// SHA-256 over the rules alone.
-    pub(super) rules_digest: [u8; 32],
     pub(super) on: Timestamp,
     pub(super) next_transition: Option<Timestamp>,
-    pub(super) table: NameTable,
-    /// How many different names are listed.
+    /// The rules of the catalog and of the lists.
+    pub(super) book: Arc<Rulebook>,
+    /// The names that exceptions free. Their numbers go on from the rulebook's, as do those of their kinds.
+    pub(super) exceptions: NameTable,
+    pub(super) exceptions_digest: [u8; 32],
+    /// How many different names are listed, and freed.
     pub(super) names: usize,
     pub(super) kinds: Box<[RuleKind]>,
     pub(super) actions: Box<[Action]>,
@@ -33,7 +36,6 @@ pub struct Snapshot {
     pub(super) groups: Box<[CompiledGroup]>,
     pub(super) clients: ClientTable,
     pub(super) soa: Soa,
-    pub(super) catalog: Arc<Catalog>,
     pub(super) config: Config,
 }
 
@@ -148,7 +150,7 @@ impl Snapshot {
     pub fn is_large(&self) -> bool {
         /// A core's second-level cache holds this much beside all else.
         const CACHED: usize = 512 << 10;
-        self.table.memory() > CACHED
+        self.book.rules.table.memory() > CACHED
     }
 
     /// Reads ahead what deciding `names`, a batch of questions, will read. `scratch` is the caller's to keep. The number
@@ -158,7 +160,49 @@ impl Snapshot {
         names: impl Iterator<Item = &'n CanonicalName>,
         scratch: &mut Vec<u64>,
     ) -> u64 {
-        self.table.look_ahead(names, scratch)
+        self.book.rules.table.look_ahead(names, scratch)
+    }
+
+    /// Calls `found` for every rule whose name is among `name` and its ancestors: the rulebook's, then the exceptions'.
+    #[inline]
+    pub(super) fn search(&self, name: &CanonicalName, mut found: impl FnMut(Entry)) {
+        self.book.rules.table.search(name, &mut found);
+        if self.exceptions.len() > 0 {
+            self.search_exceptions(name, &mut found);
+        }
+    }
+
+    /// Out of line: most policies free no names.
+    #[inline(never)]
+    fn search_exceptions(&self, name: &CanonicalName, found: &mut dyn FnMut(Entry)) {
+        let (first, first_kind) = (self.book.rules.table.numbers(), self.book.rules.kinds.len() as u32);
+        self.exceptions.search(name, |Entry { number, kind, depth }| {
+            found(Entry { number: first + number, kind: first_kind + kind, depth });
+        });
+    }
+
+    /// The wire form of rule `number`'s name, and its line.
+    pub(super) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32)> {
+        let table = &self.book.rules.table;
+        match number.checked_sub(table.numbers()) {
+            None => table.rule(number),
+            Some(own) => self.exceptions.rule(own),
+        }
+    }
+
+    /// Every rule, or the exceptions' alone: the wire form of its name, and its kind.
+    pub(super) fn rules(&self, exceptions_alone: bool) -> impl Iterator<Item = (Vec<u8>, u32)> {
+        let first_kind = self.book.rules.kinds.len() as u32;
+        let own = self.exceptions.rules().map(move |(name, kind)| (name, first_kind + kind));
+        (!exceptions_alone).then(|| self.book.rules.table.rules()).into_iter().flatten().chain(own)
+    }
+
+    /// True when a rule of `kind` is listed under `name`, in wire form.
+    pub(super) fn holds(&self, name: &[u8], kind: u32) -> bool {
+        match kind.checked_sub(self.book.rules.kinds.len() as u32) {
+            None => self.book.rules.table.holds(name, kind),
+            Some(own) => self.exceptions.holds(name, own),
+        }
     }
 
     /// Precedence: canaries; then the lowest position (exceptions stand at 0); then the longest listed name; then an
@@ -169,7 +213,7 @@ impl Snapshot {
         let mut canary = None;
         let mut enforced: Option<(u64, Cause)> = None;
         let mut shadow: Option<(u64, Cause)> = None;
-        self.table.search(name, |entry| {
+        self.search(name, |entry| {
             let Some(kind) = self.kinds.get(entry.kind as usize).filter(|kind| kind.reach.meets(entry.depth))
             else {
                 return;
@@ -292,7 +336,7 @@ impl Snapshot {
 
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
-        self.table.len()
+        self.book.rules.table.len() + self.exceptions.len()
     }
 
     /// Number of different listed names.
@@ -302,7 +346,7 @@ impl Snapshot {
 
     /// Bytes held by names, rules and the index over them.
     pub fn memory(&self) -> usize {
-        self.table.memory() + self.kinds.len() * size_of::<RuleKind>()
+        self.book.memory() + self.exceptions.memory()
     }
 
     /// Rules by set: the app's id, `app:shared`, the source's name, `canaries` or the exception's id.
@@ -351,7 +395,7 @@ impl Snapshot {
 
     /// The catalog it was compiled from.
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        self.book.catalog()
     }
 
     /// True when a cause's action lets the query pass.
@@ -374,11 +418,11 @@ impl Snapshot {
     }
 
     pub(super) fn app(&self, index: Option<u16>) -> Option<&App> {
-        self.catalog.apps.get(usize::from(index?))
+        self.book.catalog.apps.get(usize::from(index?))
     }
 
     pub(super) fn instrument(&self, index: Option<u16>) -> Option<&Instrument> {
-        self.catalog.instruments.get(usize::from(index?))
+        self.book.catalog.instruments.get(usize::from(index?))
     }
 
     pub(super) fn exception(&self, index: Option<u16>) -> Option<&Exception> {

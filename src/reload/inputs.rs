@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::approval;
 use super::guard;
+use super::lists::Lists;
 use super::outcome::Stage;
 use super::store;
 use crate::formats::{self, Options, Parsed, ZoneHead};
-use crate::policy::{self, Catalog, Draft, Rule, SourceRules};
+use crate::policy::{self, Draft};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{
     self, Arrival, CONFIG_FILE, Condition, FetchError, Holding, Origin, Raw, Reason, Refusal, read_catalog,
@@ -113,6 +114,7 @@ pub(super) type Holdings = BTreeMap<String, Holding>;
 /// Inputs and what they mean.
 pub(super) struct Understood {
     pub(super) draft: Draft,
+    pub(super) lists: Arc<Lists>,
     pub(super) guard: guard::Config,
     pub(super) approval: approval::Config,
     pub(super) history: store::Config,
@@ -159,8 +161,10 @@ pub(super) fn gather(
             (_, holding) => collected(source, holding, good, &mut arrivals, &mut warnings),
         };
         match (found, good) {
-            (Ok(Some(raw)), _) => {
-                inputs.sources.insert(source.name.clone(), raw);
+            (Ok(Some(raw)), good) => {
+                // The same bytes need not be held twice.
+                let same = good.filter(|good| good.digest == raw.digest && good.name == raw.name);
+                inputs.sources.insert(source.name.clone(), same.cloned().unwrap_or(raw));
             }
             // A collected source of which there is nothing yet.
             (Ok(None), _) => {}
@@ -253,86 +257,25 @@ pub(super) fn parse(source: &sources::Config, raw: &Raw) -> Parsed {
     formats::parse(source.format, &raw.name, &raw.bytes, &options)
 }
 
-/// Parses everything, and reports every problem of every input.
-pub(super) fn understand(inputs: &Inputs, interpret: &Interpret) -> Result<Understood, Failed> {
+/// Parses everything, and reports every problem of every input. What `known` says already is not read again.
+pub(super) fn understand(
+    inputs: &Inputs,
+    interpret: &Interpret,
+    known: Option<&Arc<Lists>>,
+) -> Result<Understood, Failed> {
     let (plan, mut problems) = plan(inputs.config.as_ref(), interpret)?;
-    let (catalog, found) = match &inputs.catalog {
-        None => Catalog::read(Catalog::built_in().iter().copied()),
-        Some(files) => {
-            let mut texts = Vec::new();
-            for file in files {
-                match file.text() {
-                    Ok(text) => texts.push((file.name.as_str(), text)),
-                    Err(problem) => problems.push(problem),
-                }
-            }
-            Catalog::read(texts)
-        }
-    };
-    problems.extend(found);
-    let mut draft = Draft { catalog, config: plan.policy, sources: Vec::new() };
-    let mut reports = Vec::new();
-    for source in &plan.sources {
-        let Some(raw) = inputs.sources.get(&source.name) else {
-            if source.is_collected() {
-                // Nothing of it is enforced; whoever gathered the inputs said so. Groups may name it all the same.
-                reports.push(SourceReport {
-                    name: source.name.clone(),
-                    file: source.title(),
-                    ..Default::default()
-                });
-                draft.sources.push(rules_of(source, Vec::new()));
-                continue;
-            }
-            let what = format!("source `{}` has no stored content", source.name);
-            problems.push(Problem::error(source.place.clone(), what, "reload once its file can be read"));
-            continue;
-        };
-        let parsed = parse(source, raw);
-        reports.push(SourceReport {
-            name: source.name.clone(),
-            file: raw.name.clone(),
-            digest: raw.digest.to_string(),
-            bytes: raw.bytes.len(),
-            lines: parsed.lines,
-            rules: parsed.rules.len(),
-            skipped: parsed.skipped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
-            refused: parsed.refused,
-            last_good: inputs.stale.contains(&source.name),
-            zone: parsed.zone,
-            condition: None,
-        });
-        if parsed.rules.is_empty() && parsed.refused == 0 {
-            problems.push(Problem::warning(
-                Place::file(&raw.name),
-                format!("source `{}`: none of its {} lines is a rule", source.name, parsed.lines),
-                format!("is `{}` its syntax?", source.format),
-            ));
-        }
-        let tolerated = parsed.refused <= source.tolerate;
-        problems.extend(parsed.problems.into_iter().map(|mut problem| {
-            if tolerated {
-                problem.severity = Severity::Warning;
-            }
-            problem
-        }));
-        draft.sources.push(rules_of(source, parsed.rules));
-    }
+    let lists = Lists::of(inputs, &plan.sources, known);
+    problems.extend(lists.problems.iter().cloned());
     problems.sort();
     if problems.iter().any(Problem::is_error) {
         return Err((Stage::Parse, problems));
     }
-    let Plan { guard, approval, history, sources, .. } = plan;
-    Ok(Understood { draft, guard, approval, history, sources, reports, warnings: problems })
-}
-
-fn rules_of(source: &sources::Config, rules: Vec<Rule>) -> SourceRules {
-    SourceRules {
-        name: source.name.clone(),
-        app: source.app.clone(),
-        instrument: source.instrument.clone(),
-        file: source.title(),
-        rules,
-        place: source.place.clone(),
+    let mut reports = lists.reports.clone();
+    for report in &mut reports {
+        report.last_good = inputs.stale.contains(&report.name);
     }
+    let Plan { policy, guard, approval, history, sources, catalog: _ } = plan;
+    let places = sources.iter().map(|source| source.place.clone()).collect();
+    let draft = Draft { book: Arc::clone(&lists.book), config: policy, places };
+    Ok(Understood { draft, lists, guard, approval, history, sources, reports, warnings: problems })
 }

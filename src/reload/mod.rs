@@ -12,6 +12,7 @@ mod history;
 mod hold;
 mod inputs;
 mod inspect;
+mod lists;
 mod metrics;
 mod outcome;
 mod pipeline;

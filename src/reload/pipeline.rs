@@ -273,8 +273,9 @@ impl Pipeline {
         let Making { inputs, kept, before, known, number, accept_shrink, rollback_of } = making;
         self.step(Step::Parse);
         let interpret = if kept { &self.parts.interpret_kept } else { &self.parts.interpret };
-        let Understood { draft, guard, approval, history, sources, reports, mut warnings } =
-            inputs::understand(&inputs, interpret)?;
+        let lists_before = before.map(|before| &before.lists);
+        let Understood { draft, lists, guard, approval, history, sources, reports, mut warnings } =
+            inputs::understand(&inputs, interpret, lists_before)?;
         // A clock that was set back never takes a ban out of force: compile for the latest moment known.
         let on = before.map_or(self.parts.clock.wall(), |_| self.now());
         let law = Law::of(&draft, &terms(&guard, &approval));
@@ -301,6 +302,7 @@ impl Pipeline {
             snapshot,
             law,
             inputs,
+            lists,
             fingerprint,
             guard,
             approval,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::approval;
 use super::guard;
 use super::inputs::{Inputs, SourceReport};
+use super::lists::Lists;
 use super::store;
 use crate::policy::{Law, Snapshot};
 use crate::sources;
@@ -22,6 +23,7 @@ pub(super) struct Ready {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) law: Law,
     pub(super) inputs: Arc<Inputs>,
+    pub(super) lists: Arc<Lists>,
     pub(super) fingerprint: String,
     pub(super) guard: guard::Config,
     pub(super) approval: approval::Config,
@@ -52,7 +54,11 @@ impl Ready {
             && self.snapshot.next_transition().is_none_or(|next| next > moment)
     }
 
-    fn bytes(&self) -> u64 {
+    /// What it takes beside a `newer` one, with which it may share its lists.
+    fn bytes(&self, newer: Option<&Self>) -> u64 {
+        if newer.is_some_and(|newer| Arc::ptr_eq(&newer.lists, &self.lists)) {
+            return REST;
+        }
         let inputs = &self.inputs;
         let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
         REST + self.snapshot.memory() as u64 + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
@@ -82,8 +88,9 @@ impl Earlier {
         self.0.push_front(ready);
         let mut bytes = 0;
         let mut kept = 0;
+        let mut newer = None;
         for ready in &self.0 {
-            bytes += ready.bytes();
+            bytes += ready.bytes(newer.replace(&**ready));
             if budget == 0 || (kept > 0 && bytes > budget) {
                 break;
             }

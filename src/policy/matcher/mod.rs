@@ -7,4 +7,4 @@ mod hash;
 mod table;
 
 pub(super) use hash::HashKey;
-pub(super) use table::{Listed, NameTable};
+pub(super) use table::{Entry, Listed, NameTable};

@@ -105,6 +105,11 @@ impl NameTable {
         self.length
     }
 
+    /// More than the largest number of any rule.
+    pub(crate) fn numbers(&self) -> u32 {
+        (self.groups.len() * PLACES) as u32
+    }
+
     /// Calls `found` for every rule whose listed name is among `name` and its ancestors, shortest name first.
     #[inline]
     pub(crate) fn search(&self, name: &CanonicalName, mut found: impl FnMut(Entry)) {
