@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::string_slice,
+    clippy::disallowed_methods,
     reason = "an allocator is unsafe by its interface; a test that panics has failed"
 )]
 
@@ -124,6 +125,56 @@ fn a_block_and_a_hit_allocate_nothing() {
             answered(&mut worker, &query(5, 0x0100, "wechat.com", 1, None), Transport::Udp, &mut reply);
         });
         assert!(count > 0, "the counter counts");
+    }
+    upstream.stop();
+}
+
+/// Rules about addresses, met and not met: by the answer, by the client, and before a rule by name.
+#[test]
+fn a_block_by_address_and_a_hit_beside_it_allocate_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("interdict.toml");
+    let mut text = String::new();
+    for (name, zone) in [
+        ("one", "32.7.2.0.192.rpz-ip CNAME .\n16.0.0.9.10.rpz-ip CNAME rpz-drop.\n"),
+        ("two", "named.example CNAME .\nlarge.example CNAME .\n32.9.0.0.127.rpz-client-ip CNAME *.\n"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, zone).unwrap();
+        text += &format!("[[policy.source]]\nname = \"{name}\"\nfrom = {path:?}\nformat = \"rpz\"\n");
+    }
+    std::fs::write(&config, text).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let upstream = Upstream::start();
+    let rings = Some(Arc::new(Rings::default()));
+    let engine = support::engine_of(Some(config), &upstream, rings, runtime.handle());
+    let mut worker = engine.thread_worker();
+    let mut reply = vec![0; 4096];
+    let ask = |name| query(3, 0x0100, name, 1, Some(1232));
+    let by_answer = ask("www.example");
+    let awaited = ask("named.example");
+    let passed = query(3, 0x0100, "www.example", 28, Some(1232));
+    for packet in [&by_answer, &awaited, &passed] {
+        fetch(&mut worker, packet, &mut reply);
+    }
+    let ruled = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+    let somebody = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for (what, packet, address) in [
+        ("blocked by an answer's address", &by_answer, somebody),
+        ("blocked by an answer's address before its name", &awaited, somebody),
+        ("not blocked", &passed, somebody),
+        ("blocked by the client's address", &passed, ruled),
+    ] {
+        let mut ask = || {
+            worker.begin_batch();
+            let asker = Asker { address, transport: Transport::Udp };
+            let outcome = worker.handle(packet, asker, &mut reply, || panic!("{what} was fetched"));
+            worker.end_batch();
+            assert!(matches!(outcome, Outcome::Reply(_)), "{what}: {outcome:?}");
+        };
+        ask();
+        let count = allocations(|| (0..100).for_each(|_| ask()));
+        assert_eq!(count, 0, "{what}");
     }
     upstream.stop();
 }

@@ -82,7 +82,10 @@ fn dnsmasq() {
 fn rpz() {
     let parsed = read(
         Format::Rpz,
-        b"$TTL 1h\n$ORIGIN rpz.test.\n@ IN SOA ns. host. (\n  1 ; serial\n  3600 600 86400 60 )\n  NS ns.\na.example CNAME .\n*.a.example 300 IN CNAME .\nb.example.rpz.test. CNAME *.\nc.example CNAME rpz-passthru.\nd.example CNAME rpz-drop.\ne.example CNAME rpz-tcp-only.\nf.example CNAME walled.example.\ng.example A 192.0.2.1\n  AAAA 2001:db8::1\nh.example TXT \"no; entry\"\n32.1.2.0.192.rpz-ip CNAME .\n",
+        b"$TTL 1h\n$ORIGIN rpz.test.\n@ IN SOA ns. host. (\n  1 ; serial\n  3600 600 86400 60 )\n  NS ns.\na.example CNAME .\n*.a.example 300 IN CNAME .\nb.example.rpz.test. CNAME *.\nc.example CNAME rpz-passthru.\nd.example CNAME rpz-drop.\ne.example CNAME rpz-tcp-only.\nf.example CNAME walled.example.\ng.example A 192.0.2.1\n  AAAA 2001:db8::1\nh.example TXT \"no; entry\"\n32.1.2.0.192.rpz-ip CNAME .\n\
+           32.zz.db8.2001.RPZ-IP.rpz.test. A 192.0.2.9\n  A 192.0.2.10\n8.0.0.0.10.rpz-client-ip CNAME 8.0.0.0.10.\n\
+           *.i.example CNAME *.walled.example.\nj.example SRV 1 2 443 k.example.\nj.example TYPE65280 \\# 3 01 02ff\n\
+           ns.example.rpz-nsdname CNAME .\n",
     );
     let expected = [
         "7 a.example exact nxdomain",
@@ -94,9 +97,27 @@ fn rpz() {
         "13 f.example exact redirect",
         "14 g.example exact local",
         "16 h.example exact local",
+        "21 i.example below redirect",
+        "22 j.example exact local",
     ];
     assert_eq!(rules(&parsed), expected);
+    let addresses: Vec<String> = parsed
+        .addresses
+        .iter()
+        .map(|rule| format!("{} {:?} {} {}", rule.line, rule.whose, rule.prefix, rule.action.kind()))
+        .collect();
+    let expected =
+        ["17 Answer 192.0.2.1/32 nxdomain", "18 Answer 2001:db8::/32 local", "20 Client 10.0.0.0/8 passthru"];
+    assert_eq!(addresses, expected);
+    let records = |action: &Action| match action {
+        Action::Local(records) => records.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(records(&parsed.addresses[1].action), 2);
+    assert_eq!(records(parsed.rules.last().unwrap().action.as_ref().unwrap()), 2);
     assert_eq!((parsed.refused, parsed.skipped.values().sum::<u64>()), (0, 1), "{:?}", parsed.problems);
+    assert_eq!(parsed.problems.len(), 1, "{:?}", parsed.problems);
+    assert!(parsed.problems[0].what.starts_with("1 line left out: rules by name server name"));
     assert_eq!(parsed.zone, Some(ZoneHead { serial: Some(1), ttl: Some(3600) }));
 }
 
@@ -140,6 +161,10 @@ fn what_is_no_list_says_what_is_wrong() {
         (Format::Rpz, "a.example TXT \"open\n", "not closed"),
         (Format::Rpz, "@ SOA ( 1 2\n", "not closed"),
         (Format::Rpz, "a.example A 1.2.3\n", "does not parse"),
+        (Format::Rpz, "a.example TYPE65280 \\# 3 0102\n", "does not parse"),
+        (Format::Rpz, "24.1.2.0.192.rpz-ip CNAME .\n", "host bits"),
+        (Format::Rpz, "x.32.1.2.0.192.rpz-ip CNAME .\n", "not a prefix length"),
+        (Format::Rpz, "rpz-client-ip CNAME .\n", "not a prefix length"),
     ] {
         let parsed = read(format, text.as_bytes());
         assert_eq!(parsed.refused, 1, "{format} {text:?}: {:?}", parsed.problems);

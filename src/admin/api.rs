@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::auth::Tokens;
 use super::change;
 use crate::dns::{Name, RecordType};
-use crate::policy::{LabelSet, When};
+use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::telemetry::{Collect, prometheus};
@@ -89,25 +89,25 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
     let mut complain = |key: &str, why: String, hint: &str| {
         problems.push(Problem::error(Place::file(format!("?{key}=")), why, hint));
     };
-    let name = match parameters.get("name").map(|name| name.parse::<Name>()) {
-        Some(Ok(name)) => Some(name),
-        Some(Err(error)) => {
+    let name = match parameters.get("name").map(|name| name.parse::<Name>()).transpose() {
+        Ok(name) => name,
+        Err(error) => {
             complain("name", format!("not a domain name: {error}"), "");
             None
         }
-        None => {
-            complain("name", "missing".to_owned(), "add ?name=wechat.com");
-            None
-        }
     };
-    let client = match parameters.get("client").map_or(Ok(IpAddr::from([127, 0, 0, 1])), |text| text.parse())
-    {
-        Ok(client) => Some(client),
-        Err(error) => {
-            complain("client", error.to_string(), "write an IP address");
+    if !parameters.contains_key("name") && !parameters.contains_key("address") {
+        complain("name", "missing".to_owned(), "add ?name=wechat.com or ?address=192.0.2.1");
+    }
+    let mut address = |key: &str| {
+        let parsed = parameters.get(key).map(|text| text.parse::<IpAddr>()).transpose();
+        parsed.unwrap_or_else(|error| {
+            complain(key, error.to_string(), "write an IP address");
             None
-        }
+        })
     };
+    let client = address("client").unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let address = address("address");
     let on = match parameters.get("on").map(|text| text.parse::<When>()).transpose() {
         Ok(on) => on,
         Err(error) => {
@@ -129,16 +129,17 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
             RecordType::A
         }
     };
-    let (Some(name), Some(client), true) = (name, client, problems.is_empty()) else {
+    if !problems.is_empty() {
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
-    };
+    }
+    let inquiry = Inquiry { name, record_type, client, address };
     let place = match (on, at) {
         (None, None) => None,
         _ => Arc::clone(&parts.compiling).acquire_owned().await.ok(),
     };
     compute(place, move || match at {
-        None => parts.pipeline.explain(&name, record_type, client, on),
-        Some(at) => parts.pipeline.then(at).map(|(then, _)| then.explain(&name, record_type, client)),
+        None => parts.pipeline.explain(&inquiry, on),
+        Some(at) => parts.pipeline.then(at).map(|(then, _)| then.explain(&inquiry)),
     })
     .await
 }

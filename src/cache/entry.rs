@@ -1,6 +1,7 @@
 //! Owns one kept answer: the upstream's bytes, how long they hold, and where the names stand that it leads to.
 //! Never decides whether it may be shown; the policy in force does, each time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -172,6 +173,20 @@ impl Entry {
             .filter_map(move |offset| message?.name_at(usize::from(u16::from_be_bytes(*offset))))
     }
 
+    /// Addresses in the answer: its A and AAAA records.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let message = self.message();
+        let records = Message::new(message).into_iter().flat_map(Message::records);
+        records.take_while(|record| record.section == Section::Answer).filter_map(|record| {
+            let rdata = message.get(record.rdata)?;
+            match record.record_type {
+                RecordType::A => Some(IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?)),
+                RecordType::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?)),
+                _ => None,
+            }
+        })
+    }
+
     /// True when the answer leads to other names.
     #[inline]
     pub fn has_targets(&self) -> bool {
@@ -204,8 +219,8 @@ impl Entry {
         group < 32 && noted >> 32 == generation & 0xFFFF_FFFF && noted >> group & 1 == 1
     }
 
-    /// Notes that no rule of `generation` is met for `group`, neither by the question's name nor by a name the answer leads
-    /// to. A lost race costs one more look, nothing else.
+    /// Notes that no rule of `generation` is met for `group`, neither by the question's name nor by a name or an address in
+    /// the answer. A lost race costs one more look, nothing else.
     pub fn note_passed(&self, generation: u64, group: u16) {
         if group >= 32 {
             return;
@@ -353,6 +368,8 @@ mod tests {
         assert_eq!(ttls, [50, 20]);
         let targets: Vec<String> = entry.targets().map(|name| name.to_string()).collect();
         assert_eq!(targets, ["b.example"]);
+        let addresses: Vec<String> = entry.addresses().map(|address| address.to_string()).collect();
+        assert_eq!(addresses, ["192.0.2.1"]);
         assert_eq!(entry.freshness(clock.now(), 60), Freshness::Fresh);
         clock.advance(Duration::from_secs(20));
         assert_eq!(entry.freshness(clock.now(), 60), Freshness::Stale);

@@ -1,4 +1,4 @@
-//! Owns the verb `explain`: one name, one client, one day, by the present inputs or by what was in force then; needs no
+//! Owns the verb `explain`: one name or address, one client, one day, by the present inputs or by what was in force then; needs no
 //! running resolver.
 
 use std::net::IpAddr;
@@ -10,14 +10,18 @@ use super::{Exit, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::dns::{Name, RecordType};
-use crate::policy::{Explanation, Labels, When};
+use crate::policy::{Explanation, Inquiry, Labels, When};
 use crate::reload::Then;
 
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The name asked for
-    name: Name,
+    #[arg(required_unless_present = "address")]
+    name: Option<Name>,
+    /// An address that the answer holds
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
     /// The client's address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     client: IpAddr,
@@ -79,7 +83,13 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             return Exit::Failed;
         }
     };
-    let explanation = snapshot.explain(&options.name, options.record_type, options.client);
+    let Arguments { name, address, client, record_type, .. } = options;
+    let explanation = snapshot.explain(&Inquiry {
+        name: name.clone(),
+        record_type: *record_type,
+        client: *client,
+        address: *address,
+    });
     if json {
         print_json(&Answer { explanation: &explanation, then });
     } else {
@@ -101,6 +111,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
 fn print(explanation: &Explanation) {
     let Explanation {
         name,
+        address,
         r#type,
         client,
         group,
@@ -113,12 +124,18 @@ fn print(explanation: &Explanation) {
         admitted,
         ..
     } = explanation;
-    println!("{name} {type} for {client} (group {group}) on {on}: {verdict} ({action}): {reply}");
+    let asked = match (name.as_str(), address) {
+        ("", Some(address)) => format!("an answer with {address}"),
+        (name, Some(address)) => format!("{name} {type} with {address} in the answer,"),
+        (name, None) => format!("{name} {type}"),
+    };
+    println!("{asked} for {client} (group {group}) on {on}: {verdict} ({action}): {reply}");
     if !admitted {
         println!("  but {client} may not ask this resolver at all: see [access] allow");
     }
     if let Some(cause) = cause {
         println!("  rule        {} ({}), {}", cause.listed, cause.reach, cause.rule);
+        println!("  trigger     {}", cause.trigger);
         println!("  app         {} {}", cause.app, cause.app_title);
         println!("  instrument  {}", cause.instrument);
         if !cause.authority.is_empty() {
@@ -136,7 +153,10 @@ fn print(explanation: &Explanation) {
         }
     }
     if considered.is_empty() {
-        println!("  no list holds this name or a name above it");
+        match name.as_str() {
+            "" => println!("  no list holds this address"),
+            _ => println!("  no list holds this name or a name above it"),
+        }
     }
     for rule in considered {
         println!("  considered  {} ({}) in {}: {}", rule.listed, rule.reach, rule.list, rule.standing);

@@ -6,6 +6,7 @@ use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::{Located, Section};
 use crate::formats::Format;
+use crate::policy::Override;
 use crate::sources::{
     Address, AddressError, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy, REFRESH,
     SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT,
@@ -13,6 +14,8 @@ use crate::sources::{
 
 /// A connection takes longer than that on any real way.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const OVERRIDES: &str =
+    "use one of given, disabled, passthru, drop, nxdomain, nodata, tcp-only, or \"cname walled.example\"";
 const PLACE: &str = "write the path of a file, or an address such as \"https://lists.example/extra.rpz\"";
 
 pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
@@ -28,6 +31,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     let max_bytes = section.parsed::<Size>("max_bytes", "write a size such as \"64MiB\"");
     let subdomains = section.boolean("subdomains").unwrap_or(false);
     let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
+    let overriding = section.parsed::<Override>("override", OVERRIDES);
     let tolerate = section.integer("tolerate", 0..u64::from(u32::MAX)).unwrap_or(0);
     let app = section.string("app").map(|app| app.value);
     let instrument = section.string("instrument").map(|instrument| instrument.value);
@@ -35,6 +39,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     if let (Some(signature), false) = (&signature, section.has("key")) {
         let hint = "set `key` to the publisher's key, or take `signature` out";
         section.problem(signature.place.clone(), "`signature` without a `key` is never looked at", hint);
+    }
+    if let (Some(overriding), Some(Format::Adblock | Format::Dnsmasq | Format::Domains | Format::Hosts)) =
+        (&overriding, format.as_ref().map(|format| format.value))
+    {
+        let hint = "take it out; what a group's lists do is its `action`";
+        section.problem(overriding.place.clone(), "`override` is for response policy zones", hint);
     }
     if let Some(size) = &max_bytes
         && !(1..=LIST_FILE).contains(&size.value.0)
@@ -51,7 +61,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     config.origin = origin?;
     config.key = key.map(|key| key.value);
     config.max_bytes = max_bytes.map_or(config.max_bytes, |size| size.value.0);
-    Some(Config { subdomains, zone, tolerate, app, instrument, ..config })
+    let overriding = overriding.map_or(Override::Given, |found| found.value);
+    Some(Config { subdomains, zone, overriding, tolerate, app, instrument, ..config })
 }
 
 /// The keys that only a list on a server has.

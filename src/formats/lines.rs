@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Format, MOST_PROBLEMS, Parsed, ZoneHead};
 use crate::dns::Name;
-use crate::policy::{Action, Reach, Rule};
+use crate::policy::{Action, AddressRule, Prefix, Reach, Rule, Whose};
 use crate::problem::{Place, Problem};
 
 /// A list being read.
@@ -112,6 +112,16 @@ impl<'f> Reader<'f> {
         self.parsed.rules.push(Rule { name, reach, action, line: self.line });
     }
 
+    /// Adds a rule about addresses.
+    pub(super) fn add_address(&mut self, whose: Whose, prefix: Prefix, action: Action) {
+        self.parsed.addresses.push(AddressRule { whose, prefix, action, line: self.line });
+    }
+
+    /// The rule about addresses added last, to be completed.
+    pub(super) fn addresses(&mut self) -> &mut Vec<AddressRule> {
+        &mut self.parsed.addresses
+    }
+
     /// The rule added last, to be completed.
     pub(super) fn rules(&mut self) -> &mut Vec<Rule> {
         &mut self.parsed.rules
@@ -125,6 +135,16 @@ impl<'f> Reader<'f> {
     /// Counts a line that means nothing to a resolver.
     pub(super) fn skip(&mut self, reason: &'static str) {
         *self.parsed.skipped.entry(reason).or_default() += 1;
+    }
+
+    /// Warns of lines that were counted under `reason`, if there are any: once for all of them.
+    pub(super) fn warn_of_skipped(&mut self, reason: &'static str, what: &str, hint: &str) {
+        if let Some(count) = self.parsed.skipped.get(reason) {
+            let lines = if *count == 1 { "line" } else { "lines" };
+            let what = format!("{count} {lines} left out: {what}");
+            // Not bounded: there are only so many reasons.
+            self.parsed.problems.push(Problem::warning(Place::file(self.file), what, hint));
+        }
     }
 
     /// Counts a malformed line and complains about it.

@@ -6,6 +6,7 @@ mod dnsmasq;
 mod domains;
 mod hosts;
 mod lines;
+mod prefix;
 mod rpz;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::dns::Name;
-use crate::policy::Rule;
+use crate::policy::{AddressRule, Rule};
 use crate::problem::Problem;
 
 /// A list syntax.
@@ -48,6 +49,8 @@ pub struct Options {
 pub struct Parsed {
     /// Its rules, in order.
     pub rules: Vec<Rule>,
+    /// Its rules about addresses, in order.
+    pub addresses: Vec<AddressRule>,
     /// Lines that are well-formed but mean nothing to a resolver, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// Complaints, at most [`MOST_PROBLEMS`].
@@ -58,6 +61,13 @@ pub struct Parsed {
     pub lines: u64,
     /// What a response policy zone says of itself.
     pub zone: Option<ZoneHead>,
+}
+
+impl Parsed {
+    /// How many rules it holds, about names and addresses.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len() + self.addresses.len()
+    }
 }
 
 /// What a zone says of itself.

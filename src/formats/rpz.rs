@@ -1,17 +1,31 @@
-//! Owns response policy zones written as zone files: query-name triggers and every action. Other triggers are counted and
-//! left alone. Never follows `$INCLUDE`.
+//! Owns response policy zones written as zone files: triggers by query name, client and response address, and every action.
+//! Triggers by name servers are counted, warned of and left out. Never follows `$INCLUDE`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::lines::Reader;
+use super::prefix;
 use crate::dns::{Name, RecordType};
-use crate::policy::{Action, LocalRecord, Reach};
+use crate::policy::{Action, LocalRecord, Reach, Whose};
 
-/// Owners of triggers other than the query name, by their last label.
-const OTHER_TRIGGERS: &[(&str, &str)] = &[
-    ("rpz-ip", "trigger not supported: response address"),
-    ("rpz-client-ip", "trigger not supported: client address"),
-    ("rpz-nsdname", "trigger not supported: name server name"),
-    ("rpz-nsip", "trigger not supported: name server address"),
+/// What an owner says is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    Address(Whose),
+    /// The reason why it is left out.
+    LeftOut(&'static str),
+    QueryName,
+}
+
+/// The last labels of owners that are no query names.
+const TRIGGERS: &[(&str, Trigger)] = &[
+    ("rpz-ip", Trigger::Address(Whose::Answer)),
+    ("rpz-client-ip", Trigger::Address(Whose::Client)),
+    ("rpz-nsdname", Trigger::LeftOut(NSDNAME)),
+    ("rpz-nsip", Trigger::LeftOut(NSIP)),
 ];
+const NSDNAME: &str = "trigger not supported: name server name";
+const NSIP: &str = "trigger not supported: name server address";
 
 /// What carries over from line to line.
 struct Zone {
@@ -42,6 +56,12 @@ pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
     });
     if let Some((all, _)) = zone.open {
         reader.refuse(&all.join(" "), "a parenthesis is not closed", "the file may be cut off");
+    }
+    for (reason, what) in [
+        (NSDNAME, "rules by name server name (rpz-nsdname) are not supported"),
+        (NSIP, "rules by name server address (rpz-nsip) are not supported"),
+    ] {
+        reader.warn_of_skipped(reason, what, "nothing of them is enforced; list names or addresses instead");
     }
 }
 
@@ -178,46 +198,69 @@ fn trigger(
             );
         }
     };
+    let (front, last) = relative.rsplit_once('.').unwrap_or(("", &relative));
+    let known = TRIGGERS.iter().find(|(label, _)| last.eq_ignore_ascii_case(label));
+    let met = known.map_or(Trigger::QueryName, |(_, met)| *met);
+    if let Trigger::LeftOut(reason) = met {
+        return reader.skip(reason);
+    }
     let (name, reach) = match relative.strip_prefix("*.") {
+        _ if met != Trigger::QueryName => (front, Reach::Exact),
         Some(name) => (name, Reach::Below),
         None if relative == "*" => {
             return reader.refuse(owner, "the rule would meet every name", "name a domain");
         }
         None => (relative.as_str(), Reach::Exact),
     };
-    if let Some((_, reason)) =
-        OTHER_TRIGGERS.iter().find(|(label, _)| name.rsplit('.').next() == Some(*label))
-    {
-        return reader.skip(reason);
-    }
     let target = rdata.first().copied().unwrap_or("");
     let action = match kind {
         "CNAME" => match cname(target, name) {
             Ok(action) => action,
             Err((why, hint)) => return reader.refuse(line, why, hint),
         },
-        "A" | "AAAA" | "TXT" | "MX" => match local(kind, ttl, rdata) {
-            Some(record) => Action::Local(vec![record]),
-            None => return reader.refuse(line, "the record's value does not parse", ""),
+        _ => match local(kind, ttl, rdata) {
+            Ok(Some(record)) => Action::Local(vec![record]),
+            Ok(None) => return reader.skip("record type without local data support"),
+            Err((why, hint)) => return reader.refuse(line, why, hint),
         },
-        _ if kind.parse::<RecordType>().is_ok() => {
-            return reader.skip("record type without local data support");
-        }
-        _ => return reader.refuse(line, "not a zone file record", "a record is `name CNAME .`"),
     };
-    let parsed = name.parse::<Name>();
-    // Several local records of one owner are one rule.
-    if let (Action::Local(new), Ok(parsed), Some(last)) = (&action, &parsed, reader.rules().last_mut())
-        && last.name == *parsed
-        && last.reach == reach
-        && let Some(Action::Local(records)) = &mut last.action
-    {
-        records.extend(new.iter().cloned());
+    if let Trigger::Address(whose) = met {
+        let prefix = match prefix::read(name) {
+            Ok(prefix) => prefix,
+            Err(why) => {
+                return reader.refuse(
+                    owner,
+                    why,
+                    "write it as `24.0.2.0.192.rpz-ip` or `48.zz.db8.2001.rpz-ip`",
+                );
+            }
+        };
+        let last = reader.addresses().last_mut();
+        let last = last.filter(|last| last.whose == whose && last.prefix == prefix);
+        if !joined(last.map(|last| &mut last.action), &action) {
+            reader.add_address(whose, prefix, action);
+        }
         return;
     }
-    match parsed {
-        Ok(name) => reader.add(name, reach, Some(action)),
+    match name.parse::<Name>() {
+        Ok(name) => {
+            let last = reader.rules().last_mut().filter(|last| last.name == name && last.reach == reach);
+            if !joined(last.and_then(|last| last.action.as_mut()), &action) {
+                reader.add(name, reach, Some(action));
+            }
+        }
         Err(error) => reader.refuse(name, &error.to_string(), ""),
+    }
+}
+
+/// Several local records of one owner are one rule: adds those of `more` to the owner's, and says whether both are such.
+fn joined(records: Option<&mut Action>, more: &Action) -> bool {
+    match (records, more) {
+        (Some(Action::Local(records)), Action::Local(more)) => {
+            records.extend(more.iter().cloned());
+            true
+        }
+        _ => false,
     }
 }
 
@@ -245,32 +288,70 @@ fn cname(target: &str, owner: &str) -> Result<Action, (&'static str, &'static st
                 "actions are rpz-passthru., rpz-drop. and rpz-tcp-only., with the final dot",
             ));
         }
-        text if text.starts_with("*.") => {
-            return Err(("a wildcard target is not supported", "name one target"));
-        }
         // The old way to write passthru.
         text if text.trim_end_matches('.') == owner.to_ascii_lowercase() => Action::Passthru,
         text => Action::Redirect(text.parse().map_err(|_| ("the target is not a domain name", ""))?),
     })
 }
 
-fn local(kind: &str, ttl: Option<u32>, rdata: &[&str]) -> Option<LocalRecord> {
-    let first = *rdata.first()?;
-    Some(match kind {
-        "A" => LocalRecord::ipv4(first.parse().ok()?, ttl),
-        "AAAA" => LocalRecord::ipv6(first.parse().ok()?, ttl),
-        "MX" => {
-            let mut wire = first.parse::<u16>().ok()?.to_be_bytes().to_vec();
-            wire.extend_from_slice(rdata.get(1)?.parse::<Name>().ok()?.as_wire());
-            LocalRecord { record_type: RecordType::MX, ttl, rdata: wire.into() }
+/// A record of the zone's own; `None` for a type that is not kept.
+fn local(
+    kind: &str,
+    ttl: Option<u32>,
+    rdata: &[&str],
+) -> Result<Option<LocalRecord>, (&'static str, &'static str)> {
+    let Ok(record_type) = kind.parse::<RecordType>() else {
+        return Err(("not a zone file record", "a record is `name CNAME .`"));
+    };
+    let wire = match (record_type, rdata) {
+        // RFC 3597 section 5: any type's RDATA as bytes.
+        (_, [r"\#", length, bytes @ ..]) => unknown(length, bytes),
+        (RecordType::A, [address, ..]) => address.parse::<Ipv4Addr>().ok().map(|a| a.octets().to_vec()),
+        (RecordType::AAAA, [address, ..]) => address.parse::<Ipv6Addr>().ok().map(|a| a.octets().to_vec()),
+        (RecordType::MX, [preference, name, ..]) => numbers_and_name(&[preference], name),
+        (RecordType::PTR, [name, ..]) => numbers_and_name(&[], name),
+        (RecordType::SRV, [priority, weight, port, name, ..]) => {
+            numbers_and_name(&[priority, weight, port], name)
         }
-        _ => {
-            let mut wire = Vec::new();
-            for text in rdata {
-                wire.push(u8::try_from(text.len()).ok()?);
-                wire.extend_from_slice(text.as_bytes());
-            }
-            LocalRecord { record_type: RecordType::TXT, ttl, rdata: wire.into() }
-        }
-    })
+        (RecordType::TXT, texts @ [_, ..]) => text(texts),
+        (
+            RecordType::A
+            | RecordType::AAAA
+            | RecordType::MX
+            | RecordType::PTR
+            | RecordType::SRV
+            | RecordType::TXT,
+            _,
+        ) => None,
+        _ => return Ok(None),
+    };
+    let rdata = wire.ok_or(("the record's value does not parse", ""))?.into();
+    Ok(Some(LocalRecord { record_type, ttl, rdata }))
+}
+
+fn numbers_and_name(numbers: &[&str], name: &str) -> Option<Vec<u8>> {
+    let mut wire = Vec::new();
+    for number in numbers {
+        wire.extend(number.parse::<u16>().ok()?.to_be_bytes());
+    }
+    wire.extend_from_slice(name.parse::<Name>().ok()?.as_wire());
+    Some(wire)
+}
+
+fn text(texts: &[&str]) -> Option<Vec<u8>> {
+    let mut wire = Vec::new();
+    for text in texts {
+        wire.push(u8::try_from(text.len()).ok()?);
+        wire.extend_from_slice(text.as_bytes());
+    }
+    Some(wire)
+}
+
+fn unknown(length: &str, words: &[&str]) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = words.iter().flat_map(|word| word.bytes()).collect();
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let pairs = digits.as_chunks::<2>().0.iter();
+    let wire: Vec<u8> =
+        pairs.map(|[high, low]| Some((digit(high)? << 4 | digit(low)?) as u8)).collect::<Option<_>>()?;
+    (length.parse() == Ok(wire.len()) && digits.len() == 2 * wire.len()).then_some(wire)
 }

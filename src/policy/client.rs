@@ -1,9 +1,11 @@
-//! Owns the address prefix and the table that turns a client's address into its group and its admission.
-//! Never looks at a question.
+//! Owns the address prefix and the table that turns a client's address into its group, its admission and what rules about
+//! addresses say of it. Never looks at a question.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use super::address::{AddressTable, NONE};
 
 /// An address prefix in CIDR form; host bits are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,12 +15,14 @@ pub struct Prefix {
 }
 
 /// What the table says of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     /// Index of its group.
     pub group: u16,
     /// Whether it may ask at all.
     pub admitted: bool,
+    /// The number of what rules about its own address say, or [`NONE`].
+    pub(super) ruling: u32,
 }
 
 /// Disjoint address ranges, sorted by their first address: one binary search finds a client, however many prefixes
@@ -29,14 +33,52 @@ pub(super) struct ClientTable {
     ipv6: Box<[(u128, Client)]>,
 }
 
+impl Client {
+    /// Somebody of a group, whose address is not known and meets nothing.
+    pub fn in_group(group: u16) -> Self {
+        Self { group, admitted: true, ruling: NONE }
+    }
+
+    /// True when its own address meets a rule: it is then not treated as others of its group are.
+    #[inline]
+    pub fn is_ruled(self) -> bool {
+        self.ruling != NONE
+    }
+}
+
 impl Prefix {
+    /// The prefix of `length` bits that begins at `address`. Fails when bits behind them are set, or there are not as many.
+    pub fn new(address: IpAddr, length: u8) -> Result<Self, &'static str> {
+        let prefix = Self { address, length };
+        let (most, number) = match address {
+            IpAddr::V4(address) => (32, u128::from(u32::from(address))),
+            IpAddr::V6(address) => (128, u128::from(address)),
+        };
+        if length > most {
+            return Err("not a prefix length");
+        }
+        if prefix.range().0 != number {
+            return Err("has host bits set");
+        }
+        Ok(prefix)
+    }
+
     /// Bits of the prefix.
     pub fn length(self) -> u8 {
         self.length
     }
 
+    /// Bits of the prefix when IPv4 is seen as the part `::ffff:0:0/96` of IPv6.
+    pub(super) fn mapped_length(self) -> u8 {
+        if self.is_ipv4() { 96 + self.length } else { self.length }
+    }
+
+    pub(super) fn is_ipv4(self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// First and last address as numbers, IPv4 in the low 32 bits.
-    fn range(self) -> (u128, u128) {
+    pub(super) fn range(self) -> (u128, u128) {
         let (first, bits) = match self.address {
             IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
             IpAddr::V6(address) => (u128::from(address), 128),
@@ -55,22 +97,17 @@ impl FromStr for Prefix {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| "not an address or prefix")?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
-            None => most,
-            Some(length) => {
-                length.parse().ok().filter(|length| *length <= most).ok_or("not a prefix length")?
+            None => {
+                if address.is_ipv4() {
+                    32
+                } else {
+                    128
+                }
             }
+            Some(length) => length.parse().map_err(|_| "not a prefix length")?,
         };
-        let prefix = Self { address, length };
-        let number = match address {
-            IpAddr::V4(address) => u128::from(u32::from(address)),
-            IpAddr::V6(address) => u128::from(address),
-        };
-        if prefix.range().0 != number {
-            return Err("has host bits set");
-        }
-        Ok(prefix)
+        Self::new(address, length)
     }
 }
 
@@ -97,6 +134,23 @@ impl ClientTable {
         }
     }
 
+    /// The same table, with what `ruling` makes of the rules about addresses for each group and innermost rule. It is also
+    /// given an address that is in both.
+    pub(super) fn overlaid(
+        &self,
+        rules: &AddressTable,
+        mut ruling: impl FnMut(u16, u32, IpAddr) -> u32,
+    ) -> Self {
+        Self {
+            ipv4: overlay(&self.ipv4, rules.ipv4(), |group, rule, first| {
+                ruling(group, rule, Ipv4Addr::from(first).into())
+            }),
+            ipv6: overlay(&self.ipv6, rules.ipv6(), |group, rule, first| {
+                ruling(group, rule, Ipv6Addr::from(first).into())
+            }),
+        }
+    }
+
     /// What the table says of `address`; IPv4-mapped IPv6 addresses are looked up as IPv4.
     #[inline]
     pub(super) fn find(&self, address: IpAddr) -> Client {
@@ -114,7 +168,35 @@ impl ClientTable {
 fn search<T: Ord + Copy>(ranges: &[(T, Client)], address: T) -> Client {
     let after = ranges.partition_point(|(first, _)| *first <= address);
     // Invariant: the first range begins at address zero, so `after` is at least one.
-    ranges.get(after.wrapping_sub(1)).map_or(Client { group: 0, admitted: false }, |(_, client)| *client)
+    ranges
+        .get(after.wrapping_sub(1))
+        .map_or(Client { admitted: false, ..Client::in_group(0) }, |(_, client)| *client)
+}
+
+/// Cuts ranges of clients where rules begin and end.
+fn overlay<T: Ord + Copy>(
+    clients: &[(T, Client)],
+    rules: &[(T, u32)],
+    mut ruling: impl FnMut(u16, u32, T) -> u32,
+) -> Box<[(T, Client)]> {
+    let mut ranges: Vec<(T, Client)> = Vec::with_capacity(clients.len() + rules.len());
+    let (mut client, mut rule) = (clients.iter().peekable(), rules.iter().peekable());
+    let (mut current, mut innermost) = (Client::in_group(0), NONE);
+    loop {
+        let edges = [client.peek().map(|(first, _)| *first), rule.peek().map(|(first, _)| *first)];
+        let Some(first) = edges.into_iter().flatten().min() else { return ranges.into() };
+        if let Some((_, found)) = client.next_if(|(edge, _)| *edge == first) {
+            current = *found;
+        }
+        if let Some((_, found)) = rule.next_if(|(edge, _)| *edge == first) {
+            innermost = *found;
+        }
+        let ruling = if innermost == NONE { NONE } else { ruling(current.group, innermost, first) };
+        let found = Client { ruling, ..current };
+        if ranges.last().is_none_or(|(_, last)| *last != found) {
+            ranges.push((first, found));
+        }
+    }
 }
 
 fn ranges(
@@ -142,7 +224,7 @@ fn ranges(
             .filter(|(prefix, _)| covers(prefix))
             .max_by_key(|(prefix, _)| prefix.length)
             .map_or(default_group, |(_, group)| *group);
-        let client = Client { group, admitted: allow.iter().any(covers) };
+        let client = Client { admitted: allow.iter().any(covers), ..Client::in_group(group) };
         if ranges.last().is_none_or(|(_, last)| *last != client) {
             ranges.push((edge, client));
         }
@@ -183,8 +265,10 @@ mod tests {
     #[test]
     fn the_whole_address_space_is_a_prefix() {
         let table = ClientTable::new(&[(prefix("0.0.0.0/0"), 5)], &[prefix("::/0")], 0);
-        assert_eq!(table.find("0.0.0.0".parse().unwrap()), Client { group: 5, admitted: false });
-        assert_eq!(table.find("::".parse().unwrap()), Client { group: 0, admitted: true });
+        let client = table.find("0.0.0.0".parse().unwrap());
+        assert_eq!((client.group, client.admitted, client.is_ruled()), (5, false, false));
+        let client = table.find("::".parse().unwrap());
+        assert_eq!((client.group, client.admitted, client.is_ruled()), (0, true, false));
     }
 
     #[test]
@@ -193,5 +277,39 @@ mod tests {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
         assert_eq!(prefix("192.0.2.1").to_string(), "192.0.2.1/32");
+    }
+
+    #[test]
+    fn rules_cut_ranges_of_clients_and_leave_the_rest_as_it_is() {
+        use super::super::address::ListedPrefix;
+
+        let table = ClientTable::new(
+            &[(prefix("10.0.0.0/8"), 1), (prefix("10.20.0.0/16"), 2)],
+            &[prefix("10.0.0.0/8")],
+            0,
+        );
+        let rules = ["10.19.0.0/16", "10.20.7.0/24", "10.20.7.9", "192.0.2.0/24", "2001:db8::/32"];
+        let rules = AddressTable::new(rules.map(|text| ListedPrefix::new(prefix(text), 0, 1)).into());
+        let overlaid = table.overlaid(&rules, |group, rule, address| {
+            assert!(rules.covering(address).any(|(number, _)| number == rule), "{address}");
+            // This group is told nothing by this rule.
+            if group == 0 && rule == 3 { NONE } else { u32::from(group) * 100 + rule }
+        });
+        for (address, ruling) in [
+            ("10.18.255.255", NONE),
+            ("10.19.0.0", 100),
+            ("10.20.0.0", NONE),
+            ("10.20.7.8", 201),
+            ("10.20.7.9", 202),
+            ("10.20.7.10", 201),
+            ("10.20.8.0", NONE),
+            ("192.0.2.1", NONE),
+            ("2001:db8::9", 4),
+            ("2001:db9::", NONE),
+        ] {
+            let address = address.parse().unwrap();
+            let (before, after) = (table.find(address), overlaid.find(address));
+            assert_eq!(after, Client { ruling, ..before }, "{address}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::address::Addresses;
 use super::client::ClientTable;
 use super::enforce::{Assembly, enforce};
 use super::group::Draft;
@@ -36,8 +37,9 @@ pub fn compile(
     let mut problems = draft.book.problems.clone();
     check_attribution(&draft, &mut problems);
     let book = Arc::clone(&draft.book);
-    let Rules { table: exceptions, names, kinds, sets, mut actions, digest: exceptions_digest } =
+    let Rules { table: exceptions, names, kinds, sets, mut actions, digest: exceptions_digest, .. } =
         exceptions(&draft);
+    let addresses = Addresses::behind(&book.rules.answers, &book.rules.clients);
     let kinds: Box<[RuleKind]> = book.rules.kinds.iter().chain(&kinds).copied().collect();
 
     let assembly = Assembly { draft: &draft, on, sets: &sets, kinds: kinds_by_set(&sets, &kinds, &actions) };
@@ -68,9 +70,11 @@ pub fn compile(
         sets: sets.into(),
         groups: enforced.groups.into(),
         clients,
+        addresses,
         soa,
         config: draft.config,
     };
+    snapshot.settle_addresses();
     snapshot.digest = digest(&snapshot);
     Ok(Compiled { snapshot, warnings: problems })
 }

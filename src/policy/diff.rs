@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Whose;
 use super::snapshot::{CompiledGroup, DEFAULT_ACTION, RuleKind, Snapshot};
 use crate::dns::Name;
 
@@ -30,7 +31,7 @@ pub struct Difference {
 pub struct Change {
     /// How many.
     pub count: usize,
-    /// At most twenty of the names, in canonical order.
+    /// At most twenty of the names, in canonical order, then of the prefixes.
     pub names: Vec<String>,
 }
 
@@ -128,7 +129,30 @@ fn only_in(one: &Snapshot, other: &Snapshot, same: bool) -> BTreeMap<String, Cha
         let first = first.into_iter().filter_map(|wire| Name::from_wire(wire).ok());
         change.names = first.take(EXAMPLES).map(|name| name.to_string()).collect();
     }
+    addresses_only_in(one, other, &mut changes);
     changes
+}
+
+/// The same of rules about addresses; their prefixes come behind the names.
+fn addresses_only_in(one: &Snapshot, other: &Snapshot, changes: &mut BTreeMap<String, Change>) {
+    for whose in [Whose::Client, Whose::Answer] {
+        let texts = |snapshot: &Snapshot| -> Vec<_> {
+            let text = |kind: u32| snapshot.kinds.get(kind as usize).map(|kind| kind_text(snapshot, kind));
+            let rules = snapshot.addresses_of(whose).rules().iter();
+            rules.map(|rule| (rule.prefix, text(rule.kind).unwrap_or_default())).collect()
+        };
+        let others: BTreeSet<_> = texts(other).into_iter().collect();
+        for (prefix, kind) in texts(one).into_iter().filter(|rule| !others.contains(rule)) {
+            let change = changes.entry(kind.0).or_default();
+            change.count += 1;
+            if change.names.len() < EXAMPLES {
+                change.names.push(match whose {
+                    Whose::Answer => prefix.to_string(),
+                    Whose::Client => format!("client {prefix}"),
+                });
+            }
+        }
+    }
 }
 
 /// The list a kind belongs to, its reach and its action.
@@ -192,6 +216,8 @@ mod tests {
                 instrument: None,
                 file: format!("{name}.txt"),
                 rules: rules.collect(),
+                addresses: Vec::new(),
+                disabled: false,
             });
         }
         let places = vec![Place::default(); sources.len()];
@@ -224,5 +250,41 @@ mod tests {
             assert_eq!((difference.added_count(), difference.removed_count()), (1, 1), "{list} {reach:?}");
         }
         assert!(Difference::between(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn rules_about_addresses_come_and_go_like_others() {
+        use crate::policy::AddressRule;
+
+        let snapshot = |rules: &[(Whose, &str, Action)]| {
+            let rules = rules.iter().map(|(whose, prefix, action)| AddressRule {
+                whose: *whose,
+                prefix: prefix.parse().unwrap(),
+                action: action.clone(),
+                line: 1,
+            });
+            let source = SourceRules {
+                name: "own".to_owned(),
+                app: None,
+                instrument: None,
+                file: "own.rpz".to_owned(),
+                rules: Vec::new(),
+                addresses: rules.collect(),
+                disabled: false,
+            };
+            let book = Arc::new(Rulebook::new(Catalog::default(), vec![source]));
+            let draft = Draft { book, places: vec![Place::default()], ..Draft::default() };
+            compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), 1, &Labels::default()).unwrap().snapshot
+        };
+        let before = snapshot(&[(Whose::Answer, "192.0.2.0/24", Action::Drop)]);
+        let after = snapshot(&[
+            (Whose::Answer, "192.0.2.0/24", Action::Nodata),
+            (Whose::Client, "10.0.0.0/8", Action::Drop),
+        ]);
+        let difference = Difference::between(&before, &after);
+        assert_eq!(difference.removed["own"].names, ["192.0.2.0/24"]);
+        assert_eq!(difference.added["own"].names, ["client 10.0.0.0/8", "192.0.2.0/24"]);
+        assert_eq!((difference.rules_before, difference.rules_after), (1, 2));
+        assert!(Difference::between(&after, &after).is_empty());
     }
 }

@@ -70,6 +70,8 @@ pub(super) fn enforce(
             by_set,
             enforcements: enforcements.into(),
             idle,
+            screens_addresses: false,
+            addresses_from: NONE,
         });
     }
     enforced
@@ -220,6 +222,9 @@ impl Resolver<'_, '_> {
                 .zip(assembly.sets)
                 .find(|(_, set)| matches!(&set.origin, Origin::Source(name) if *name == entry.id))
             {
+                let disabled =
+                    assembly.draft.sources().any(|(source, _)| source.name == entry.id && source.disabled);
+                let mode = if disabled { mode.and(Mode::Shadow) } else { mode };
                 self.add(position, mode, set, found.instrument, None, Standing::InForce);
             } else {
                 let known: Vec<&str> = catalog

@@ -6,17 +6,35 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::address::Whose;
+use super::client::Client;
 use super::rule::{Action, Reach};
-use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, Snapshot};
-use super::verdict::{Cause, Verdict};
+use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, RuleKind, Snapshot};
+use super::verdict::{Cause, Trigger, Verdict};
 use crate::dns::{CanonicalName, Name, RecordType};
 use crate::problem::Place;
 
-/// Everything there is to say about one name for one client.
+/// What an explanation is asked about: a name, an address that an answer holds, or both.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// The name; without one, any that meets no rule.
+    pub name: Option<Name>,
+    /// The record type.
+    pub record_type: RecordType,
+    /// Who asks.
+    pub client: IpAddr,
+    /// An address in the answer.
+    pub address: Option<IpAddr>,
+}
+
+/// Everything there is to say about one name, or one address in an answer, for one client.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// The name, in presentation form.
+    /// The name, in presentation form; empty when only an address is asked about.
     pub name: String,
+    /// The address in the answer that is asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// The record type asked for.
     pub r#type: String,
     /// The client's address.
@@ -39,20 +57,21 @@ pub struct Explanation {
     /// What decided; absent for `allow` and `canary`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Description>,
-    /// Every rule whose listed name is the name or an ancestor of it, in the order of the listed names' length.
+    /// Every rule whose listed name is the name or an ancestor of it, in the order of the listed names' length; then those
+    /// that cover the client, and the address, the longest prefix first.
     pub considered: Vec<Considered>,
 }
 
 /// A cause in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Description {
-    /// The listed name.
+    /// The listed name, or prefix of addresses.
     pub listed: String,
-    /// `name`, `name and below` or `below`.
+    /// `name`, `name and below`, `below`, or for a prefix `client` or `address`.
     pub reach: &'static str,
     /// Where the rule is written.
     pub rule: String,
-    /// What met it: `query-name` or `response-name`.
+    /// What met it: `client-address`, `query-name`, `response-address` or `response-name`.
     pub trigger: &'static str,
     /// What is done.
     pub action: &'static str,
@@ -82,12 +101,12 @@ pub struct Description {
     pub group: String,
 }
 
-/// One rule that met the name.
+/// One rule that is met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Considered {
-    /// The listed name.
+    /// The listed name, or prefix of addresses.
     pub listed: String,
-    /// `name`, `name and below` or `below`.
+    /// `name`, `name and below`, `below`, or for a prefix `client` or `address`.
     pub reach: &'static str,
     /// The list it stands in: an app's id, `app:shared`, a source, an exception.
     pub list: String,
@@ -98,11 +117,12 @@ pub struct Considered {
 }
 
 impl Snapshot {
-    /// Explains what a question for `name` and `record_type` from `client` gets.
-    pub fn explain(&self, name: &Name, record_type: RecordType, client: IpAddr) -> Explanation {
-        let asked = CanonicalName::from(name);
-        let found = self.client(client);
-        let verdict = self.decide_question(found.group, &asked, record_type);
+    /// Explains what a question gets, or an answer.
+    pub fn explain(&self, inquiry: &Inquiry) -> Explanation {
+        let Inquiry { name, record_type, client, address } = inquiry;
+        let asked = name.as_ref().map(CanonicalName::from);
+        let found = self.client(*client);
+        let verdict = self.decide_inquiry(found, asked.as_ref(), *record_type, *address);
         let (word, cause) = match verdict {
             Verdict::Allow => ("allow", None),
             Verdict::Canary { .. } => ("canary", None),
@@ -113,14 +133,23 @@ impl Snapshot {
         let (action, reply) = match verdict {
             Verdict::Canary { .. } => ("nxdomain", "NXDOMAIN"),
             Verdict::Deny(cause) => {
-                (self.action(&cause).kind().as_str(), self.reply_text(&cause, record_type))
+                (self.action(&cause).kind().as_str(), self.reply_text(&cause, *record_type))
             }
             Verdict::Allow | Verdict::Permit(_) | Verdict::Shadow(_) => ("passthru", "resolved"),
         };
+        let mut considered = Vec::new();
+        if let Some(asked) = &asked {
+            self.consider_names(found.group, asked, cause, &mut considered);
+        }
+        self.consider_addresses(found.group, Whose::Client, *client, cause, &mut considered);
+        if let Some(address) = address {
+            self.consider_addresses(found.group, Whose::Answer, *address, cause, &mut considered);
+        }
         Explanation {
-            name: asked.to_string(),
+            name: asked.map(|name| name.to_string()).unwrap_or_default(),
+            address: *address,
             r#type: record_type.to_string(),
-            client,
+            client: *client,
             group: self.group_name(found.group).to_owned(),
             admitted: found.admitted,
             on: self.compiled_on(),
@@ -129,7 +158,37 @@ impl Snapshot {
             action,
             reply,
             cause: cause.map(|cause| self.describe(&cause)),
-            considered: self.considered(found.group, &asked, cause.map(|cause| cause.rule)),
+            considered,
+        }
+    }
+
+    /// What the query path decides of a name, or of any that meets nothing, when `address` is in its answer.
+    fn decide_inquiry(
+        &self,
+        client: Client,
+        name: Option<&CanonicalName>,
+        record_type: RecordType,
+        address: Option<IpAddr>,
+    ) -> Verdict {
+        let verdict = match name {
+            Some(name) => self.decide_question(client, name, record_type),
+            None => self.rule_client(client, Verdict::Allow),
+        };
+        let Some(address) = address else { return verdict };
+        match verdict {
+            Verdict::Canary { .. } => verdict,
+            Verdict::Deny(cause) | Verdict::Permit(cause) if !self.awaits_addresses(&cause, record_type) => {
+                verdict
+            }
+            Verdict::Deny(cause) | Verdict::Permit(cause) => {
+                self.decide_addresses(client.group, [address].into_iter(), Some(&cause))
+            }
+            Verdict::Allow | Verdict::Shadow(_) => {
+                match self.decide_addresses(client.group, [address].into_iter(), None) {
+                    Verdict::Allow => verdict,
+                    found => found,
+                }
+            }
         }
     }
 
@@ -150,7 +209,7 @@ impl Snapshot {
 
     /// A cause in words. Works for any cause this snapshot gave; unknown ids become empty words.
     pub fn describe(&self, cause: &Cause) -> Description {
-        let (Some(kind), Some((wire, line))) = (self.kinds.get(cause.kind as usize), self.rule(cause.rule))
+        let (Some(kind), Some((listed, line))) = (self.kinds.get(cause.kind as usize), self.listed(cause))
         else {
             return Description::default();
         };
@@ -160,8 +219,12 @@ impl Snapshot {
         let act = self.instrument(enforcement.and_then(|found| found.instrument));
         let exception = self.exception(enforcement.and_then(|found| found.exception));
         Description {
-            listed: name_text(&wire),
-            reach: reach_text(kind.reach),
+            listed,
+            reach: match cause.trigger {
+                Trigger::ClientAddress => "client",
+                Trigger::QueryName | Trigger::ResponseName => reach_text(kind.reach),
+                Trigger::ResponseAddress => "address",
+            },
             rule: self.rule_place(kind.set, line).to_string(),
             trigger: cause.trigger.as_str(),
             action: self.action(cause).kind().as_str(),
@@ -184,8 +247,28 @@ impl Snapshot {
         }
     }
 
-    fn considered(&self, group: u16, name: &CanonicalName, decided: Option<u32>) -> Vec<Considered> {
-        let mut all = Vec::new();
+    /// What a cause's rule lists, and its line.
+    fn listed(&self, cause: &Cause) -> Option<(String, u32)> {
+        let whose = match cause.trigger {
+            Trigger::QueryName | Trigger::ResponseName => {
+                return self.rule(cause.rule).map(|(wire, line)| (name_text(&wire), line));
+            }
+            Trigger::ClientAddress => Whose::Client,
+            Trigger::ResponseAddress => Whose::Answer,
+        };
+        let rule = self.addresses_of(whose).rule(cause.rule)?;
+        Some((rule.prefix.to_string(), rule.line))
+    }
+
+    fn consider_names(
+        &self,
+        group: u16,
+        name: &CanonicalName,
+        cause: Option<Cause>,
+        all: &mut Vec<Considered>,
+    ) {
+        let by_name = cause.filter(|cause| cause.trigger == Trigger::QueryName);
+        let decided = by_name.map(|cause| cause.rule);
         self.search(name, |entry| {
             let (Some(kind), Some((wire, line))) =
                 (self.kinds.get(entry.kind as usize), self.rule(entry.number))
@@ -195,27 +278,51 @@ impl Snapshot {
             if !kind.reach.meets(entry.depth) {
                 return;
             }
-            let passthru = match kind.action {
-                DEFAULT_ACTION => false,
-                own => self.actions.get(usize::from(own)) == Some(&Action::Passthru),
-            };
-            let mut standing = if decided == Some(entry.number) {
-                "decides".to_owned()
-            } else {
-                self.standing(group, kind.set)
-            };
-            if passthru {
-                standing.push_str(" (passthru)");
-            }
-            all.push(Considered {
-                listed: name_text(&wire),
-                reach: reach_text(kind.reach),
-                list: self.set_title(kind.set),
-                rule: self.rule_place(kind.set, line).to_string(),
-                standing,
-            });
+            let decides = decided == Some(entry.number);
+            all.push(self.consider(group, kind, (name_text(&wire), reach_text(kind.reach)), line, decides));
         });
-        all
+    }
+
+    fn consider_addresses(
+        &self,
+        group: u16,
+        whose: Whose,
+        address: IpAddr,
+        cause: Option<Cause>,
+        all: &mut Vec<Considered>,
+    ) {
+        let decided = cause.filter(|cause| cause.trigger == whose.trigger()).map(|cause| cause.rule);
+        let reach = match whose {
+            Whose::Answer => "address",
+            Whose::Client => "client",
+        };
+        for (number, rule) in self.addresses_of(whose).covering(address) {
+            if let Some(kind) = self.kinds.get(rule.kind as usize) {
+                let listed = (rule.prefix.to_string(), reach);
+                all.push(self.consider(group, kind, listed, rule.line, decided == Some(number)));
+            }
+        }
+    }
+
+    fn consider(
+        &self,
+        group: u16,
+        kind: &RuleKind,
+        (listed, reach): (String, &'static str),
+        line: u32,
+        decides: bool,
+    ) -> Considered {
+        let mut standing = if decides { "decides".to_owned() } else { self.standing(group, kind.set) };
+        if kind.action != DEFAULT_ACTION && self.is_passthru(kind.action) {
+            standing.push_str(" (passthru)");
+        }
+        Considered {
+            listed,
+            reach,
+            list: self.set_title(kind.set),
+            rule: self.rule_place(kind.set, line).to_string(),
+            standing,
+        }
     }
 
     /// Whether the set counts for the group, or why not.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::address::AddressRule;
 use super::client::Prefix;
 use super::instrument::{When, words};
 use super::rule::{Action, Rule};
@@ -125,6 +126,10 @@ pub struct SourceRules {
     pub file: String,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// The rules about addresses.
+    pub addresses: Vec<AddressRule>,
+    /// Whether its rules are only rehearsed, whoever enforces them.
+    pub disabled: bool,
 }
 
 words! {

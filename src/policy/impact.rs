@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::client::Client;
 use super::snapshot::Snapshot;
 use super::verdict::{Cause, Verdict};
 use crate::dns::{CanonicalName, Name, RecordType};
@@ -16,8 +17,8 @@ pub struct Asked {
     pub name: Name,
     /// The type.
     pub record_type: RecordType,
-    /// The client's group before and after.
-    pub groups: (u16, u16),
+    /// Who the client was to the policy before, and is to the one after.
+    pub clients: (Client, Client),
     /// The client as the log shows it: an address, a network, or nothing.
     pub client: Option<String>,
 }
@@ -75,7 +76,7 @@ pub struct Replay<'s> {
     before: &'s Snapshot,
     after: &'s Snapshot,
     queries: u64,
-    known: HashMap<(Name, bool, (u16, u16)), Option<Turn>>,
+    known: HashMap<(Name, bool, (Client, Client)), Option<Turn>>,
     blocked: Side,
     unblocked: Side,
 }
@@ -119,7 +120,7 @@ impl<'s> Replay<'s> {
     /// Judges one question.
     pub fn ask(&mut self, asked: &Asked) {
         self.queries += 1;
-        let key = (asked.name.clone(), asked.record_type == RecordType::DS, asked.groups);
+        let key = (asked.name.clone(), asked.record_type == RecordType::DS, asked.clients);
         let turn = match self.known.get(&key) {
             Some(turn) => *turn,
             None => {
@@ -153,14 +154,14 @@ impl<'s> Replay<'s> {
 
     fn judge(&self, asked: &Asked) -> Option<Turn> {
         let name = CanonicalName::from(&asked.name);
-        let decide = |snapshot: &Snapshot, group| {
-            match snapshot.decide_question(group, &name, asked.record_type) {
+        let decide = |snapshot: &Snapshot, client| {
+            match snapshot.decide_question(client, &name, asked.record_type) {
                 Verdict::Deny(cause) => Some(cause),
                 // Answered negatively whatever the policy: no change makes a difference.
                 Verdict::Allow | Verdict::Canary { .. } | Verdict::Permit(_) | Verdict::Shadow(_) => None,
             }
         };
-        match (decide(self.before, asked.groups.0), decide(self.after, asked.groups.1)) {
+        match (decide(self.before, asked.clients.0), decide(self.after, asked.clients.1)) {
             (None, Some(cause)) => Some(Turn::Blocked(cause)),
             (Some(cause), None) => Some(Turn::Unblocked(cause)),
             _ => None,

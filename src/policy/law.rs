@@ -43,6 +43,9 @@ impl Law {
         for source in &draft.book.sources {
             hash.text(&format!("source {:?} {:?} {:?}", source.name, source.app, source.instrument));
             hash.0.update(source.written);
+            if source.disabled {
+                hash.text("disabled");
+            }
         }
         let mut ordinary = hash.0.clone();
         let mut break_glass = BTreeSet::new();
@@ -180,6 +183,8 @@ mod tests {
                 action: None,
                 line,
             }],
+            addresses: Vec::new(),
+            disabled: false,
         };
         draft.book = Arc::new(Rulebook::new(Catalog::default(), vec![own]));
         draft.places = vec![Place::line("interdict.toml", line)];

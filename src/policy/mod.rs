@@ -1,6 +1,8 @@
 //! Law → decision; pure. Owns rules, instruments, the catalog, groups and exceptions, their compilation into a
 //! snapshot, and the verdict. Never reads a clock, a file or a socket: dates and bytes are passed in.
 
+mod address;
+mod address_verdict;
 mod catalog;
 mod client;
 mod compile;
@@ -19,18 +21,19 @@ mod rulebook;
 mod snapshot;
 mod verdict;
 
+pub use address::{AddressRule, Whose};
 pub use catalog::{App, Catalog, Certainty, ENCRYPTED_DNS, ListedName, Tier};
 pub use client::{Client, Prefix};
 pub use compile::{Compiled, compile};
 pub use diff::{Change, Difference};
-pub use explain::{Considered, Description, Explanation};
+pub use explain::{Considered, Description, Explanation, Inquiry};
 pub use group::{Config, Draft, Enforce, Exception, Group, Mode, Otherwise, SourceRules};
 pub use impact::{Asked, Impact, Part, Replay, Turned};
 pub use instrument::{Covers, Instrument, Kind, LegalDate, Standing, When};
 pub use labels::{LabelSet, Labels};
 pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
-pub use rule::{Action, ActionKind, LocalRecord, Reach, Rule};
+pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;
 pub use snapshot::Snapshot;
 pub use verdict::{Cause, Trigger, Verdict};

@@ -2,8 +2,8 @@
 //! Never knows who a rule applies to; groups do.
 //!
 //! A rule is met by a **trigger**: the name in the question (*query name*), or a name in the answer's chain of CNAME,
-//! DNAME, SVCB and HTTPS targets (*response name*). What follows is an **action**. A rule without an action of its
-//! own takes the policy's.
+//! DNAME, SVCB and HTTPS targets (*response name*); rules about addresses are in `address`. What follows is an **action**.
+//! A rule without an action of its own takes the policy's.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -60,7 +60,8 @@ pub enum Action {
     Nxdomain,
     /// Resolve as if no later rule were met.
     Passthru,
-    /// Answer with a CNAME to another name and that name's records.
+    /// Answer with a CNAME to another name and that name's records. Where the other name begins with `*`, the question's
+    /// name stands in its place.
     Redirect(Name),
     /// RCODE 5.
     Refused,
@@ -68,6 +69,18 @@ pub enum Action {
     Sinkhole,
     /// A truncated reply over UDP, so that the client asks again over TCP.
     TcpOnly,
+}
+
+/// What is made of the actions that a list names, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Override {
+    /// Its rules are only rehearsed.
+    Disabled,
+    /// They are left as given.
+    #[default]
+    Given,
+    /// Every rule, whatever it names, does this.
+    Imposed(Action),
 }
 
 /// A record of a list's own, answered for the name that met the rule.
@@ -178,6 +191,25 @@ impl FromStr for Action {
             "sinkhole" => Self::Sinkhole,
             "tcp-only" => Self::TcpOnly,
             _ => return Err("not an action"),
+        })
+    }
+}
+
+impl FromStr for Override {
+    type Err = &'static str;
+
+    /// As a response policy zone's `policy` is written for BIND.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "disabled" => Self::Disabled,
+            "given" => Self::Given,
+            "passthru" => Self::Imposed(Action::Passthru),
+            "drop" | "nodata" | "nxdomain" | "tcp-only" => Self::Imposed(text.parse()?),
+            _ => {
+                let target = text.strip_prefix("cname ").map(str::trim).ok_or("not an override")?;
+                let target = target.parse().map_err(|_| "`cname` needs a domain name")?;
+                Self::Imposed(Action::Redirect(target))
+            }
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::address::{AddressRule, AddressTable, ListedPrefix, Whose};
 use super::catalog::{Catalog, ListedName, Tier};
 use super::group::SourceRules;
 use super::matcher::{HashKey, Listed, NameTable};
@@ -31,6 +32,8 @@ pub(super) struct Source {
     /// The app and the instrument that its rules are attributed to, by id.
     pub(super) app: Option<String>,
     pub(super) instrument: Option<String>,
+    /// Whether its rules are only rehearsed, whoever enforces them.
+    pub(super) disabled: bool,
     /// SHA-256 of its rules as written.
     pub(super) written: [u8; 32],
 }
@@ -44,6 +47,9 @@ pub(super) struct Rules {
     pub(super) kinds: Vec<RuleKind>,
     pub(super) sets: Vec<RuleSet>,
     pub(super) actions: Actions,
+    /// Rules about addresses in answers, and about clients' own.
+    pub(super) answers: Arc<AddressTable>,
+    pub(super) clients: Arc<AddressTable>,
     /// SHA-256 over all of it.
     pub(super) digest: [u8; 32],
 }
@@ -145,7 +151,8 @@ impl Rulebook {
 
 impl Rules {
     pub(super) fn memory(&self) -> usize {
-        self.table.memory() + self.kinds.len() * size_of::<RuleKind>()
+        let addresses = self.answers.memory() + self.clients.memory();
+        self.table.memory() + addresses + self.kinds.len() * size_of::<RuleKind>()
     }
 }
 
@@ -154,6 +161,7 @@ impl Rules {
 pub(super) struct Gathering {
     /// With their lines.
     rules: Vec<(Name, RuleKind, u32)>,
+    addresses: Vec<(u16, AddressRule)>,
     sets: Vec<RuleSet>,
     actions: Actions,
 }
@@ -161,7 +169,7 @@ pub(super) struct Gathering {
 impl Gathering {
     /// Rules that will stand behind `others`: their sets and actions are numbered on from those.
     pub(super) fn behind(others: &Rules) -> Self {
-        Self { rules: Vec::new(), sets: others.sets.clone(), actions: others.actions.clone() }
+        Self { sets: others.sets.clone(), actions: others.actions.clone(), ..Self::default() }
     }
 
     /// Canaries first, then apps.
@@ -184,7 +192,7 @@ impl Gathering {
     }
 
     fn source(&mut self, catalog: &Catalog, source: SourceRules) -> Source {
-        let SourceRules { name, app, instrument, file, rules } = source;
+        let SourceRules { name, app, instrument, file, rules, addresses, disabled } = source;
         let known = app.as_ref().and_then(|id| catalog.apps.iter().position(|app| app.id == *id));
         let act = instrument.as_ref().and_then(|id| catalog.instruments.iter().position(|act| act.id == *id));
         let [known, act] = [known, act].map(|index| index.map(|index| index as u16));
@@ -200,7 +208,11 @@ impl Gathering {
             }
             self.add(set, name, reach, action, line);
         }
-        Source { name, app, instrument, written: written.finalize().into() }
+        for rule in addresses {
+            written.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
+            self.addresses.push((set, rule));
+        }
+        Source { name, app, instrument, disabled, written: written.finalize().into() }
     }
 
     pub(super) fn set(
@@ -249,9 +261,42 @@ impl Gathering {
                 listed.push(Listed { name: name.as_wire(), kind: number, line: *line });
             }
         }
+        let names_digest = digest.clone().finalize().into();
+        let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
+        let [answers, clients] = self.indexed_addresses(&mut kinds, &mut numbers, &mut digest);
         let digest = digest.finalize().into();
-        let table = NameTable::new(HashKey::of(&digest), listed.into_iter());
-        Rules { table, names, kinds, sets: self.sets, actions: self.actions, digest }
+        Rules { table, names, kinds, sets: self.sets, actions: self.actions, answers, clients, digest }
+    }
+}
+
+impl Gathering {
+    /// Puts the rules about addresses into their tables, gives those of a new kind one, and has them count in the digest.
+    fn indexed_addresses(
+        &mut self,
+        kinds: &mut Vec<RuleKind>,
+        numbers: &mut HashMap<RuleKind, u32>,
+        digest: &mut Sha256,
+    ) -> [Arc<AddressTable>; 2] {
+        let mut rules = std::mem::take(&mut self.addresses);
+        rules.sort_by_key(|(set, rule)| (*set, rule.whose, rule.prefix, rule.line));
+        let [mut answers, mut clients] = [Vec::new(), Vec::new()];
+        for (set, AddressRule { whose, prefix, action, line }) in rules {
+            let kind = RuleKind { set, reach: Reach::Exact, action: self.actions.number(action) };
+            let number = *numbers.entry(kind).or_insert_with(|| {
+                kinds.push(kind);
+                kinds.len() as u32 - 1
+            });
+            digest.update(format!("{whose:?} {prefix} {set} {} {line}\n", kind.action));
+            if let Some(set) = self.sets.get_mut(usize::from(set)) {
+                set.rules += 1;
+            }
+            let rules = match whose {
+                Whose::Answer => &mut answers,
+                Whose::Client => &mut clients,
+            };
+            rules.push(ListedPrefix::new(prefix, number, line));
+        }
+        [answers, clients].map(|rules| Arc::new(AddressTable::new(rules)))
     }
 }
 

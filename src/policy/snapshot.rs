@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::address::Addresses;
 use super::catalog::{App, Catalog, Tier};
 use super::client::{Client, ClientTable};
 use super::group::{Config, Exception, Mode, Otherwise};
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub(super) sets: Box<[RuleSet]>,
     pub(super) groups: Box<[CompiledGroup]>,
     pub(super) clients: ClientTable,
+    /// Rules about addresses.
+    pub(super) addresses: Addresses,
     pub(super) soa: Soa,
     pub(super) config: Config,
 }
@@ -82,6 +85,10 @@ pub(super) struct CompiledGroup {
     pub(super) by_set: Box<[Counting]>,
     pub(super) enforcements: Box<[Enforcement]>,
     pub(super) idle: Vec<Idle>,
+    /// Whether any rule about addresses in answers counts.
+    pub(super) screens_addresses: bool,
+    /// The lowest position at which such a rule is enforced, or [`NONE`].
+    pub(super) addresses_from: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,26 +247,22 @@ impl Snapshot {
         if let Some(depth) = canary {
             return Verdict::Canary { depth };
         }
-        match (enforced, shadow) {
-            (Some((_, cause)), _) if self.permits(&cause) => Verdict::Permit(cause),
-            (Some((_, cause)), _) => Verdict::Deny(cause),
-            (None, Some((_, cause))) if !self.permits(&cause) => Verdict::Shadow(cause),
-            (None, _) => Verdict::Allow,
-        }
+        self.weigh(enforced.map(|(_, cause)| cause), shadow.map(|(_, cause)| cause))
     }
 
-    /// Decides a question. As [`Snapshot::decide_query`], but a DS question at a listed name belongs to the parent zone and
-    /// is let pass when the policy says so.
+    /// Decides a client's question. As [`Snapshot::decide_query`], but a DS question at a listed name belongs to the parent
+    /// zone and is let pass when the policy says so, and rules about the client's own address count.
     #[inline]
-    pub fn decide_question(&self, group: u16, name: &CanonicalName, record_type: RecordType) -> Verdict {
-        match self.decide_query(group, name) {
+    pub fn decide_question(&self, client: Client, name: &CanonicalName, record_type: RecordType) -> Verdict {
+        let verdict = match self.decide_query(client.group, name) {
             Verdict::Deny(cause)
                 if record_type == RecordType::DS && cause.depth == 0 && !self.config.block_ds =>
             {
                 Verdict::Allow
             }
             verdict => verdict,
-        }
+        };
+        if client.is_ruled() { self.rule_client(client, verdict) } else { verdict }
     }
 
     /// What is done for a cause.
@@ -336,7 +339,8 @@ impl Snapshot {
 
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
-        self.book.rules.table.len() + self.exceptions.len()
+        let addresses = self.addresses.answers.len() + self.addresses.clients.len();
+        self.book.rules.table.len() + self.exceptions.len() + addresses
     }
 
     /// Number of different listed names.
@@ -344,7 +348,7 @@ impl Snapshot {
         self.names
     }
 
-    /// Bytes held by names, rules and the index over them.
+    /// Bytes held by names, addresses, rules and the indexes over them.
     pub fn memory(&self) -> usize {
         self.book.memory() + self.exceptions.memory()
     }
@@ -399,12 +403,12 @@ impl Snapshot {
     }
 
     /// True when a cause's action lets the query pass.
-    fn permits(&self, cause: &Cause) -> bool {
+    pub(super) fn permits(&self, cause: &Cause) -> bool {
         *self.action(cause) == Action::Passthru
     }
 
     #[inline]
-    fn is_passthru(&self, action: u16) -> bool {
+    pub(super) fn is_passthru(&self, action: u16) -> bool {
         self.actions.get(usize::from(action)) == Some(&Action::Passthru)
     }
 

@@ -1,4 +1,4 @@
-//! Owns the verdict: what the policy says of one name for one group, and its cause. A plain value that reply, log,
+//! Owns the verdict: what the policy says of one name or address for one group, and its cause. A plain value that reply, log,
 //! metric, page and explanation read. Never looks anything up by itself.
 
 /// What the policy says.
@@ -22,7 +22,7 @@ pub enum Verdict {
 /// Why. Ids only; the snapshot that gave the verdict turns them into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// The rule that was met.
+    /// The rule that was met; its number among those with this trigger.
     pub rule: u32,
     /// The kind of that rule: its list, its reach and its action.
     pub kind: u32,
@@ -38,21 +38,29 @@ pub struct Cause {
     pub exact: bool,
 }
 
-/// Which name met a rule.
+/// What met a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Trigger {
+    /// The client's own address.
+    ClientAddress,
     /// The name in the question.
     QueryName,
+    /// An A or AAAA record in the answer.
+    ResponseAddress,
     /// A CNAME, DNAME, SVCB or HTTPS target in the answer.
     ResponseName,
 }
 
 impl Cause {
     /// True when NXDOMAIN claims no more than the rule says: names below the question's name are denied too (RFC 8020).
-    /// What an answer led to says nothing of names below the one that was asked.
+    /// What an answer led to says nothing of names below the one that was asked; who asks is denied all of them.
     pub fn speaks_for_subtree(&self) -> bool {
-        !self.exact && self.trigger == Trigger::QueryName
+        match self.trigger {
+            Trigger::ClientAddress => true,
+            Trigger::QueryName => !self.exact,
+            Trigger::ResponseAddress | Trigger::ResponseName => false,
+        }
     }
 }
 
@@ -60,7 +68,9 @@ impl Trigger {
     /// The word used in logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ClientAddress => "client-address",
             Self::QueryName => "query-name",
+            Self::ResponseAddress => "response-address",
             Self::ResponseName => "response-name",
         }
     }

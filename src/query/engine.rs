@@ -7,10 +7,10 @@ use super::ahead::Ahead;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
-use super::turn::{Done, Judged, Screening, Turn};
+use super::turn::{Concluded, Done, Judged, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
-use crate::dns::{Class, Flags, Query, Rcode};
+use crate::dns::{Class, Flags, Name, Query, Rcode};
 use crate::policy::{Live, Reader, Snapshot};
 use crate::resolve::Forwarder;
 use crate::telemetry::{Cell, Counter, Counters, Path, Ring, Rings};
@@ -79,6 +79,14 @@ pub struct Worker {
     blocked: u64,
     answered: u64,
     ahead: Ahead,
+}
+
+/// What is next for a query.
+enum Next<'s> {
+    Done(Done),
+    Fetch,
+    /// To be answered with another name's records; true when its own answer led to that.
+    Redirect(&'s Name, bool),
 }
 
 impl Engine {
@@ -174,43 +182,65 @@ impl Worker {
         let client = turn.snapshot.client(from.address);
         let key = turn.key(&query);
         let near = self.local.as_ref().and_then(|local| local.find(&key, self.now));
-        let done = if !client.admitted {
-            turn.not_admitted(&query, reply)
+        let next = if !client.admitted {
+            Next::Done(turn.not_admitted(&query, reply))
         } else if query.class != Class::IN {
-            turn.refuse(&query, Counter::RefusedClass, reply)
-        } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client.group)) {
-            turn.allowed(&query, from);
-            turn.hit(&query, from, client.group, entry, Screening::Allowed, reply)
+            Next::Done(turn.refuse(&query, Counter::RefusedClass, reply))
+        } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client)) {
+            Next::Done(turn.passed_hit(&query, from, entry, reply))
         } else if let Some(special) =
             special::find(&query.name).filter(|special| turn.is_ours(*special, &query))
         {
-            turn.special(&query, special, reply)
+            Next::Done(turn.special(&query, special, reply))
         } else {
-            match turn.judge(&query, from, client.group, true, reply) {
-                Judged::Done(done) => done,
-                Judged::Redirect(target) => {
-                    self.engine.redirect(&query, from, target, self.now, later());
-                    Done::later()
+            match turn.judge(&query, from, client, true, reply) {
+                Judged::Done(done) => Next::Done(done),
+                Judged::Redirect(target) => Next::Redirect(target, false),
+                Judged::Resolve(screening) => {
+                    let hit = |entry: &Entry, reply: &mut [u8]| match turn.hit(
+                        &query,
+                        from,
+                        client.group,
+                        entry,
+                        screening,
+                        reply,
+                    ) {
+                        Concluded::Done(done) => Next::Done(done),
+                        Concluded::Redirect(target) => Next::Redirect(target, true),
+                    };
+                    match (turn.own_answer(&query, reply), near) {
+                        (Some(done), _) => Next::Done(done),
+                        (None, Some(entry)) => hit(entry, reply),
+                        (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now)
+                        {
+                            Some(entry) => hit(&entry, reply),
+                            None if !query.flags.has(Flags::RD) => {
+                                let denied = turn.deny_without_answer(&query, from, screening, reply);
+                                Next::Done(denied.unwrap_or_else(|| {
+                                    turn.refuse(&query, Counter::RefusedNoRecursion, reply)
+                                }))
+                            }
+                            None if self.crowded => {
+                                turn.cell.bump(Counter::DropOverload);
+                                Next::Done(Done::drop())
+                            }
+                            None => Next::Fetch,
+                        },
+                    }
                 }
-                Judged::Resolve(screening) => match (turn.own_answer(&query, reply), near) {
-                    (Some(done), _) => done,
-                    (None, Some(entry)) => turn.hit(&query, from, client.group, entry, screening, reply),
-                    (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
-                        Some(entry) => turn.hit(&query, from, client.group, &entry, screening, reply),
-                        None if !query.flags.has(Flags::RD) => {
-                            turn.refuse(&query, Counter::RefusedNoRecursion, reply)
-                        }
-                        None if self.crowded => {
-                            turn.cell.bump(Counter::DropOverload);
-                            Done::drop()
-                        }
-                        None => {
-                            turn.cell.bump(Counter::CacheMiss);
-                            self.engine.fetch(&query, from, &key, self.now, later());
-                            Done::later()
-                        }
-                    },
-                },
+            }
+        };
+        let done = match next {
+            Next::Done(done) => done,
+            Next::Fetch => {
+                turn.cell.bump(Counter::CacheMiss);
+                self.engine.fetch(&query, from, &key, self.now, later());
+                Done::later()
+            }
+            Next::Redirect(target, by_answer) => {
+                let generation = by_answer.then(|| turn.snapshot.generation());
+                self.engine.redirect(&query, from, target, generation, self.now, later());
+                Done::later()
             }
         };
         match done.path {

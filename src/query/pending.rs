@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::engine::Engine;
 use super::redirect;
 use super::request::{Asker, Outcome, Sink};
-use super::turn::{Done, Judged, Screening, Turn};
+use super::turn::{Concluded, Done, Judged, Screened, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode};
@@ -44,10 +44,17 @@ struct Waiting {
 struct Waiter {
     packet: Packet,
     from: Asker,
-    /// The name whose records the client gets instead of its own.
-    redirected: Option<Name>,
+    redirected: Option<Redirected>,
     since: Moment,
     sink: Sink,
+}
+
+/// Where a client is sent.
+struct Redirected {
+    /// The name whose records the client gets instead of its own.
+    target: Name,
+    /// The generation that decided so when it saw the answer; `None` when it needed none to decide.
+    by_answer: Option<u64>,
 }
 
 /// A query's bytes: a typical one without memory of its own.
@@ -169,26 +176,36 @@ impl Engine {
         self.wait(key, ask, waiter);
     }
 
-    /// Resolves `target` and answers with its records through `sink`.
+    /// Resolves `target` and answers with its records through `sink`. `by_answer` is the generation that sends the client
+    /// there because of the answer to its question; `None` when its question was enough.
     pub(super) fn redirect(
         self: &Arc<Self>,
         query: &Query<'_>,
         from: Asker,
         target: &Name,
+        by_answer: Option<u64>,
         since: Moment,
         sink: Sink,
     ) {
-        let name = CanonicalName::from(target);
-        let key = Key::new(&name, query.record_type, false, false);
-        let redirected = Some(target.clone());
-        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected, since, sink };
+        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        self.send_elsewhere(waiter, target, by_answer);
+    }
+
+    fn send_elsewhere(self: &Arc<Self>, waiter: Waiter, target: &Name, by_answer: Option<u64>) {
+        let Ok(query) = Query::read(waiter.packet.bytes()) else { return };
+        let record_type = query.record_type;
+        // A target that makes the name too long stays as it is written, and there is nothing at it.
+        let target = redirect::destination(&query.name, target).unwrap_or_else(|| target.clone());
+        let name = CanonicalName::from(&target);
+        let waiter = Waiter { redirected: Some(Redirected { target, by_answer }), ..waiter };
+        let key = Key::new(&name, record_type, false, false);
         let kept = self.parts.store.find(&key);
-        if let Some(entry) = kept.filter(|entry| entry.freshness(since, 0) == Freshness::Fresh) {
+        let now = self.parts.clock.now();
+        if let Some(entry) = kept.filter(|entry| entry.freshness(now, 0) == Freshness::Fresh) {
             self.answer([waiter], Ok((&entry, false)));
             return;
         }
-        let ask =
-            Ask { name: &name, record_type: query.record_type, dnssec_ok: false, checking_disabled: false };
+        let ask = Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };
         self.wait(&key, ask, waiter);
     }
 
@@ -207,7 +224,7 @@ impl Engine {
     }
 
     /// Keeps what upstreams said and answers those who waited for it.
-    fn resolved(&self, place: &[u8], resolved: Result<&[u8], Failure>) {
+    fn resolved(self: &Arc<Self>, place: &[u8], resolved: Result<&[u8], Failure>) {
         let name = Key::name_in(place);
         let key = Key::of_bytes(place, &name);
         let now = self.parts.clock.now();
@@ -245,7 +262,11 @@ impl Engine {
     }
 
     /// Answers everybody who waited, each as the policy in force now says.
-    fn answer(&self, waiters: impl IntoIterator<Item = Waiter>, answer: Result<(&Entry, bool), Failure>) {
+    fn answer(
+        self: &Arc<Self>,
+        waiters: impl IntoIterator<Item = Waiter>,
+        answer: Result<(&Entry, bool), Failure>,
+    ) {
         thread_local! {
             /// Room for a reply of any size, made once for each thread.
             static REPLY: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_MESSAGE].into());
@@ -259,11 +280,19 @@ impl Engine {
             now: self.parts.clock.now(),
             wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
+        // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.
+        let mut elsewhere: Vec<(Waiter, &Name)> = Vec::new();
         REPLY.with_borrow_mut(|buffer| {
             for waiter in waiters {
                 let Ok(query) = Query::read(waiter.packet.bytes()) else { continue };
                 let reply = turn.room(&query, waiter.from, buffer);
-                let done = turn.resolved(&query, &waiter, answer, reply);
+                let done = match turn.resolved(&query, &waiter, answer, reply) {
+                    Concluded::Done(done) => done,
+                    Concluded::Redirect(target) => {
+                        elsewhere.push((waiter, target));
+                        continue;
+                    }
+                };
                 let took = turn.now.since(waiter.since).as_nanos() as u64;
                 self.shared.observe(Path::Miss, took, 1);
                 if let Outcome::Reply(length) = done.outcome
@@ -273,57 +302,81 @@ impl Engine {
                 }
             }
         });
+        for (waiter, target) in elsewhere {
+            self.send_elsewhere(waiter, target, Some(snapshot.generation()));
+        }
     }
 }
 
-impl Turn<'_> {
-    /// The reply to a query whose answer, or failure, has come.
+impl<'t> Turn<'t> {
+    /// What comes of a query whose answer, or failure, has come.
     fn resolved(
         &self,
         query: &Query<'_>,
         waiter: &Waiter,
         answer: Result<(&Entry, bool), Failure>,
         reply: &mut [u8],
-    ) -> Done {
+    ) -> Concluded<'t> {
         let client = self.snapshot.client(waiter.from.address);
-        let judged = self.judge(query, waiter.from, client.group, false, reply);
+        let judged = self.judge(query, waiter.from, client, false, reply);
         let (entry, stale) = match (&judged, answer) {
-            (Judged::Done(done), _) => return *done,
+            (Judged::Done(done), _) => return Concluded::Done(*done),
             (_, Ok(answer)) => answer,
-            (_, Err(failure)) => {
-                let options = failure.extended_error().option("");
-                return self.with_options(query, Rcode::SERVFAIL, &options, reply);
+            (Judged::Redirect(_), Err(failure)) => {
+                return Concluded::Done(self.failed(query, failure, reply));
+            }
+            (Judged::Resolve(screening), Err(failure)) => {
+                let denied = self.deny_without_answer(query, waiter.from, *screening, reply);
+                return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));
             }
         };
-        match (judged, &waiter.redirected) {
+        let sent = match (judged, &waiter.redirected) {
             (Judged::Resolve(screening), None) => {
-                self.conclude(query, waiter.from, client.group, entry, screening, stale, reply)
+                return self.conclude(query, waiter.from, client.group, entry, screening, stale, reply);
             }
-            (Judged::Redirect(target), Some(resolved)) if target == resolved => {
-                // The entry is the target's: what was decided of the query's own name is no note in it.
-                let screened = self.screen(query, waiter.from, client.group, entry, Screening::Met, reply);
-                if let Some(blocked) = screened {
-                    return blocked;
-                }
-                match redirect::write(
-                    query,
-                    target,
-                    self.snapshot.ttl(),
-                    entry.message(),
-                    self.payload(),
-                    reply,
-                ) {
-                    Ok((rcode, length)) => self.finish(rcode, Path::Block, length),
-                    Err(Full) => self.truncated(query, reply),
-                }
+            (Judged::Redirect(target), Some(Redirected { target: resolved, by_answer: None })) => {
+                Some(resolved).filter(|_| match redirect::destination(&query.name, target) {
+                    Some(destination) => destination == *resolved,
+                    None => target == resolved,
+                })
             }
+            (Judged::Resolve(_), Some(Redirected { target, by_answer: Some(generation) })) => {
+                Some(target).filter(|_| *generation == self.snapshot.generation())
+            }
+            _ => None,
+        };
+        Concluded::Done(match sent {
+            Some(target) => self.elsewhere(query, waiter.from, client.group, target, entry, reply),
             // The policy changed while the query waited, and what was fetched no longer fits: the client asks again.
-            _ => self.with_options(
-                query,
-                Rcode::SERVFAIL,
-                &ExtendedError::StaleAnswer.option("policy changed"),
-                reply,
-            ),
+            None => {
+                let options = ExtendedError::StaleAnswer.option("policy changed");
+                self.with_options(query, Rcode::SERVFAIL, &options, reply)
+            }
+        })
+    }
+
+    fn failed(&self, query: &Query<'_>, failure: Failure, reply: &mut [u8]) -> Done {
+        self.with_options(query, Rcode::SERVFAIL, &failure.extended_error().option(""), reply)
+    }
+
+    /// The reply to a query that is sent to `target`, whose own answer `entry` is.
+    fn elsewhere(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        target: &Name,
+        entry: &Entry,
+        reply: &mut [u8],
+    ) -> Done {
+        // What was decided of the query's own name is no note in the target's entry.
+        match self.screen(query, from, group, entry, Screening::Redirected, reply) {
+            Screened::Concluded(Concluded::Done(blocked)) => return blocked,
+            Screened::Concluded(Concluded::Redirect(_)) | Screened::Passed => {}
+        }
+        match redirect::write(query, target, self.snapshot.ttl(), entry.message(), self.payload(), reply) {
+            Ok((rcode, length)) => self.finish(rcode, Path::Block, length),
+            Err(Full) => self.truncated(query, reply),
         }
     }
 }

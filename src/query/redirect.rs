@@ -4,6 +4,14 @@ use crate::dns::{
     CanonicalName, Class, Flags, Full, Message, Name, Query, Rcode, RecordType, ReplyWriter, Section,
 };
 
+/// Where a question for `name` is sent by a rule with `target`: there, or where the target begins with `*`, to the name in
+/// front of the rest. `None` when that is longer than a name may be.
+pub(super) fn destination(name: &CanonicalName, target: &Name) -> Option<Name> {
+    let Some(rest) = target.as_wire().strip_prefix(b"\x01*") else { return Some(target.clone()) };
+    let labels = name.as_wire().strip_suffix(&[0])?;
+    Name::from_wire(&[labels, rest].concat()).ok()
+}
+
 /// Writes `query CNAME target` followed by the answer records of `answer`, whose names are written out in full.
 pub(super) fn write(
     query: &Query<'_>,
@@ -46,5 +54,22 @@ fn expanded(message: Message<'_>, record_type: RecordType, rdata: std::ops::Rang
         }
         RecordType::SOA => None,
         _ => message.bytes().get(rdata).map(<[u8]>::to_vec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asterisk_stands_for_the_name_asked_for() {
+        let sent = |name: &str, target: &str| {
+            let name = CanonicalName::from(&name.parse::<Name>().unwrap());
+            destination(&name, &target.parse().unwrap()).map(|name| name.to_string())
+        };
+        assert_eq!(sent("a.example", "walled.test").as_deref(), Some("walled.test"));
+        assert_eq!(sent("a.example", "*.walled.test").as_deref(), Some("a.example.walled.test"));
+        let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60), "w".repeat(60)].join(".");
+        assert_eq!(sent(&long, "*.walled.test"), None);
     }
 }

@@ -52,11 +52,11 @@ pub(super) fn write(
     Ok((rcode, writer.finish()))
 }
 
-/// The SOA's owner: the listed name, which is an ancestor of the question's; or the question's own name when the listed
-/// name was met in an answer.
+/// The SOA's owner: the listed name, which is an ancestor of the question's; or the question's own name when what was met
+/// is the client, or in an answer.
 fn owner_offset(query: &Query<'_>, cause: &Cause) -> usize {
     match cause.trigger {
         Trigger::QueryName => query.name.label_offset(usize::from(cause.depth)),
-        Trigger::ResponseName => 0,
+        Trigger::ClientAddress | Trigger::ResponseAddress | Trigger::ResponseName => 0,
     }
 }

@@ -8,7 +8,7 @@ use crate::cache::{Entry, Patch};
 use crate::clock::Moment;
 use crate::dns::Name;
 use crate::dns::{ExtendedError, Full, Query, Rcode, RecordType, ReplyWriter};
-use crate::policy::{Action, Cause, Snapshot, Verdict};
+use crate::policy::{Action, Cause, Client, Snapshot, Trigger, Verdict};
 use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
 
 /// What applies to one query.
@@ -40,15 +40,38 @@ pub(super) enum Judged<'s> {
     Resolve(Screening),
 }
 
+/// What is to be done with an answer that has come.
+#[derive(Debug)]
+pub(super) enum Concluded<'s> {
+    /// The query is answered, or dropped.
+    Done(Done),
+    /// It is to be answered with another name's records.
+    Redirect(&'s Name),
+}
+
+/// What the policy makes of an answer.
+#[derive(Debug)]
+pub(super) enum Screened<'s> {
+    /// It is replaced.
+    Concluded(Concluded<'s>),
+    /// It may be shown.
+    Passed,
+}
+
 /// How the answer to a query that may be resolved is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Screening {
     /// The query's name meets no rule: its answer is screened, and noted as passed when it meets none either.
     Allowed,
+    /// The query's name, or the client, met a rule that decides unless the answer's addresses meet one that stands before
+    /// it.
+    Awaited(Cause),
     /// The query's name met a rule that does not stop it: its answer is screened each time.
     Met,
     /// Something permitted the query: its answer is not screened.
     Permitted,
+    /// The answer is that of a name the client is sent to: it is screened, and sends it nowhere else.
+    Redirected,
 }
 
 impl Done {
@@ -71,17 +94,17 @@ impl<'t> Turn<'t> {
         reply.split_at_mut(room).0
     }
 
-    /// Asks the policy about the question's name, and answers if it blocks. `first` is false when the same query was
-    /// judged before it waited for its answer: what does not block is then not counted twice.
+    /// Asks the policy about the client and the question's name, and answers if it blocks. `first` is false when the same
+    /// query was judged before it waited for its answer: what does not block is then not counted twice.
     pub(super) fn judge(
         &self,
         query: &Query<'_>,
         from: Asker,
-        group: u16,
+        client: Client,
         first: bool,
         reply: &mut [u8],
     ) -> Judged<'t> {
-        let screening = match self.snapshot.decide_question(group, &query.name, query.record_type) {
+        let screening = match self.snapshot.decide_question(client, &query.name, query.record_type) {
             Verdict::Allow => {
                 if first {
                     self.allowed(query, from);
@@ -95,6 +118,9 @@ impl<'t> Turn<'t> {
             Verdict::Deny(cause) => match self.snapshot.action(&cause) {
                 // Over TCP the client has done what was asked of it.
                 Action::TcpOnly if from.transport == Transport::Tcp => Screening::Met,
+                _ if self.snapshot.awaits_addresses(&cause, query.record_type) => Screening::Awaited(cause),
+                // Who is sent to a name and asks for that name has arrived.
+                Action::Redirect(target) if target.as_wire() == query.name.as_wire() => Screening::Met,
                 Action::Redirect(target) => {
                     if first {
                         self.count(query, from, Decision::Blocked, cause);
@@ -103,10 +129,12 @@ impl<'t> Turn<'t> {
                 }
                 _ => return Judged::Done(self.deny(query, from, cause, reply)),
             },
+            Verdict::Permit(cause) if self.snapshot.awaits_addresses(&cause, query.record_type) => {
+                Screening::Awaited(cause)
+            }
             Verdict::Permit(cause) => {
                 if first {
-                    self.cell.bump(Counter::Permitted);
-                    self.log(query, from, Decision::Permitted, Some(cause));
+                    self.permitted(query, from, cause);
                 }
                 Screening::Permitted
             }
@@ -121,10 +149,27 @@ impl<'t> Turn<'t> {
     }
 
     /// True when this policy was asked before for this group, and met nothing: neither the name nor what its answer leads
-    /// to. A decision depends on nothing else, so a hit on such an answer costs the same however long the lists are.
+    /// to. A decision depends on nothing else but the client's own address, so a hit on such an answer costs the same however
+    /// long the lists are.
     #[inline]
-    pub(super) fn is_passed(&self, entry: &Entry, group: u16) -> bool {
-        entry.is_passed(self.snapshot.generation(), group)
+    pub(super) fn is_passed(&self, entry: &Entry, client: Client) -> bool {
+        entry.is_passed(self.snapshot.generation(), client.group) && !client.is_ruled()
+    }
+
+    /// The reply to a query whose answer cannot be had, where a rule waited for it only to see whether another decides.
+    pub(super) fn deny_without_answer(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        screening: Screening,
+        reply: &mut [u8],
+    ) -> Option<Done> {
+        match screening {
+            Screening::Awaited(cause) if *self.snapshot.action(&cause) != Action::Passthru => {
+                Some(self.deny(query, from, cause, reply))
+            }
+            _ => None,
+        }
     }
 
     /// Logs a query that met no rule, where such queries are logged.
@@ -144,9 +189,17 @@ impl<'t> Turn<'t> {
         entry: &Entry,
         screening: Screening,
         reply: &mut [u8],
-    ) -> Done {
+    ) -> Concluded<'t> {
         self.cell.bump(Counter::CacheHit);
         self.conclude(query, from, group, entry, screening, false, reply)
+    }
+
+    /// A fresh answer from the cache that is noted as passed.
+    #[inline]
+    pub(super) fn passed_hit(&self, query: &Query<'_>, from: Asker, entry: &Entry, reply: &mut [u8]) -> Done {
+        self.allowed(query, from);
+        self.cell.bump(Counter::CacheHit);
+        self.show(query, entry, false, reply)
     }
 
     /// Screens an answer and writes it.
@@ -163,10 +216,16 @@ impl<'t> Turn<'t> {
         screening: Screening,
         stale: bool,
         reply: &mut [u8],
-    ) -> Done {
-        if let Some(blocked) = self.screen(query, from, group, entry, screening, reply) {
-            return blocked;
+    ) -> Concluded<'t> {
+        match self.screen(query, from, group, entry, screening, reply) {
+            Screened::Concluded(concluded) => concluded,
+            Screened::Passed => Concluded::Done(self.show(query, entry, stale, reply)),
         }
+    }
+
+    /// Writes a kept answer.
+    #[inline]
+    pub(super) fn show(&self, query: &Query<'_>, entry: &Entry, stale: bool, reply: &mut [u8]) -> Done {
         let patch = Patch { now: self.now, stale };
         let written = entry.write(query, patch, reply).and_then(|length| {
             let Some(edns) = query.edns else { return Some(length) };
@@ -179,7 +238,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Asks the policy about the names an answer leads to; the blocked answer if one of them is denied.
+    /// Asks the policy about the names an answer leads to, in their order, and about its addresses.
     pub(super) fn screen(
         &self,
         query: &Query<'_>,
@@ -188,36 +247,95 @@ impl<'t> Turn<'t> {
         entry: &Entry,
         screening: Screening,
         reply: &mut [u8],
-    ) -> Option<Done> {
-        if screening == Screening::Permitted || self.is_passed(entry, group) {
-            return None;
-        }
+    ) -> Screened<'t> {
         let mut clean = screening == Screening::Allowed;
-        for target in entry.targets() {
-            match self.snapshot.decide_answer(group, &target) {
-                Verdict::Allow | Verdict::Canary { .. } => {}
-                // An exception for a name in the chain speaks for what lies behind it too.
-                Verdict::Permit(_) => break,
-                Verdict::Deny(cause) => match self.snapshot.action(&cause) {
-                    Action::TcpOnly if from.transport == Transport::Tcp => clean = false,
-                    _ => {
-                        self.cell.bump(Counter::ScreenDeny);
-                        return Some(self.deny(query, from, cause, reply));
+        let mut targets = entry.targets();
+        let mut found = match screening {
+            Screening::Permitted => return Screened::Passed,
+            Screening::Awaited(cause) => self.snapshot.verdict_of(cause),
+            _ if entry.is_passed(self.snapshot.generation(), group) => return Screened::Passed,
+            Screening::Allowed | Screening::Met | Screening::Redirected => {
+                let mut found = Verdict::Allow;
+                for target in targets.by_ref() {
+                    match self.snapshot.decide_answer(group, &target) {
+                        Verdict::Allow | Verdict::Canary { .. } => {}
+                        Verdict::Deny(cause) if self.is_done(query, from, screening, cause) => clean = false,
+                        // An exception for a name in the chain speaks for what lies behind it too.
+                        verdict @ (Verdict::Deny(_) | Verdict::Permit(_)) => {
+                            found = verdict;
+                            break;
+                        }
+                        Verdict::Shadow(cause) => {
+                            clean = false;
+                            self.count(query, from, Decision::Shadow, cause);
+                        }
                     }
-                },
-                Verdict::Shadow(cause) => {
-                    clean = false;
-                    self.count(query, from, Decision::Shadow, cause);
                 }
+                found
+            }
+        };
+        let screens_addresses = self.snapshot.screens_addresses(group);
+        if screens_addresses {
+            found = match found {
+                // Addresses are those of the last name; what met an earlier one decides.
+                Verdict::Deny(_) | Verdict::Permit(_) if targets.next().is_some() => found,
+                Verdict::Deny(cause) | Verdict::Permit(cause)
+                    if !self.snapshot.awaits_addresses(&cause, query.record_type) =>
+                {
+                    found
+                }
+                Verdict::Deny(cause) | Verdict::Permit(cause) => {
+                    self.snapshot.decide_addresses(group, entry.addresses(), Some(&cause))
+                }
+                _ => self.snapshot.decide_addresses(group, entry.addresses(), None),
+            };
+        }
+        match found {
+            Verdict::Allow | Verdict::Canary { .. } => {}
+            Verdict::Deny(cause) if self.is_done(query, from, screening, cause) => clean = false,
+            Verdict::Deny(cause) => {
+                self.cell.bump(Counter::ScreenDeny);
+                return Screened::Concluded(match self.snapshot.action(&cause) {
+                    Action::Redirect(target) => {
+                        self.count(query, from, Decision::Blocked, cause);
+                        Concluded::Redirect(target)
+                    }
+                    _ => Concluded::Done(self.deny(query, from, cause, reply)),
+                });
+            }
+            Verdict::Permit(cause) if cause.trigger == Trigger::ResponseName => {}
+            Verdict::Permit(cause) => {
+                clean = false;
+                self.permitted(query, from, cause);
+            }
+            Verdict::Shadow(cause) => {
+                clean = false;
+                self.count(query, from, Decision::Shadow, cause);
             }
         }
-        if entry.has_targets() {
+        if screens_addresses || entry.has_targets() {
             self.cell.bump(Counter::ScreenPass);
         }
         if clean {
             entry.note_passed(self.snapshot.generation(), group);
         }
-        None
+        Screened::Passed
+    }
+
+    /// True when the client has done what a rule asks of it: it came over TCP, or is where it was sent.
+    fn is_done(&self, query: &Query<'_>, from: Asker, screening: Screening, cause: Cause) -> bool {
+        match self.snapshot.action(&cause) {
+            Action::TcpOnly => from.transport == Transport::Tcp,
+            Action::Redirect(target) => {
+                screening == Screening::Redirected || target.as_wire() == query.name.as_wire()
+            }
+            _ => false,
+        }
+    }
+
+    fn permitted(&self, query: &Query<'_>, from: Asker, cause: Cause) {
+        self.cell.bump(Counter::Permitted);
+        self.log(query, from, Decision::Permitted, Some(cause));
     }
 
     /// Answers as the policy's action says, and counts it under its cause.

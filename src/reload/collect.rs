@@ -142,7 +142,7 @@ fn judge(
     before: Option<u64>,
 ) -> Result<u64, Refusal> {
     let parsed = inputs::parse(source, raw);
-    let rules = parsed.rules.len() as u64;
+    let rules = parsed.rule_count() as u64;
     if parsed.refused > source.tolerate {
         let first = parsed.problems.into_iter().find(|problem| problem.severity == Severity::Error);
         let (first, hint) = first.map_or_else(Default::default, |problem| {

@@ -14,8 +14,7 @@ use super::inputs::{self, Failed, Inputs, SourceReport, Understood};
 use super::outcome::{self, By, ExceptionStatus, Preview, Status};
 use super::pipeline::Pipeline;
 use super::recorder::FILE as AUDIT_FILE;
-use crate::dns::{Name, RecordType};
-use crate::policy::{Compiled, Difference, Explanation, Labels, Snapshot, Standing, When, compile};
+use crate::policy::{Compiled, Difference, Explanation, Inquiry, Labels, Snapshot, Standing, When, compile};
 use crate::problem::{Place, Problem};
 
 /// An exception that ends within this time is pointed out.
@@ -87,22 +86,16 @@ impl Pipeline {
         compile(understood.draft, on, number, &Labels::default()).map(|compiled| compiled.snapshot)
     }
 
-    /// Explains a name by the policy in force, or by its inputs compiled for another moment. A day is asked about as it ends
-    /// in the policy's zone.
-    pub fn explain(
-        &self,
-        name: &Name,
-        record_type: RecordType,
-        client: IpAddr,
-        on: Option<When>,
-    ) -> Result<Explanation, Vec<Problem>> {
+    /// Explains by the policy in force, or by its inputs compiled for another moment. A day is asked about as it ends in the
+    /// policy's zone.
+    pub fn explain(&self, inquiry: &Inquiry, on: Option<When>) -> Result<Explanation, Vec<Problem>> {
         let force = self.force().ok_or_else(Vec::new)?;
         match on {
-            None => Ok(force.snapshot.explain(name, record_type, client)),
+            None => Ok(force.snapshot.explain(inquiry)),
             Some(when) => {
                 let on = when.end_of_day(&force.snapshot.config().time_zone);
                 let snapshot = self.compile_kept(&force.inputs, on, force.generation())?;
-                Ok(snapshot.explain(name, record_type, client))
+                Ok(snapshot.explain(inquiry))
             }
         }
     }

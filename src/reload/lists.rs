@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::inputs::{Inputs, SourceReport, parse};
-use crate::policy::{Catalog, Rulebook, SourceRules};
+use crate::policy::{AddressRule, Catalog, Override, Rule, Rulebook, SourceRules};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources;
 
@@ -68,18 +68,30 @@ fn read_source(
     source: &sources::Config,
     problems: &mut Vec<Problem>,
 ) -> Option<(SourceRules, SourceReport)> {
-    let rules = |rules| SourceRules {
-        name: source.name.clone(),
-        app: source.app.clone(),
-        instrument: source.instrument.clone(),
-        file: source.title(),
-        rules,
+    let listed = |mut rules: Vec<Rule>, mut addresses: Vec<AddressRule>| {
+        // What its settings impose on its rules.
+        if let Override::Imposed(action) = &source.overriding {
+            rules.iter_mut().for_each(|rule| rule.action = Some(action.clone()));
+            addresses.iter_mut().for_each(|rule| rule.action = action.clone());
+        }
+        SourceRules {
+            name: source.name.clone(),
+            app: source.app.clone(),
+            instrument: source.instrument.clone(),
+            file: source.title(),
+            rules,
+            addresses,
+            disabled: source.overriding == Override::Disabled,
+        }
     };
     let Some(raw) = inputs.sources.get(&source.name) else {
         if source.is_collected() {
             // Nothing of it is enforced; whoever gathered the inputs said so. Groups may name it all the same.
             let (name, file) = (source.name.clone(), source.title());
-            return Some((rules(Vec::new()), SourceReport { name, file, ..SourceReport::default() }));
+            return Some((
+                listed(Vec::new(), Vec::new()),
+                SourceReport { name, file, ..SourceReport::default() },
+            ));
         }
         let what = format!("source `{}` has no stored content", source.name);
         problems.push(Problem::error(source.place.clone(), what, "reload once its file can be read"));
@@ -92,14 +104,14 @@ fn read_source(
         digest: raw.digest.to_string(),
         bytes: raw.bytes.len(),
         lines: parsed.lines,
-        rules: parsed.rules.len(),
+        rules: parsed.rule_count(),
         skipped: parsed.skipped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
         refused: parsed.refused,
         last_good: false,
         zone: parsed.zone,
         condition: None,
     };
-    if parsed.rules.is_empty() && parsed.refused == 0 {
+    if parsed.rule_count() == 0 && parsed.refused == 0 {
         problems.push(Problem::warning(
             Place::file(&raw.name),
             format!("source `{}`: none of its {} lines is a rule", source.name, parsed.lines),
@@ -113,7 +125,7 @@ fn read_source(
         }
         problem
     }));
-    Some((rules(parsed.rules), report))
+    Some((listed(parsed.rules, parsed.addresses), report))
 }
 
 /// Everything that the lists depend on: bytes, and the settings they are read by.
@@ -131,7 +143,7 @@ fn made_of(inputs: &Inputs, sources: &[sources::Config]) -> [u8; 32] {
         let raw = inputs.sources.get(&source.name).map(|raw| (&raw.name, raw.digest.to_string()));
         text(format!("{:?} {:?} {:?} {raw:?}", source.name, source.app, source.instrument));
         text(format!("{} {:?} {} {}", source.format, source.zone, source.subdomains, source.tolerate));
-        text(format!("{:?} {}", source.title(), source.is_collected()));
+        text(format!("{:?} {:?} {}", source.title(), source.overriding, source.is_collected()));
     }
     hash.finalize().into()
 }
@@ -168,6 +180,7 @@ mod tests {
             Config { subdomains: true, ..source() },
             Config { tolerate: 1, ..source() },
             Config { format: Format::Hosts, ..source() },
+            Config { overriding: Override::Disabled, ..source() },
             Config { zone: Some("rpz.example".parse().unwrap()), ..source() },
             Config::file("own", "elsewhere.txt", Format::Domains, Place::default()),
         ];

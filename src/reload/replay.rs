@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
-use crate::policy::{Asked, Impact, Replay, Snapshot};
+use crate::policy::{Asked, Client, Impact, Replay, Snapshot};
 
 /// What a query log says of a change.
 #[derive(Clone, Debug, Serialize)]
@@ -88,14 +88,16 @@ fn read(bytes: &[u8], before: &Snapshot, after: &Snapshot) -> Option<(Line, Aske
         (Some(_), _) => Told::Network,
         (None, _) => Told::Nobody,
     };
-    let group = |snapshot: &Snapshot| match address {
-        Some(address) => snapshot.client(address).group,
-        None => snapshot
-            .group_named(&line.group)
-            .or_else(|| snapshot.group_named("default"))
-            .unwrap_or_else(|| snapshot.client(IpAddr::from([0, 0, 0, 0])).group),
+    let client = |snapshot: &Snapshot| match address {
+        Some(address) => snapshot.client(address),
+        None => Client::in_group(
+            snapshot
+                .group_named(&line.group)
+                .or_else(|| snapshot.group_named("default"))
+                .unwrap_or_else(|| snapshot.client(IpAddr::from([0, 0, 0, 0])).group),
+        ),
     };
-    let asked =
-        Asked { name, record_type, groups: (group(before), group(after)), client: line.client.clone() };
+    let clients = (client(before), client(after));
+    let asked = Asked { name, record_type, clients, client: line.client.clone() };
     Some((line, asked, told))
 }

@@ -10,6 +10,7 @@ use super::http::Proxy;
 use super::signature::Key;
 use crate::dns::Name;
 use crate::formats::Format;
+use crate::policy::Override;
 use crate::problem::Place;
 
 /// One configured source.
@@ -29,6 +30,8 @@ pub struct Config {
     pub subdomains: bool,
     /// Origin of a response policy zone that does not name its own.
     pub zone: Option<Name>,
+    /// What is made of the actions that a response policy zone names. Default: they are left as given.
+    pub overriding: Override,
     /// Malformed lines that are put up with. Default none: a partly read list is a silent hole.
     pub tolerate: u64,
     /// The app its rules are attributed to.
@@ -98,6 +101,7 @@ impl Config {
             format,
             subdomains: false,
             zone: None,
+            overriding: Override::Given,
             tolerate: 0,
             app: None,
             instrument: None,

@@ -116,7 +116,7 @@ counters! {
         /// One query.
         Permitted,
     }
-    SCREENED = "interdict_screened_answers_total", "Answers whose targets were screened.", ["result"] {
+    SCREENED = "interdict_screened_answers_total", "Answers whose targets or addresses were screened.", ["result"] {
         /// Nothing was met.
         ScreenPass = "pass",
         /// A rule was met.

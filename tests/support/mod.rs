@@ -25,8 +25,15 @@ pub struct Upstream {
     stop: Arc<AtomicBool>,
 }
 
+/// What an upstream says to a query over UDP, or over TCP; `None` for nothing.
+pub type Script = fn(&[u8], bool) -> Option<Vec<u8>>;
+
 impl Upstream {
     pub fn start() -> Self {
+        Self::scripted(answer)
+    }
+
+    pub fn scripted(answer: Script) -> Self {
         let (socket, tcp) = (0..20)
             .find_map(|_| {
                 let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -157,8 +164,11 @@ impl Site {
     }
 
     pub fn prepare(policy: &str, clock: Clock) -> Self {
+        Self::prepare_with(Upstream::start(), policy, clock)
+    }
+
+    pub fn prepare_with(upstream: Upstream, policy: &str, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let upstream = Upstream::start();
         let config = folder.path().join("interdict.toml");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let site = Self { folder, config, upstream, clock, running: None, runtime };
