@@ -8,7 +8,6 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import load
@@ -132,11 +131,8 @@ def reload(trial, number):
     with open(f"{path}.next", "wb") as out:
         out.write(trial.listed + f"n{number}.round.example\n".encode())
     os.rename(f"{path}.next", path)
-    with open(os.path.join(trial.server.folder, "state", "token")) as token:
-        head = {"Authorization": f"Bearer {token.read().strip()}"}
     began = time.monotonic()
-    request = urllib.request.Request(f"http://{trial.server.admin}/api/v1/reload", method="POST", headers=head)
-    outcome = json.load(urllib.request.urlopen(request, timeout=60))["outcome"]
+    outcome = trial.server.reload()
     # A change of the file may have been noticed before it was asked for.
     if outcome not in ("published", "unchanged") or trial.server.ask(f"n{number}.round.example") != "NXDOMAIN":
         raise RuntimeError(f"generation {number}: {outcome}")

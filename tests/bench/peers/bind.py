@@ -1,5 +1,7 @@
 """Owns BIND's configuration: forwarding only, a response policy zone that answers without asking first."""
 
+import signal
+
 from .peer import Peer
 
 
@@ -36,3 +38,7 @@ logging {{ category default {{ null; }}; }};
 zone "rpz.bench" {{ type primary; file "{self.bed.rpz()}"; check-names ignore; allow-query {{ none; }}; }};
 """)
         return [[self.path(), "-f", "-c", path, "-n", str(self.bed.workers)]]
+
+    def change(self, name):
+        self.bed.add_to_rpz(name)
+        self.processes[0].send_signal(signal.SIGHUP)

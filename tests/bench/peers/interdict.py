@@ -1,7 +1,11 @@
 """Owns interdict's configuration for a measurement: its defaults, but for ports, upstream, workers and the list."""
 
+import json
 import os
+import shutil
 import subprocess
+import threading
+import urllib.request
 
 from .peer import Peer
 
@@ -51,6 +55,24 @@ format = "domains"
 subdomains = true
 """)
         return [[self.built or self.bed.program("interdict"), "-c", path, "serve"]]
+
+
+    def change(self, name):
+        """Replaces the list by one with a name more, and asks for a reload as an operator does."""
+        path = self.bed.domains()
+        with open(path, "rb") as old, open(f"{path}.next", "wb") as out:
+            shutil.copyfileobj(old, out)
+            out.write(f"{name}\n".encode())
+        os.rename(f"{path}.next", path)
+        self.asking = threading.Thread(target=self.reload)
+        self.asking.start()
+
+    def reload(self):
+        """What a reload says of itself."""
+        with open(os.path.join(self.folder, "state", "token")) as token:
+            head = {"Authorization": f"Bearer {token.read().strip()}"}
+        request = urllib.request.Request(f"http://{self.admin}/api/v1/reload", method="POST", headers=head)
+        return json.load(urllib.request.urlopen(request, timeout=60))["outcome"]
 
 
 class InterdictLogged(Interdict):

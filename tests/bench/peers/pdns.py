@@ -1,6 +1,8 @@
 """Owns PowerDNS Recursor's configuration: forwarding, a response policy zone, its packet cache on; each thread takes its own
 queries, as its "performance guide" says."""
 
+import subprocess
+
 from .peer import Peer
 
 
@@ -37,3 +39,8 @@ quiet=yes
 loglevel=0
 """)
         return [[self.path(), f"--config-dir={self.folder}"]]
+
+    def change(self, name):
+        self.bed.add_to_rpz(name)
+        command = ["rec_control", f"--config-dir={self.folder}", "reload-lua-config"]
+        subprocess.Popen(command, stdout=subprocess.DEVNULL)

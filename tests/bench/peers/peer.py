@@ -126,6 +126,12 @@ class Peer:
                     total += int(line.split()[1]) * 1024
         return total
 
+    def forget_peak(self):
+        """Lets `VmHWM` begin anew (proc(5), clear_refs)."""
+        for pid in self.pids():
+            with open(f"/proc/{pid}/clear_refs", "w") as out:
+                out.write("5")
+
     def descriptors(self):
         """Open file descriptors of all processes."""
         return sum(len(listed(f"/proc/{pid}/fd")) for pid in self.pids())

@@ -1,5 +1,7 @@
 """Owns Unbound's configuration: forwarding, a response policy zone, tuned as its manual's "performance tuning" says."""
 
+import subprocess
+
 from .peer import Peer
 
 
@@ -40,7 +42,9 @@ server:
     pidfile: ""
     verbosity: 0
 remote-control:
-    control-enable: no
+    control-enable: yes
+    control-interface: {self.folder}/control
+    control-use-cert: no
 rpz:
     name: rpz.bench
     zonefile: "{self.bed.rpz()}"
@@ -49,3 +53,8 @@ forward-zone:
     forward-addr: {self.bed.upstream.replace(":", "@")}
 """)
         return [[self.path(), "-d", "-c", path]]
+
+    def change(self, name):
+        self.bed.add_to_rpz(name)
+        command = ["unbound-control", "-c", f"{self.folder}/unbound.conf", "auth_zone_reload", "rpz.bench"]
+        subprocess.Popen(command, stdout=subprocess.DEVNULL)
