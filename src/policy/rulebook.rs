@@ -156,11 +156,58 @@ impl Rules {
     }
 }
 
+/// A rule with its line. The order is that of the names, then of the kinds, then of the lines.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Gathered {
+    /// The first bytes of the name, which nearly always tell two apart without a look at the names themselves.
+    first: u64,
+    name: Name,
+    kind: RuleKind,
+    line: u32,
+}
+
+impl Gathered {
+    fn new(name: Name, kind: RuleKind, line: u32) -> Self {
+        let mut first = [0; 8];
+        first.iter_mut().zip(name.as_wire()).for_each(|(byte, of_name)| *byte = *of_name);
+        Self { first: u64::from_be_bytes(first), name, kind, line }
+    }
+}
+
+/// Hashes many small pieces as one long text.
+#[derive(Clone)]
+struct Written {
+    hash: Sha256,
+    pieces: Vec<u8>,
+}
+
+impl Written {
+    /// Enough to share the cost of a call.
+    const ENOUGH: usize = 4096;
+
+    fn new() -> Self {
+        Self { hash: Sha256::new(), pieces: Vec::with_capacity(2 * Self::ENOUGH) }
+    }
+
+    fn update(&mut self, piece: impl AsRef<[u8]>) {
+        self.pieces.extend_from_slice(piece.as_ref());
+        if self.pieces.len() > Self::ENOUGH {
+            self.hash.update(&self.pieces);
+            self.pieces.clear();
+        }
+    }
+
+    fn finalize(mut self) -> [u8; 32] {
+        self.hash.update(&self.pieces);
+        self.hash.finalize().into()
+    }
+}
+
 /// Rules on their way into a table, each attributed to a set.
 #[derive(Default)]
 pub(super) struct Gathering {
     /// With their lines.
-    rules: Vec<(Name, RuleKind, u32)>,
+    rules: Vec<Gathered>,
     addresses: Vec<(u16, AddressRule)>,
     sets: Vec<RuleSet>,
     actions: Actions,
@@ -197,7 +244,7 @@ impl Gathering {
         let act = instrument.as_ref().and_then(|id| catalog.instruments.iter().position(|act| act.id == *id));
         let [known, act] = [known, act].map(|index| index.map(|index| index as u16));
         let set = self.set(Origin::Source(name.clone()), known, act, file);
-        let mut written = Sha256::new();
+        let mut written = Written::new();
         for Rule { name, reach, action, line } in rules {
             written.update([reach as u8, u8::from(action.is_some())]);
             written.update(name.as_wire());
@@ -212,7 +259,7 @@ impl Gathering {
             written.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
             self.addresses.push((set, rule));
         }
-        Source { name, app, instrument, disabled, written: written.finalize().into() }
+        Source { name, app, instrument, disabled, written: written.finalize() }
     }
 
     pub(super) fn set(
@@ -229,23 +276,25 @@ impl Gathering {
 
     pub(super) fn add(&mut self, set: u16, name: Name, reach: Reach, action: Option<Action>, line: u32) {
         let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(action));
-        self.rules.push((name, RuleKind { set, reach, action }, line));
+        self.rules.push(Gathered::new(name, RuleKind { set, reach, action }, line));
     }
 
     /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
     pub(super) fn indexed(mut self) -> Rules {
         let gathered = &mut self.rules;
         gathered.sort_unstable();
-        gathered.dedup_by(|later, first| (&later.0, later.1) == (&first.0, first.1));
+        gathered.dedup_by(|later, first| (&later.name, later.kind) == (&first.name, first.kind));
         widen_covered(gathered);
         let mut numbers: HashMap<RuleKind, u32> = HashMap::new();
         let mut kinds = Vec::new();
         let mut names = 0;
-        let mut digest = Sha256::new();
+        let mut digest = Written::new();
         let mut listed = Vec::with_capacity(gathered.len());
-        for run in gathered.chunk_by(|a, b| a.0 == b.0) {
+        // Rules of one kind come in runs.
+        let mut last = None;
+        for run in gathered.chunk_by(|a, b| a.first == b.first && a.name == b.name) {
             names += 1;
-            for (name, kind, line) in run {
+            for Gathered { name, kind, line, .. } in run {
                 if let Some(set) = self.sets.get_mut(usize::from(kind.set)) {
                     set.rules += 1;
                 }
@@ -254,17 +303,21 @@ impl Gathering {
                 digest.update(kind.action.to_be_bytes());
                 digest.update(line.to_be_bytes());
                 digest.update([kind.reach as u8]);
-                let number = *numbers.entry(*kind).or_insert_with(|| {
-                    kinds.push(*kind);
-                    kinds.len() as u32 - 1
-                });
+                let number = match last {
+                    Some((known, number)) if known == *kind => number,
+                    _ => *numbers.entry(*kind).or_insert_with(|| {
+                        kinds.push(*kind);
+                        kinds.len() as u32 - 1
+                    }),
+                };
+                last = Some((*kind, number));
                 listed.push(Listed { name: name.as_wire(), kind: number, line: *line });
             }
         }
-        let names_digest = digest.clone().finalize().into();
+        let names_digest = digest.clone().finalize();
         let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
         let [answers, clients] = self.indexed_addresses(&mut kinds, &mut numbers, &mut digest);
-        let digest = digest.finalize().into();
+        let digest = digest.finalize();
         Rules { table, names, kinds, sets: self.sets, actions: self.actions, answers, clients, digest }
     }
 }
@@ -275,7 +328,7 @@ impl Gathering {
         &mut self,
         kinds: &mut Vec<RuleKind>,
         numbers: &mut HashMap<RuleKind, u32>,
-        digest: &mut Sha256,
+        digest: &mut Written,
     ) -> [Arc<AddressTable>; 2] {
         let mut rules = std::mem::take(&mut self.addresses);
         rules.sort_by_key(|(set, rule)| (*set, rule.whose, rule.prefix, rule.line));
@@ -302,29 +355,29 @@ impl Gathering {
 
 /// An exact rule whose set also denies everything below its name, with the same action, speaks for the whole subtree:
 /// its answer may then be NXDOMAIN.
-fn widen_covered(gathered: &mut [(Name, RuleKind, u32)]) {
-    let exact: HashSet<u16> = gathered
-        .iter()
-        .filter(|(_, kind, _)| kind.reach == Reach::Exact)
-        .map(|(_, kind, _)| kind.set)
-        .collect();
+fn widen_covered(gathered: &mut [Gathered]) {
+    let mut exact = HashSet::new();
+    // Sets come in runs, and there are few.
+    for run in gathered.chunk_by(|a, b| a.kind == b.kind) {
+        exact.extend(run.first().filter(|rule| rule.kind.reach == Reach::Exact).map(|rule| rule.kind.set));
+    }
     let wide: HashSet<(u16, u16, &[u8])> = gathered
         .iter()
-        .filter(|(_, kind, _)| kind.reach != Reach::Exact && exact.contains(&kind.set))
-        .map(|(name, kind, _)| (kind.set, kind.action, name.as_wire()))
+        .filter(|rule| rule.kind.reach != Reach::Exact && exact.contains(&rule.kind.set))
+        .map(|rule| (rule.kind.set, rule.kind.action, rule.name.as_wire()))
         .collect();
     if wide.is_empty() {
         return;
     }
-    let covered = |(name, kind, _): &(Name, RuleKind, u32)| {
+    let covered = |Gathered { name, kind, .. }: &Gathered| {
         kind.reach == Reach::Exact
             && name.suffixes().any(|above| wide.contains(&(kind.set, kind.action, above)))
     };
     let covered: Vec<usize> =
         (0..gathered.len()).filter(|at| gathered.get(*at).is_some_and(covered)).collect();
     for at in covered {
-        if let Some((_, kind, _)) = gathered.get_mut(at) {
-            kind.reach = Reach::Subtree;
+        if let Some(rule) = gathered.get_mut(at) {
+            rule.kind.reach = Reach::Subtree;
         }
     }
 }
