@@ -110,7 +110,10 @@ impl Entry {
     /// answers another question.
     pub fn new(key: &Key<'_>, message: &[u8], now: Moment) -> Option<Arc<Self>> {
         let reading = Reading::of(message)?;
-        let question = message.get(HEADER..reading.question_end)?.to_ascii_lowercase();
+        let mut question = message.get(HEADER..reading.question_end)?.to_vec();
+        // Only the name: QTYPE 65, HTTPS, is a capital letter.
+        let name = question.len().checked_sub(4)?;
+        question.get_mut(..name)?.make_ascii_lowercase();
         if !key.is_question(question.get(..question.len().checked_sub(2)?)?) {
             return None;
         }
@@ -413,6 +416,16 @@ mod tests {
         let name = CanonicalName::read(b"\x01b\x07example\0").unwrap();
         let now = Clock::manual(Timestamp::UNIX_EPOCH).now();
         assert!(Entry::new(&Key::new(&name, RecordType::A, false, false), &answer(), now).is_none());
+    }
+
+    #[test]
+    fn a_type_that_looks_like_a_capital_letter_stays_as_it_is() {
+        let name = CanonicalName::read(b"\x01a\x07example\0").unwrap();
+        let message = b"\0\0\x81\x80\0\x01\0\0\0\0\0\0\x01A\x07example\0\0\x41\0\x01";
+        let now = Clock::manual(Timestamp::UNIX_EPOCH).now();
+        let kept = Entry::new(&Key::new(&name, RecordType::HTTPS, false, false), message, now).unwrap();
+        assert_eq!(kept.message()[HEADER..], *b"\x01a\x07example\0\0\x41\0\x01");
+        assert!(Entry::new(&Key::new(&name, RecordType(97), false, false), message, now).is_none());
     }
 
     #[test]
