@@ -89,8 +89,13 @@ impl Difference {
             snapshot.book.rules.kinds.iter().map(|kind| kind_text(snapshot, kind)).collect()
         };
         let same = earlier.book.rules.digest == later.book.rules.digest && kinds(earlier) == kinds(later);
-        self.removed = only_in(earlier, later, same);
-        self.added = only_in(later, earlier, same);
+        // Each rule is listed once, so what is new in one also says how many are missing from the other.
+        self.added = only_in(later, earlier, same, usize::MAX);
+        let held = later.listed_count(same) - names_in(&self.added);
+        let missing = earlier.listed_count(same).saturating_sub(held);
+        self.removed = only_in(earlier, later, same, missing);
+        addresses_only_in(later, earlier, &mut self.added);
+        addresses_only_in(earlier, later, &mut self.removed);
     }
 
     fn compare_groups(&mut self, earlier: &Snapshot, later: &Snapshot) {
@@ -103,18 +108,24 @@ impl Difference {
 }
 
 /// The rules of `one` that `other` has not, by list. Kinds are compared by what they say, as their numbers mean something
-/// in one snapshot only. With the `same` rulebook only the exceptions may differ.
-fn only_in(one: &Snapshot, other: &Snapshot, same: bool) -> BTreeMap<String, Change> {
+/// in one snapshot only. With the `same` rulebook only the exceptions may differ. There are at most so many, which ends the
+/// search.
+fn only_in(one: &Snapshot, other: &Snapshot, same: bool, most: usize) -> BTreeMap<String, Change> {
     let others: BTreeMap<_, u32> = other.kinds.iter().map(|kind| kind_text(other, kind)).zip(0..).collect();
     let kinds: Vec<_> = one.kinds.iter().map(|kind| kind_text(one, kind)).collect();
     let twins: Vec<Option<u32>> = kinds.iter().map(|kind| others.get(kind).copied()).collect();
     let mut names: BTreeMap<u32, BTreeSet<Vec<u8>>> = BTreeMap::new();
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
+    let mut left = most;
     for (name, kind) in one.rules(same) {
+        if left == 0 {
+            break;
+        }
         let twin = twins.get(kind as usize).copied().flatten();
         if twin.is_none_or(|twin| !other.holds(&name, twin)) {
             let list = kinds.get(kind as usize).map_or("", |(list, _, _)| list);
             changes.entry(list.to_owned()).or_default().count += 1;
+            left -= 1;
             let first = names.entry(kind).or_default();
             first.insert(name);
             if first.len() > EXAMPLES {
@@ -129,8 +140,11 @@ fn only_in(one: &Snapshot, other: &Snapshot, same: bool) -> BTreeMap<String, Cha
         let first = first.into_iter().filter_map(|wire| Name::from_wire(wire).ok());
         change.names = first.take(EXAMPLES).map(|name| name.to_string()).collect();
     }
-    addresses_only_in(one, other, &mut changes);
     changes
+}
+
+fn names_in(changes: &BTreeMap<String, Change>) -> usize {
+    changes.values().map(|change| change.count).sum()
 }
 
 /// The same of rules about addresses; their prefixes come behind the names.
@@ -250,6 +264,21 @@ mod tests {
             assert_eq!((difference.added_count(), difference.removed_count()), (1, 1), "{list} {reach:?}");
         }
         assert!(Difference::between(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn what_went_is_found_where_as_much_came_and_a_rule_was_listed_twice() {
+        use Reach::{Exact, Subtree};
+        let twice: Lines<'_> =
+            &[("a.example", Exact, None), ("a.example", Subtree, None), ("b.example", Exact, None)];
+        let before = snapshot(&[("own", twice)]);
+        assert_eq!(before.rule_count(), 2, "a name that is covered anyway is one rule");
+        let after = snapshot(&[("own", &[("a.example", Exact, None), ("c.example", Exact, None)])]);
+        let difference = Difference::between(&before, &after);
+        assert_eq!(difference.removed["own"].names, ["a.example", "b.example"]);
+        assert_eq!(difference.added["own"].names, ["a.example", "c.example"]);
+        let back = Difference::between(&after, &before);
+        assert_eq!((back.added_count(), back.removed_count()), (2, 2));
     }
 
     #[test]

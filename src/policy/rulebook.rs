@@ -282,9 +282,9 @@ impl Gathering {
     /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
     pub(super) fn indexed(mut self) -> Rules {
         let gathered = &mut self.rules;
+        widen_covered(gathered);
         gathered.sort_unstable();
         gathered.dedup_by(|later, first| (&later.name, later.kind) == (&first.name, first.kind));
-        widen_covered(gathered);
         let mut numbers: HashMap<RuleKind, u32> = HashMap::new();
         let mut kinds = Vec::new();
         let mut names = 0;

@@ -204,6 +204,11 @@ impl Snapshot {
         (!exceptions_alone).then(|| self.book.rules.table.rules()).into_iter().flatten().chain(own)
     }
 
+    /// How many rules [`Self::rules`] gives.
+    pub(super) fn listed_count(&self, exceptions_alone: bool) -> usize {
+        self.exceptions.len() + if exceptions_alone { 0 } else { self.book.rules.table.len() }
+    }
+
     /// True when a rule of `kind` is listed under `name`, in wire form.
     pub(super) fn holds(&self, name: &[u8], kind: u32) -> bool {
         match kind.checked_sub(self.book.rules.kinds.len() as u32) {
