@@ -102,6 +102,14 @@ impl<'m> Message<'m> {
         Records { message: self.0, at: start.unwrap_or(0), left, section: 0, broken: start.is_none() }
     }
 
+    /// All records behind a single question, or behind none, as in the later messages of a zone transfer (RFC 5936 section
+    /// 2.2.1). Empty and broken when the question does not parse.
+    pub fn transferred(self) -> Records<'m> {
+        let start = if self.question_count() == 0 { Some(HEADER) } else { self.question_end() };
+        let records = self.records();
+        Records { at: start.unwrap_or(0), broken: start.is_none(), ..records }
+    }
+
     /// `count` records of one section, beginning at byte `start`.
     pub(super) fn records_from(self, start: usize, section: Section, count: u16) -> Records<'m> {
         let mut left = [0; 3];
@@ -116,6 +124,11 @@ impl<'m> Message<'m> {
         let mut wire = [0; MAX_NAME];
         let length = expand_name(self.0, at, &mut wire)?;
         CanonicalName::read(wire.get(..length)?)
+    }
+
+    /// The byte after the name at byte `at`, pointers not followed.
+    pub fn name_end(self, at: usize) -> Option<usize> {
+        skip_name(self.0, at)
     }
 
     fn word(self, at: usize) -> u16 {

@@ -9,6 +9,7 @@ mod message;
 mod name;
 mod question;
 mod reply;
+pub mod tsig;
 mod types;
 
 pub use canonical::CanonicalName;
@@ -18,7 +19,7 @@ pub use message::{Message, Record, Section};
 pub use name::{Name, NameError};
 pub use question::{Malformed, Query, Unanswerable, write_query};
 pub use reply::{Full, ReplyWriter, Soa};
-pub use types::{Class, Flags, Rcode, RecordType};
+pub use types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
 
 /// The largest message any transport carries (RFC 1035 4.2.2).
 pub const MAX_MESSAGE: usize = 65_535;

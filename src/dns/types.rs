@@ -92,9 +92,14 @@ impl Rcode {
     pub const NOTIMP: Self = Self(4);
     /// The server refuses for policy reasons.
     pub const REFUSED: Self = Self(5);
+    /// The server is not authoritative for the zone, or does not take a signature (RFC 8945 section 5.2).
+    pub const NOTAUTH: Self = Self(9);
     /// The EDNS version is not supported (RFC 6891 9).
     pub const BADVERS: Self = Self(16);
 }
+
+/// The opcode of NOTIFY, in its place among the flags (RFC 1996 section 3.1).
+pub const OPCODE_NOTIFY: u16 = 4 << 11;
 
 impl Flags {
     /// The message is a response.
