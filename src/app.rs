@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Boot};
 use crate::policy::{Description, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
-use crate::query::{Engine, Parts};
+use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
@@ -124,6 +124,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             "check the path and its owner",
         )]
     })?;
+    let (notices, noticed) = mpsc::channel(NOTICES);
     let engine = Engine::new(Parts {
         live: live.clone(),
         clock: clock.clone(),
@@ -131,6 +132,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         forwarder: Arc::clone(&forwarder),
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
+        notices: Some(notices),
         config: boot.query,
     });
     let statistics = Arc::new(listen::Statistics::default());
@@ -188,6 +190,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tokens: Arc::new(tokens),
         compiling: Arc::new(Semaphore::new(1)),
     };
+    tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
     tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
     announce(&live.load(), &sockets.addresses);
@@ -203,6 +206,30 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         querylog,
         requests,
     })
+}
+
+/// NOTIFY messages that may wait to be looked at: far more than all primaries of a configuration send at once.
+const NOTICES: usize = 64;
+
+/// Has the control plane look at what primaries say, one after the other, until `stop` changes.
+async fn answer_notices(
+    pipeline: Arc<Pipeline>,
+    mut notices: mpsc::Receiver<Notice>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let notice = tokio::select! {
+            Some(notice) = notices.recv() => notice,
+            _ = stop.changed() => return,
+        };
+        let Notice { message, from, reply } = notice;
+        let work = Arc::clone(&pipeline);
+        // A secret may have to be read from a file.
+        let answered = tokio::task::spawn_blocking(move || work.take_notify(&message, from));
+        if let Ok(Some(response)) = answered.await {
+            reply(&response);
+        }
+    }
 }
 
 impl Running {

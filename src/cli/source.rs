@@ -31,6 +31,12 @@ pub(super) fn print(source: &Value) {
         time(&condition["changed_at"]),
         condition["next_fetch"].as_str().map_or("on request".to_owned(), whole_seconds)
     );
+    if let Some(at) = condition["expires_at"].as_str() {
+        println!(
+            "{INDENT}expires {} unless confirmed before; it stays in force all the same",
+            whole_seconds(at)
+        );
+    }
     let signed = &condition["signed"];
     if signed.is_object() {
         println!("{INDENT}signed by {}: {}", text(&signed["key"]), text(&signed["comment"]));

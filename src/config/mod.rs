@@ -5,6 +5,7 @@ mod boot;
 mod policy;
 mod record;
 mod source;
+mod transfer;
 mod value;
 
 use crate::document;

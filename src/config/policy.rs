@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use jiff::tz::TimeZone;
 
 use super::value::{Growth, Percent, Span};
-use super::{record, source};
+use super::{record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
@@ -37,9 +37,10 @@ pub(super) fn read(top: &mut Section<'_>) -> Plan {
         policy.sections("group").into_iter().filter_map(|mut section| group(&mut section)).collect();
     plan.policy.exceptions =
         policy.sections("exception").into_iter().filter_map(|mut section| exception(&mut section)).collect();
+    let keys = transfer::keys(&mut policy);
     for mut section in policy.sections("source") {
         let limits = limits(&mut section);
-        let Some(source) = source::read(&mut section) else { continue };
+        let Some(source) = source::read(&mut section, &keys) else { continue };
         if limits != Limits::default() {
             plan.guard.own.insert(source.name.clone(), limits);
         }

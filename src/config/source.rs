@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::transfer;
 use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::{Located, Section};
@@ -9,7 +10,7 @@ use crate::formats::Format;
 use crate::policy::Override;
 use crate::sources::{
     Address, AddressError, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy, REFRESH,
-    SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT,
+    SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT, TsigKey, ZoneAddress,
 };
 
 /// A connection takes longer than that on any real way.
@@ -18,7 +19,7 @@ const OVERRIDES: &str =
     "use one of given, disabled, passthru, drop, nxdomain, nodata, tcp-only, or \"cname walled.example\"";
 const PLACE: &str = "write the path of a file, or an address such as \"https://lists.example/extra.rpz\"";
 
-pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
+pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config> {
     let place = section.place();
     let name = section.required("name");
     let from = section.required("from");
@@ -27,7 +28,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     let key =
         section.parsed::<Key>("key", "paste the line that begins with RWQ from the publisher's minisign.pub");
     let signature = section.string("signature");
-    let way = Way::read(section);
+    let way = Way::read(section, keys);
     let max_bytes = section.parsed::<Size>("max_bytes", "write a size such as \"64MiB\"");
     let subdomains = section.boolean("subdomains").unwrap_or(false);
     let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
@@ -54,6 +55,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     }
     let from = from?;
     let origin = match from.value.contains("://") {
+        true if ZoneAddress::is_meant(&from.value) => {
+            transfer::origin(way, section, &from, format.as_ref().map(|format| format.value))
+        }
         true => way.server(section, &from, signature.as_ref()),
         false => Some(way.file(section, &from, signature.as_ref())),
     };
@@ -66,21 +70,23 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
 }
 
 /// The keys that only a list on a server has.
-struct Way {
-    refresh: Option<Located<Span>>,
-    timeout: Option<Located<Span>>,
-    ca: Option<Located<String>>,
+pub(super) struct Way {
+    pub(super) refresh: Option<Located<Span>>,
+    pub(super) timeout: Option<Located<Span>>,
+    pub(super) ca: Option<Located<String>>,
     proxy: Option<Proxy>,
+    pub(super) tsig: Option<TsigKey>,
 }
 
 impl Way {
-    fn read(section: &mut Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Self {
         const SPAN: &str = "write a duration such as \"15m\"";
         Self {
             refresh: section.parsed("refresh", SPAN),
             timeout: section.parsed("timeout", SPAN),
             ca: section.string("ca"),
             proxy: proxy(section),
+            tsig: transfer::named(section, keys),
         }
     }
 
@@ -91,7 +97,7 @@ impl Way {
         from: &Located<String>,
         signature: Option<&Located<String>>,
     ) -> Origin {
-        for key in ["refresh", "timeout", "ca", "proxy"].into_iter().filter(|key| section.has(key)) {
+        for key in ["refresh", "timeout", "ca", "proxy", "tsig"].into_iter().filter(|key| section.has(key)) {
             let what = format!("`{key}` says nothing about a file");
             section.problem(section.place(), what, "take it out; a changed file is noticed by itself");
         }
@@ -103,12 +109,8 @@ impl Way {
         Origin::File { path: from.value.clone().into(), signature: signature.into() }
     }
 
-    fn server(
-        self,
-        section: &Section<'_>,
-        from: &Located<String>,
-        signature: Option<&Located<String>>,
-    ) -> Option<Origin> {
+    /// Complains of times that are out of bounds.
+    pub(super) fn check_spans(&self, section: &Section<'_>) {
         if let Some(span) = &self.refresh
             && !span.value.0.is_zero()
             && span.value.0 < SHORTEST_REFRESH
@@ -122,6 +124,19 @@ impl Way {
         {
             let hint = format!("write at most \"{}s\"", LONGEST_TIMEOUT.as_secs());
             section.problem(span.place.clone(), "`timeout` is out of bounds", hint);
+        }
+    }
+
+    fn server(
+        self,
+        section: &Section<'_>,
+        from: &Located<String>,
+        signature: Option<&Located<String>>,
+    ) -> Option<Origin> {
+        self.check_spans(section);
+        if section.has("tsig") {
+            let hint = "take it out; `key` names the minisign key of a list's publisher";
+            section.problem(section.place(), "`tsig` is for zone transfers only", hint);
         }
         let address = address(section, from)?;
         if !address.is_secure() && !section.has("key") {

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::ahead::Ahead;
+use super::notice::Notice;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
@@ -48,6 +51,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// The query log's queues, when there is a log.
     pub rings: Option<Arc<Rings>>,
+    /// Where NOTIFY goes, when somebody takes it.
+    pub notices: Option<mpsc::Sender<Notice>>,
     /// Settings.
     pub config: Config,
 }
@@ -172,7 +177,13 @@ impl Worker {
         };
         let query = match Query::read(packet) {
             Ok(query) => query,
-            Err(malformed) => return turn.malformed(malformed, packet, reply).outcome,
+            // Off the path of queries: whatever else it is, it is answered elsewhere or not at all.
+            Err(malformed) => {
+                return match self.engine.parts.notices.as_ref().filter(|_| Notice::is(packet)) {
+                    Some(notices) => turn.notice(notices, packet, from, later()),
+                    None => turn.malformed(malformed, packet, reply).outcome,
+                };
+            }
         };
         turn.cell.bump(match from.transport {
             Transport::Tcp => Counter::QueryTcp,

@@ -1,9 +1,10 @@
-//! DATA PLANE: request, engine (THE PATH), ahead, admit, special, sinkhole, redirect, pending. Owns what happens
+//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, redirect, pending. Owns what happens
 //! to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
 
 mod admit;
 mod ahead;
 mod engine;
+mod notice;
 mod pending;
 mod redirect;
 mod request;
@@ -12,4 +13,5 @@ mod special;
 mod turn;
 
 pub use engine::{Config, Engine, Parts, Worker};
+pub use notice::Notice;
 pub use request::{Asker, Outcome, Sink, Transport};

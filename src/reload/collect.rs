@@ -1,6 +1,7 @@
 //! Owns the part of the reload path that concerns collected sources: fetching them outside any lock, judging what is new,
 //! and leaving out what no generation can be made with, so that one bad list holds up nothing else. Never publishes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::guard;
@@ -58,6 +59,16 @@ impl Pipeline {
     /// When a source is next to be fetched.
     pub fn next_fetch(&self) -> Option<Moment> {
         self.collection.due()
+    }
+
+    /// Takes a NOTIFY of a primary, and returns the response to it; see [`crate::sources::Collection::take_notify`].
+    pub fn take_notify(&self, message: &[u8], from: IpAddr) -> Option<Vec<u8>> {
+        self.collection.take_notify(message, from)
+    }
+
+    /// Returns once a NOTIFY made a source due.
+    pub async fn notified(&self) {
+        self.collection.notified().await;
     }
 
     /// What there is of the collected sources, and what a fetch of the missing ones, or of `all`, brings now; `judged` as a

@@ -1,6 +1,6 @@
-//! Owns what wakes the pipeline: a signal, a changed file, a legal date, a source that is due, a request. The only door of
-//! `notify`. Logs every outcome once. Never reloads by itself, and never waits for the network: whatever is fetched is
-//! fetched on a thread of its own, while dates and files are served.
+//! Owns what wakes the pipeline: a signal, a changed file, a legal date, a source that is due, a zone's primary, a request.
+//! The only door of `notify`. Logs every outcome once. Never reloads by itself, and never waits for the network: whatever is
+//! fetched is fetched on a thread of its own, while dates and files are served.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -211,6 +211,8 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
                     sleep(Duration::from_secs(1)).await;
                 }
             }
+            // When a source is due is asked anew.
+            () = pipeline.notified() => {}
             Some(Fetched { trigger, kind, by, reply, worthwhile }) = fetched.recv() => {
                 refreshing &= trigger != Trigger::Refresh;
                 if worthwhile {

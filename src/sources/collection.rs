@@ -12,10 +12,11 @@ use std::time::Duration;
 use super::condition::{Condition, Failing, SignedBy};
 use super::config::{Config, Origin};
 use super::entry::Entry;
-use super::fetch::{self, Content};
+use super::fetch::{self, Content, Visit};
 use super::file::Raw;
 use super::kept::{Kept, Shelf};
 use super::metrics;
+use super::notify::Notifies;
 use super::refusal::Refusal;
 use crate::clock::{Clock, Moment};
 use crate::telemetry::Sample;
@@ -23,16 +24,17 @@ use crate::telemetry::Sample;
 /// All collected sources.
 #[derive(Debug)]
 pub struct Collection {
-    clock: Clock,
+    pub(super) clock: Clock,
     shelf: Option<Shelf>,
     state: Mutex<State>,
+    pub(super) notifies: Notifies,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// The sources of the configuration in force.
-    adopted: Vec<Config>,
-    entries: BTreeMap<String, Entry>,
+    pub(super) adopted: Vec<Config>,
+    pub(super) entries: BTreeMap<String, Entry>,
 }
 
 /// Which sources are fetched.
@@ -88,7 +90,7 @@ impl Arrival {
 impl Collection {
     /// An empty collection that keeps its content below the state directory `state`, or in memory.
     pub fn new(state: Option<&Path>, clock: Clock) -> Self {
-        Self { clock, shelf: state.map(Shelf::new), state: Mutex::default() }
+        Self { clock, shelf: state.map(Shelf::new), state: Mutex::default(), notifies: Notifies::default() }
     }
 
     /// Makes `sources` the ones that are fetched by themselves; forgets all others, on disk too.
@@ -102,7 +104,7 @@ impl Collection {
             let entry = entries.entry(source.name.clone()).or_default();
             if !adopted.iter().any(|before| is_same_list(before, source) && before.origin == source.origin) {
                 // From elsewhere, or at another pace: its time counts from now.
-                entry.due = entry.wait(source, fastrand::f64()).map(|wait| now.plus(wait));
+                entry.reschedule(source, now);
             }
         }
         let known = entries.len();
@@ -185,7 +187,7 @@ impl Collection {
         let found = Mutex::new(Vec::new());
         side_by_side(&wanted, |source| {
             let known = self.known(source);
-            let fetched = bring(source, known.as_deref(), judge, Duration::MAX);
+            let fetched = bring(source, known.as_deref(), judge, &mut self.visit(Duration::MAX));
             found.lock().unwrap_or_else(PoisonError::into_inner).push((source.name.clone(), fetched));
         });
         for (name, fetched) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -223,7 +225,7 @@ impl Collection {
             }
             entry.fail(source, refusal.clone(), wall);
             if let Some(config) = adopted.iter().find(|config| config.name == *source) {
-                entry.due = entry.wait(config, fastrand::f64()).map(|wait| now.plus(wait));
+                entry.reschedule(config, now);
             }
         }
     }
@@ -253,6 +255,7 @@ impl Collection {
                     hint: failing.refusal.hint.clone(),
                     standing: entry.standing(),
                 }),
+                expires_at: entry.expires_at(),
                 unkept: entry.unkept.clone(),
             })
         };
@@ -264,7 +267,7 @@ impl Collection {
         let state = self.state();
         let files = state.adopted.iter().filter_map(|source| match &source.origin {
             Origin::File { path, signature } => Some([path.clone(), signature.clone()]),
-            Origin::Network(_) => None,
+            Origin::Network(_) | Origin::Zone(_) => None,
         });
         files.flatten().collect()
     }
@@ -277,6 +280,7 @@ impl Collection {
                 metrics::collect(&source.name, entry, samples);
             }
         }
+        self.notifies.collect(samples);
     }
 
     fn fetch_until(
@@ -315,13 +319,11 @@ impl Collection {
     fn fetch_one(&self, source: &Config, judge: Judge<'_>, limit: Duration) -> bool {
         let turn = Arc::clone(&self.state().entries.entry(source.name.clone()).or_default().turn);
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let reschedule = |entry: &mut Entry| {
-            entry.due = entry.wait(source, fastrand::f64()).map(|wait| self.clock.now().plus(wait));
-        };
         // First of all, so that the source comes back even should this thread die.
-        reschedule(self.state().entries.entry(source.name.clone()).or_default());
+        self.state().entries.entry(source.name.clone()).or_default().begin(source, self.clock.now());
         let known = self.known(source);
-        let fetched = bring(source, known.as_deref(), judge, limit);
+        let mut visit = self.visit(limit);
+        let fetched = bring(source, known.as_deref(), judge, &mut visit);
         let wall = self.clock.wall();
         let written = match (&fetched, &known) {
             (Ok(None), Some(known)) => self.confirm(source, known, wall),
@@ -339,7 +341,10 @@ impl Collection {
             Err(refusal) => entry.fail(&source.name, refusal, wall),
         }
         entry.written(&source.name, written);
-        reschedule(entry);
+        if !visit.primaries.is_empty() {
+            entry.primaries = visit.primaries;
+        }
+        entry.reschedule(source, self.clock.now());
         is_new
     }
 
@@ -397,7 +402,11 @@ impl Collection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn visit(&self, limit: Duration) -> Visit {
+        Visit { limit, now: self.clock.wall(), primaries: Vec::new() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -412,9 +421,9 @@ fn bring(
     source: &Config,
     known: Option<&Kept>,
     judge: Judge<'_>,
-    limit: Duration,
+    visit: &mut Visit,
 ) -> Result<Option<(Content, u64)>, Refusal> {
-    let Some(content) = fetch::fetch(source, known, limit)? else { return Ok(None) };
+    let Some(content) = fetch::fetch(source, known, visit)? else { return Ok(None) };
     let rules = judge(source, &content.raw, known.map(|known| known.rules))?;
     Ok(Some((content, rules)))
 }

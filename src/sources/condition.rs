@@ -18,6 +18,9 @@ pub struct Condition {
     pub signed: Option<SignedBy>,
     /// Why and since when nothing newer is used.
     pub failing: Option<Failing>,
+    /// When a zone's content expires unless its primary confirms it before; it stays in force, loudly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// Why its content is in memory only.
     pub unkept: Option<String>,
 }

@@ -8,6 +8,7 @@ use super::address::Address;
 use super::file::LIST_FILE;
 use super::http::Proxy;
 use super::signature::Key;
+use super::transfer::Transfer;
 use crate::dns::Name;
 use crate::formats::Format;
 use crate::policy::Override;
@@ -54,6 +55,8 @@ pub enum Origin {
     },
     /// A server.
     Network(Network),
+    /// The primary of a zone.
+    Zone(Transfer),
 }
 
 /// A list on a server.
@@ -112,7 +115,7 @@ impl Config {
     /// True when its last good bytes are kept apart and it fails alone: whatever comes from a server, and whatever is
     /// signed. A plain file belongs to the operator who reloads: if it is bad, the reload is.
     pub fn is_collected(&self) -> bool {
-        self.key.is_some() || matches!(self.origin, Origin::Network(_))
+        self.key.is_some() || matches!(self.origin, Origin::Network(_) | Origin::Zone(_))
     }
 
     /// Path or address, as it is shown.
@@ -120,6 +123,7 @@ impl Config {
         match &self.origin {
             Origin::File { path, .. } => path.display().to_string(),
             Origin::Network(network) => network.address.to_string(),
+            Origin::Zone(transfer) => transfer.address.to_string(),
         }
     }
 }

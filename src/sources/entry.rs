@@ -2,6 +2,7 @@
 //! fail, fails otherwise, or is well again; not one a try. Never fetches.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub(super) struct Entry {
     pub(super) fetches: [u64; 3],
     /// Failures by [`Reason`].
     pub(super) failures: [u64; Reason::ALL.len()],
+    /// Where its primary was last found to be.
+    pub(super) primaries: Vec<IpAddr>,
+    /// When it was last asked.
+    pub(super) asked_at: Option<Moment>,
+    /// Its primary said that there is something new, since it was last asked.
+    pub(super) notified: bool,
     /// Held while it is fetched.
     pub(super) turn: Arc<Mutex<()>>,
 }
@@ -43,9 +50,14 @@ pub(super) struct Failure {
     pub(super) refusal: Refusal,
     /// When the first of the failures in a row was.
     pub(super) since: Timestamp,
+    /// When the last was.
+    pub(super) last: Timestamp,
     /// How many in a row.
     pub(super) times: u32,
 }
+
+/// Shortest time between two looks that a primary asks for: a flood of forged ones costs it a look a second.
+const NOTIFIED: Duration = Duration::from_secs(1);
 
 impl Entry {
     /// True when it was never fetched, well or not.
@@ -79,18 +91,35 @@ impl Entry {
         if let Some(count) = self.failures.get_mut(refusal.reason as usize) {
             *count += 1;
         }
+        let had_expired = self.has_expired();
         let before = self.failing.take();
         let changed = before.as_ref().is_none_or(|before| before.refusal.reason != refusal.reason);
         let (since, times) = before.map_or((now, 1), |before| (before.since, before.times.saturating_add(1)));
-        self.failing = Some(Failure { refusal, since, times });
-        if let (true, Some(Failure { refusal, .. })) = (changed, &self.failing) {
-            let (reason, hint) = (refusal.reason.as_str(), &refusal.hint);
+        self.failing = Some(Failure { refusal, since, last: now, times });
+        let Some(Failure { refusal, .. }) = &self.failing else { return };
+        let (reason, hint) = (refusal.reason.as_str(), &refusal.hint);
+        if self.has_expired() && !had_expired {
+            tracing::error!(source, reason, hint, "{}; {}", refusal.what, self.standing());
+        } else if changed {
             tracing::warn!(source, reason, hint, "{}; {}", refusal.what, self.standing());
         }
     }
 
+    /// When the zone's owner no longer stands for its content, unless the primary confirms it before (RFC 1035 section
+    /// 3.3.13). It stays in force all the same: a list that stops by itself would be how to lift a ban.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        let soa = self.kept.as_ref()?.content.soa?;
+        self.confirmed_at?.checked_add(soa.expire).ok()
+    }
+
+    /// True when it still failed past that.
+    pub(super) fn has_expired(&self) -> bool {
+        let last = self.failing.as_ref().map(|failing| failing.last);
+        last.zip(self.expires_at()).is_some_and(|(last, expires_at)| last >= expires_at)
+    }
+
     fn recover(&mut self, source: &str) {
-        if let Some(Failure { refusal, since, times }) = self.failing.take() {
+        if let Some(Failure { refusal, since, times, .. }) = self.failing.take() {
             let reason = refusal.reason.as_str();
             tracing::info!(source, reason, %since, times, "fetched well again");
         }
@@ -116,22 +145,51 @@ impl Entry {
         let Some(failing) = &self.failing else { return String::new() };
         match &self.kept {
             Some(kept) => {
-                format!("since {}; its content of {} is used", short(failing.since), short(kept.changed_at))
+                let expired = self.expires_at().filter(|_| self.has_expired());
+                let past = expired
+                    .map_or(String::new(), |at| format!(" PAST THE ZONE'S EXPIRE TIME, {}", short(at)));
+                let (since, of) = (short(failing.since), short(kept.changed_at));
+                format!("since {since}; its content of {of} is used{past}")
             }
             None => format!("since {}; nothing of it is enforced", short(failing.since)),
         }
     }
 
+    /// A look begins: what the primary said before it is heeded.
+    pub(super) fn begin(&mut self, source: &Config, now: Moment) {
+        self.asked_at = Some(now);
+        self.notified = false;
+        self.reschedule(source, now);
+    }
+
+    /// Says when it is fetched next.
+    pub(super) fn reschedule(&mut self, source: &Config, now: Moment) {
+        self.due = self.wait(source, fastrand::f64()).map(|wait| now.plus(wait));
+        if self.notified {
+            self.notify(now);
+        }
+    }
+
+    /// Its primary says that there is something new: looked at at once, or a moment after the last look.
+    pub(super) fn notify(&mut self, now: Moment) {
+        self.notified = true;
+        let earliest = self.asked_at.map_or(now, |asked_at| asked_at.plus(NOTIFIED).max(now));
+        self.due = Some(self.due.map_or(earliest, |due| due.min(earliest)));
+    }
+
     /// The wait until the next fetch; `None`: not by itself. `random` is from 0 to 1.
-    pub(super) fn wait(&self, source: &Config, random: f64) -> Option<Duration> {
-        let refresh = match &source.origin {
+    fn wait(&self, source: &Config, random: f64) -> Option<Duration> {
+        let soa = self.arrived.as_ref().or(self.kept.as_ref()).and_then(|kept| kept.content.soa);
+        // The longest wait while all is well, and while it is not.
+        let (refresh, retry) = match &source.origin {
             // A changed file wakes the pipeline by itself, except where no watch reaches: on another host's disk.
-            Origin::File { .. } => REFRESH,
-            Origin::Network(network) => network.refresh,
+            Origin::File { .. } => (REFRESH, REFRESH),
+            Origin::Network(network) => (network.refresh, network.refresh),
+            Origin::Zone(transfer) => (transfer.refresh(soa.as_ref()), transfer.retry(soa.as_ref())),
         };
         match &self.failing {
             Some(failing) => {
-                schedule::after_failure(refresh, failing.times, failing.refusal.retry_after, random)
+                schedule::after_failure(retry, failing.times, failing.refusal.retry_after, random)
             }
             None => schedule::after_success(refresh, random),
         }

@@ -1,8 +1,11 @@
 //! Owns the way of one source's bytes from its server or file to content that may be judged: read, verify, unpack, look.
 //! Never keeps anything and never judges rules.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::config::{Config, Network, Origin};
 use super::file::{Raw, read_file};
@@ -10,6 +13,7 @@ use super::http::{self, Reply, Request, Validators};
 use super::kept::Kept;
 use super::refusal::{Reason, Refusal};
 use super::signature::{Key, SIGNATURE_FILE, Seal};
+use super::transfer::{self, Asked, Soa};
 use super::unpack::Packing;
 use super::{Address, FetchError};
 use crate::formats;
@@ -25,6 +29,19 @@ pub(super) struct Content {
     pub(super) validators: Validators,
     /// The signature, where one is needed.
     pub(super) signature: Option<Signature>,
+    /// What a transferred zone says to those who copy it.
+    pub(super) soa: Option<Soa>,
+}
+
+/// One visit to where a source's bytes come from.
+#[derive(Debug)]
+pub(super) struct Visit {
+    /// Longest time; its own time-out may be shorter.
+    pub(super) limit: Duration,
+    /// The time.
+    pub(super) now: Timestamp,
+    /// Where a zone's primary was found to be.
+    pub(super) primaries: Vec<IpAddr>,
 }
 
 /// A verified signature.
@@ -62,17 +79,24 @@ impl Content {
         if formats::is_web_page(&list) {
             return Err(http::web_page());
         }
-        Ok(Self { raw: Raw::new(source.title(), list), published, validators, signature })
+        let soa = match &source.origin {
+            Origin::Zone(transfer) => transfer::head(&published, &transfer.address.zone),
+            Origin::File { .. } | Origin::Network(_) => None,
+        };
+        Ok(Self { raw: Raw::new(source.title(), list), published, validators, signature, soa })
     }
 }
 
 /// Reads or asks for a source's bytes; `None` when they are those at hand, `known`, good by the present configuration. Blocks for at most twice
-/// `limit` or the source's own time-out, whichever is shorter.
+/// the visit's limit or the source's own time-out, whichever is shorter.
 pub(super) fn fetch(
     source: &Config,
     known: Option<&Kept>,
-    limit: Duration,
+    visit: &mut Visit,
 ) -> Result<Option<Content>, Refusal> {
+    let limit = visit.limit;
+    // What another server said says nothing here.
+    let from_there = known.filter(|known| known.from == source.title());
     let (published, validators): (Arc<[u8]>, _) = match &source.origin {
         Origin::File { path, .. } => {
             let raw = read_file(path, source.max_bytes).map_err(|error| match error {
@@ -82,9 +106,7 @@ pub(super) fn fetch(
             (raw.bytes, Validators::default())
         }
         Origin::Network(network) => {
-            // What another server said says nothing here.
-            let asked =
-                known.filter(|known| known.from == source.title()).map(|known| &known.content.validators);
+            let asked = from_there.map(|known| &known.content.validators);
             let request = Request {
                 address: &network.address,
                 network,
@@ -96,6 +118,14 @@ pub(super) fn fetch(
             match http::get(request)? {
                 Reply::Body(bytes, validators) => (bytes.into(), validators),
                 Reply::Unchanged => return Ok(None),
+            }
+        }
+        Origin::Zone(transfer) => {
+            let known = from_there.map(|known| &*known.content.published);
+            let asked = Asked { transfer, known, cap: source.max_bytes, limit, now: visit.now };
+            match transfer::fetch(asked, &mut visit.primaries)? {
+                Some(text) => (text.into(), Validators::default()),
+                None => return Ok(None),
             }
         }
     };
@@ -118,6 +148,8 @@ fn signature(source: &Config, limit: Duration) -> Result<Vec<u8>, Refusal> {
                 Err(missing(format!("its signature {} cannot be read: {error}", signature.display())))
             }
         },
+        // The configuration refuses a minisign key here: what is signed is the transfer.
+        Origin::Zone(_) => Err(missing("a transferred zone has no minisign signature".to_owned())),
         Origin::Network(network) => {
             let Network { signature, .. } = network;
             let wrong = |refusal: Refusal, address: &Address| match refusal.reason {
@@ -157,7 +189,7 @@ fn not_replayed(content: &Content, known: Option<&Kept>) -> Result<(), Refusal> 
 
 /// Seconds since 1970 as a date, or as they are.
 pub(super) fn date(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or(format!("second {seconds}"), |at| at.to_string())
+    Timestamp::from_second(seconds).map_or(format!("second {seconds}"), |at| at.to_string())
 }
 
 fn unreadable(problem: &crate::problem::Problem) -> Refusal {

@@ -1,5 +1,6 @@
 //! Owns one conditional request for one list: TLS against the system's authorities or a file's, proxy, redirects,
-//! time-outs, size caps, content encodings. The only door of `rustls` and `rustls-native-certs`. Never keeps anything.
+//! time-outs, size caps, content encodings. The door of `rustls-native-certs` and, beside the connections of `transfer`, of
+//! `rustls`. Never keeps anything.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -58,7 +59,7 @@ pub(super) enum Reply {
 }
 
 /// Time for a connection, TLS included: a server that needs longer is not there.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// Redirects followed: a rename and a mirror.
 const REDIRECTS: u32 = 5;
 /// Longest wait a server may ask for.
@@ -123,7 +124,7 @@ pub(super) fn get(request: Request<'_>) -> Result<Reply, Refusal> {
 
 fn agent(request: &Request<'_>) -> Result<Agent, Refusal> {
     let tls = TlsConfig::builder()
-        .root_certs(authorities(request.network.ca.as_deref())?)
+        .root_certs(RootCerts::Specific(Arc::new(certificates(request.network.ca.as_deref())?)))
         .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
         .build();
     Ok(Agent::config_builder()
@@ -140,7 +141,7 @@ fn agent(request: &Request<'_>) -> Result<Agent, Refusal> {
 }
 
 /// The authorities of a file, and no others; or the system's.
-fn authorities(file: Option<&Path>) -> Result<RootCerts, Refusal> {
+pub(super) fn certificates(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, Refusal> {
     let (certificates, whose): (Vec<Certificate<'static>>, _) = match file {
         Some(path) => {
             let raw = read_file(path, CONFIG_FILE).map_err(|error| {
@@ -170,7 +171,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCerts, Refusal> {
             "install the system's certificates (ca-certificates), or name a PEM file with `ca`",
         ));
     }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
+    Ok(certificates)
 }
 
 fn body(mut reply: Response<Body>, request: &Request<'_>) -> Result<Reply, Refusal> {
@@ -293,7 +294,7 @@ fn failed(error: ureq::Error, timeout: Duration) -> Refusal {
     }
 }
 
-fn tls(error: &rustls::Error) -> Refusal {
+pub(super) fn tls(error: &rustls::Error) -> Refusal {
     let (what, hint) = match error {
         rustls::Error::InvalidCertificate(error) => match error {
             // A forged authority of the same name fails by its signature.

@@ -5,7 +5,7 @@ use super::refusal::Reason;
 use crate::telemetry::{Kind, Metric, Sample};
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&FETCHES, &FAILURES, &SUCCESS, &CHANGE];
+pub static METRICS: &[&Metric] = &[&FETCHES, &FAILURES, &SUCCESS, &CHANGE, &EXPIRES, &NOTIFIES];
 
 static FETCHES: Metric = Metric {
     name: "interdict_source_fetches_total",
@@ -31,6 +31,18 @@ static CHANGE: Metric = Metric {
     kind: Kind::Gauge,
     labels: &["source"],
 };
+static EXPIRES: Metric = Metric {
+    name: "interdict_source_expires_timestamp_seconds",
+    help: "When a transferred zone's content expires unless its primary confirms it; 0 for none.",
+    kind: Kind::Gauge,
+    labels: &["source"],
+};
+pub(super) static NOTIFIES: Metric = Metric {
+    name: "interdict_notifies_total",
+    help: "Messages that say that a zone has changed (NOTIFY), by what became of them.",
+    kind: Kind::Counter,
+    labels: &["result"],
+};
 
 /// Appends one source's samples.
 pub(super) fn collect(source: &str, entry: &Entry, samples: &mut Vec<Sample>) {
@@ -45,7 +57,9 @@ pub(super) fn collect(source: &str, entry: &Entry, samples: &mut Vec<Sample>) {
         push(&FAILURES, Some(reason.as_str()), count as f64);
     }
     let changed_at = entry.kept.as_ref().map(|kept| kept.changed_at);
-    for (metric, at) in [(&SUCCESS, entry.confirmed_at), (&CHANGE, changed_at)] {
+    for (metric, at) in
+        [(&SUCCESS, entry.confirmed_at), (&CHANGE, changed_at), (&EXPIRES, entry.expires_at())]
+    {
         push(metric, None, at.map_or(0.0, |at| at.as_second() as f64));
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes with origin and digest: files, and collected sources, which come from a server or are signed. Owns the reading of
 //! operators' inputs, once each, with a size cap; the last good bytes of collected sources, since when they fail and when
-//! they are fetched next; and the writing of what this process keeps. Never makes rules of what it reads.
+//! they are fetched next; what primaries say of new versions of zones; and the writing of what this process keeps. Never
+//! makes rules of what it reads.
 
 mod address;
 mod collection;
@@ -12,9 +13,11 @@ mod file;
 mod http;
 mod kept;
 mod metrics;
+mod notify;
 mod refusal;
 mod schedule;
 mod signature;
+mod transfer;
 mod unpack;
 mod written;
 
@@ -29,4 +32,8 @@ pub use http::Proxy;
 pub use metrics::METRICS;
 pub use refusal::{Reason, Refusal};
 pub use signature::{Key, SignatureError, verify_minisign};
+pub use transfer::{
+    Differences, Fault as TransferFault, Reader as TransferReader, Received, Request as TransferRequest,
+    Secret, Soa, Transfer, TsigKey, ZoneAddress, ZoneAddressError,
+};
 pub use written::write_whole;

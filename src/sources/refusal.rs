@@ -33,17 +33,17 @@ pub enum Reason {
     Proxy,
     /// Led elsewhere, too often or out of encryption.
     Redirect,
-    /// Signed before what is in use.
+    /// Signed before what is in use, or of an older serial.
     Replayed,
     /// More rules lost than a list may lose at once.
     Shrink,
-    /// Signed by another key.
+    /// Signed by another key, or with one that the other end does not know.
     SignatureKey,
     /// Not signed.
     SignatureMissing,
-    /// The signature is of other bytes.
+    /// The signature is of other bytes, or of another time.
     SignatureWrong,
-    /// The server answered with another status than 200.
+    /// The server answered with another status than 200, the primary with a response code.
     Status,
     /// Not there in time.
     Timeout,

@@ -73,6 +73,15 @@ impl Authority {
         Self { pem, issuer: Issuer::new(parameters, key) }
     }
 
+    /// Certificate and key in PEM for a server of that name or address, until that year.
+    pub fn certify_pem(&self, name: &str, until: i32) -> (String, String) {
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
     /// TLS for a server of that name or address, until that year.
     pub fn certify(&self, name: &str, until: i32) -> Arc<rustls::ServerConfig> {
         let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();

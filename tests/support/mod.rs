@@ -143,6 +143,7 @@ pub fn engine_of(
         forwarder: Arc::new(forwarder),
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
+        notices: None,
         config: data_plane::Config::default(),
     })
 }
