@@ -138,7 +138,12 @@ impl Primary {
             .unwrap();
         let primary = Self { kind, port, folder, child };
         for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            // Over TLS it is enough that it listens.
+            let is_up = match serving.tls {
+                Some(_) => TcpStream::connect(("127.0.0.1", port)).is_ok(),
+                None => primary.version().is_some(),
+            };
+            if is_up {
                 return primary;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -154,7 +159,28 @@ impl Primary {
         if self.kind != Kind::PowerDns {
             let done = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
             assert!(done.unwrap().success());
+            return;
         }
+        // It looks at the file when it is asked something.
+        let before = self.version();
+        for _ in 0..100 {
+            if self.version() != before {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{:?} does not read its file: {}", self.kind, self.log());
+    }
+
+    /// What it answers for the zone's SOA record, behind the header, once it serves the zone.
+    fn version(&self) -> Option<Vec<u8>> {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket.connect(("127.0.0.1", self.port)).unwrap();
+        socket.send(&crate::support::query(7, 0, ZONE, 6, None)).ok()?;
+        let mut reply = [0; 1500];
+        let length = socket.recv(&mut reply).ok()?;
+        (reply[3] & 15 == 0 && reply[7] > 0).then(|| reply[12..length].to_vec())
     }
 
     pub fn log(&self) -> String {
