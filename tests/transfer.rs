@@ -15,6 +15,7 @@ mod lists;
 mod primary;
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use interdict::clock::Clock;
@@ -486,6 +487,16 @@ fn a_primary_that_forgets_to_sign_is_not_believed() {
     let site = Site::prepare(&policy, manual()).settled();
     assert_eq!(failing(&site), "signature_missing");
     assert_eq!(site.rcode("www.one.example"), NOERROR);
+    // The configuration is kept with its generation, and the secret in it is nobody else's.
+    let mut kept = 0;
+    for entry in std::fs::read_dir(site.path("state/blobs")).unwrap() {
+        let path = entry.unwrap().path();
+        if std::fs::read(&path).unwrap().windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes()) {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{path:?}");
+            kept += 1;
+        }
+    }
+    assert_eq!(kept, 1);
 }
 
 #[test]

@@ -137,8 +137,10 @@ pub(super) enum Gone {
 }
 
 const VERSION: u32 = 2;
-/// Permission bits of kept files: lists and configurations hold no secrets; the umask may still narrow them.
+/// Permission bits of kept files: lists and catalogs hold no secrets; the umask may still narrow them.
 const MODE: u32 = 0o666;
+/// Permission bits of a kept configuration: the secret of a TSIG key may stand in it.
+const SECRET: u32 = 0o600;
 /// However long they are to be kept: more would make a history nobody reads and a start that reads for seconds.
 const MOST: usize = 1000;
 /// Times that one generation came into force; the oldest are forgotten.
@@ -165,7 +167,7 @@ impl Store {
             let digest = raw.digest.to_string();
             let blob = self.blob(&digest);
             if !blob.exists() {
-                write_whole(&blob, &raw.bytes, MODE)?;
+                write_whole(&blob, &raw.bytes, if role == Role::Config { SECRET } else { MODE })?;
             }
             manifest.inputs.push(Input {
                 role,

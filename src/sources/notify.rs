@@ -276,7 +276,7 @@ mod tests {
         assert!(!due("a") && !due("b") && !due("c"));
         assert_eq!(answer(&good, "192.0.2.1"), 0);
         assert!(due("a") && !due("b") && !due("c"));
-        let mut response = good.clone();
+        let mut response = good;
         response[2] |= 0x80;
         assert_eq!(collection.take_notify(&response, "192.0.2.1".parse().unwrap()), None);
         let counts: Vec<u64> =

@@ -21,7 +21,7 @@ pub struct Verified {
 pub struct Rejected {
     /// Why.
     pub fault: Fault,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     /// Of a request that was signed well, at another time.
     signed: Option<(Key, Vec<u8>)>,
 }
@@ -33,7 +33,8 @@ pub fn verify_request(
     find: impl FnOnce(&Name) -> Option<Key>,
     now: u64,
 ) -> Result<Option<Verified>, Rejected> {
-    let rejected = |fault, record, signed| Rejected { fault, record, signed };
+    let rejected =
+        |fault, record: Option<Record>, signed| Rejected { fault, record: record.map(Box::new), signed };
     let record = match Record::find(message) {
         Ok(Some(record)) => record,
         Ok(None) => return Ok(None),
@@ -83,7 +84,7 @@ impl Rejected {
             other: Vec::new(),
             original_id: u16::from_be_bytes(*id),
             error: self.fault.code(),
-            ..request.clone()
+            ..Record::clone(request)
         };
         if let Some((key, prior)) = &self.signed {
             record.other = now.to_be_bytes().get(2..).unwrap_or(&[]).to_vec();

@@ -216,8 +216,8 @@ mod tests {
             }
             let before = text(&subset(old), SOA);
             assert_eq!(changes.apply(&before, &zone(), NEW), Ok(text(&subset(new), NEW)), "{old} {new}");
-            for wrong in 0..records.len() {
-                let (mut changes, record) = (Changes::default(), records[wrong].as_bytes());
+            for (wrong, record) in records.iter().enumerate() {
+                let (mut changes, record) = (Changes::default(), record.as_bytes());
                 let changed = if has(old, wrong) { changes.add(record) } else { changes.delete(record) };
                 changed.unwrap();
                 assert_eq!(changes.apply(&before, &zone(), NEW), Err(Mismatch), "{old} {wrong}");
