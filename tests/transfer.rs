@@ -251,6 +251,10 @@ fn a_wrong_key_an_unknown_one_and_none_are_told_apart() {
     std::fs::write(site.path("secret"), format!("{SECRET}\n")).unwrap();
     assert_eq!(reload(&site)["outcome"], "published");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
+    std::fs::write(site.path("secret"), wrong).unwrap();
+    let outcome = reload(&site);
+    assert!(outcome["warnings"][0]["what"].as_str().unwrap().contains("(signature_wrong)"), "{outcome}");
+    assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "what was taken in good faith stays");
     std::fs::remove_file(site.path("secret")).unwrap();
     reload(&site);
     assert_eq!((failing(&site), site.rcode("www.one.example")), ("io".to_owned(), NXDOMAIN.to_owned()));

@@ -56,6 +56,9 @@ pub enum Fault {
     /// A message does not parse, or a record's value does not.
     #[error("a message or record is malformed")]
     Broken,
+    /// So many differences that the whole zone is the shorter way.
+    #[error("more differences than are worth applying")]
+    Many,
     /// The differences are not of the version at hand.
     #[error("the differences do not fit the version at hand")]
     Mismatch,
@@ -112,6 +115,8 @@ enum End {
     Whole,
 }
 
+/// Most records that change: some 150 MB while they are applied. A whole zone takes less for each.
+const MOST_CHANGES: usize = 2_000_000;
 /// Most records: far more than fit the largest list.
 const MOST_RECORDS: u64 = 50_000_000;
 
@@ -290,6 +295,9 @@ impl<'z> Reader<'z> {
             State::Deleting(_) => self.changes.delete(line).map_err(mismatch)?,
             State::Adding(_) => self.changes.add(line).map_err(mismatch)?,
             State::End(_) => return Err(Fault::Trailing),
+        }
+        if self.changes.count() > MOST_CHANGES {
+            return Err(Fault::Many);
         }
         // Ends of lines count too.
         if self.lines.bytes() + self.changes.bytes + self.records > self.cap {

@@ -67,6 +67,11 @@ impl Lines {
 }
 
 impl Changes {
+    /// Records that change.
+    pub(super) fn count(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Takes a record out. Fails when it was put in twice or taken out twice.
     pub(super) fn delete(&mut self, line: &[u8]) -> Result<(), Mismatch> {
         self.change(line, false)
