@@ -18,6 +18,7 @@ mod live;
 mod matcher;
 mod rule;
 mod rulebook;
+mod ruling;
 mod snapshot;
 mod verdict;
 
@@ -35,5 +36,6 @@ pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
 pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;
+pub use ruling::Ruling;
 pub use snapshot::Snapshot;
 pub use verdict::{Cause, Trigger, Verdict};

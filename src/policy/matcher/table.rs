@@ -152,6 +152,13 @@ impl NameTable {
         held
     }
 
+    /// True when any rule is listed under `name`, in wire form.
+    pub(crate) fn lists(&self, name: &[u8]) -> bool {
+        let mut listed = false;
+        self.find(self.hash(name).0, name, |_, _| listed = true);
+        listed
+    }
+
     /// The wire form of rule `number`'s name, and its line.
     pub(crate) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32)> {
         let number = number as usize;
@@ -168,6 +175,21 @@ impl NameTable {
         places
             .filter_map(|(group, place)| self.stored(group, place))
             .map(|stored| (self.code.read(stored.code), stored.kind))
+    }
+
+    /// The wire form of every listed name, each once. In no order that means anything.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Vec<u8>> {
+        let filled = |group: &Group| group.tags.iter().filter(|tag| **tag != 0).count();
+        let places = (0..)
+            .zip(&self.groups)
+            .flat_map(move |(at, group)| (0..filled(group)).map(move |place| (at, place)));
+        places.filter_map(|(group, place)| {
+            let name = self.code.read(self.stored(group, place)?.code);
+            // Several rules may be listed under it: the one of the lowest number speaks for all.
+            let mut first = u32::MAX;
+            self.find(self.hash(&name).0, &name, |number, _| first = first.min(number));
+            (first as usize == group * PLACES + place).then_some(name)
+        })
     }
 
     /// Bytes this table holds.
