@@ -19,7 +19,7 @@ use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
 use crate::telemetry::{Collect, Counters, Kind, Metric, Record, Rings, Sample};
-use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry};
+use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry, zone};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// Where operators are served.
     pub admin: SocketAddr,
+    /// Where the policy is served as a zone.
+    pub zone: Vec<SocketAddr>,
     /// Warnings of the start, and errors when the last good inputs are in force.
     pub problems: Vec<Problem>,
     live: Live,
@@ -162,7 +164,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         )));
     }
     let blocked = Blocked { labels, counters: Arc::clone(&counters) };
-    let collectors: Vec<Arc<dyn Collect>> = vec![
+    let mut collectors: Vec<Arc<dyn Collect>> = vec![
         Arc::new(Build),
         Arc::new(blocked),
         counters,
@@ -172,6 +174,13 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::clone(&pipeline) as _,
         querylog.collector(),
     ];
+    let zone = boot.zone.clone().zip(sockets.zone).map(|(config, bound)| {
+        let (live, clock, state) = (live.clone(), clock.clone(), state.clone());
+        let (zone, serving) = zone::start(zone::Parts { config, bound, live, clock, state }, &stopped);
+        tasks.extend(serving);
+        collectors.push(Arc::clone(&zone) as _);
+        zone
+    });
     let mut tokens = admin::Tokens::of(boot.admin.tokens);
     let mut problems = started.problems;
     problems.extend(tokens.problems());
@@ -185,6 +194,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     }
     let parts = admin::Parts {
         pipeline: Arc::clone(&pipeline),
+        zone: zone.clone(),
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
@@ -197,6 +207,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     Ok(Running {
         addresses: sockets.addresses,
         admin: sockets.admin_address,
+        zone: zone.map(|zone| zone.addresses().to_vec()).unwrap_or_default(),
         problems,
         live,
         stop_threads,
@@ -272,6 +283,7 @@ struct Sockets {
     admin: tokio::net::TcpListener,
     addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
+    zone: Option<zone::Bound>,
 }
 
 /// Opens every socket before the first thread starts: all or nothing.
@@ -302,7 +314,8 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     let admin = net::bind_tcp(boot.admin.listen).map_err(complain)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
     let admin_address = admin.local_addr().map_err(broken)?;
-    Ok(Sockets { udp, tcp, admin, addresses, admin_address })
+    let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
+    Ok(Sockets { udp, tcp, admin, addresses, admin_address, zone })
 }
 
 /// The configured upstreams, or the system's.
@@ -388,7 +401,9 @@ impl Collect for Build {
 pub fn metrics() -> Vec<&'static Metric> {
     let mut all = vec![&BUILD, &admin::BLOCKED];
     all.extend(telemetry::metrics());
-    for room in [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS, sources::METRICS] {
+    for room in
+        [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS, sources::METRICS, zone::METRICS]
+    {
         all.extend(room.iter().copied());
     }
     all

@@ -19,6 +19,7 @@
 //! | 4 | `cache` | unfiltered upstream answers in wire form |
 //! | 4 | `resolve` | ask others: upstream, exchange, health, forward |
 //! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
+//! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
 //! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
 //! | 6 | `listen` | questions in, replies out; the only unsafe code |
 //! | 6 | `admin` | operators: API, health, metrics, auth |
@@ -59,3 +60,4 @@ pub mod reload;
 pub mod resolve;
 pub mod sources;
 pub mod telemetry;
+pub mod zone;

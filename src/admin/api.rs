@@ -23,12 +23,15 @@ use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::telemetry::{Collect, prometheus};
+use crate::zone::Zone;
 
 /// What the interface shows and asks.
 #[derive(Clone)]
 pub struct Parts {
     /// The control plane.
     pub pipeline: Arc<Pipeline>,
+    /// The policy as a zone, where it is served.
+    pub zone: Option<Arc<Zone>>,
     /// Where reloads are asked for.
     pub requests: mpsc::Sender<Request>,
     /// Everything the scrape page shows.
@@ -81,7 +84,11 @@ async fn ready(State(parts): State<Parts>) -> Response {
 }
 
 async fn status(State(parts): State<Parts>) -> Response {
-    Json(json!(parts.pipeline.status())).into_response()
+    let mut status = json!(parts.pipeline.status());
+    if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
+        status.insert("zone".to_owned(), json!(zone.status()));
+    }
+    Json(status).into_response()
 }
 
 async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {

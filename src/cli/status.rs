@@ -85,9 +85,35 @@ fn print(value: &Value) {
             because(&exception["reason"])
         );
     }
+    if let zone @ Value::Object(_) = &value["zone"] {
+        print_zone(zone);
+    }
     println!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
     for line in list(&value["degraded"]).filter_map(Value::as_str) {
         println!("degraded         {line}");
+    }
+}
+
+/// The policy as a zone, and which of its secondaries do not know its serial.
+fn print_zone(zone: &Value) {
+    println!(
+        "zone             {} for group {}, serial {}, {} records; differences to {} earlier versions",
+        zone["name"].as_str().unwrap_or("-"),
+        zone["group"].as_str().unwrap_or("-"),
+        zone["serial"],
+        zone["records"],
+        zone["history"]
+    );
+    if zone["left_out"].as_u64().unwrap_or(0) > 0 {
+        println!("LEFT OUT         {} listed names have no place in the zone", zone["left_out"]);
+    }
+    for secondary in list(&zone["secondaries"]).filter(|one| one["serial"] != zone["serial"]) {
+        println!(
+            "NOT TOLD         secondary {}: NOTIFY {}, last answered for serial {}",
+            secondary["address"].as_str().unwrap_or("-"),
+            secondary["last"].as_str().unwrap_or("-"),
+            secondary["serial"]
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::Section;
 use crate::resolve::{Route, Upstream};
-use crate::{admin, cache, query, resolve, telemetry};
+use crate::{admin, cache, query, resolve, telemetry, zone};
 
 /// Settings that live as long as the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Boot {
     pub admin: admin::Config,
     /// The query log.
     pub querylog: telemetry::Config,
+    /// The policy as a zone; `None` for no zone.
+    pub zone: Option<zone::Config>,
     /// Where generations are kept.
     pub state: Option<PathBuf>,
 }
@@ -53,6 +55,7 @@ impl Default for Boot {
             query: query::Config::default(),
             admin: admin::Config::default(),
             querylog: telemetry::Config::default(),
+            zone: None,
             state: None,
         }
     }
@@ -69,6 +72,7 @@ impl Boot {
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
             ("[querylog]", self.querylog != other.querylog || self.query != other.query),
+            ("[zone]", self.zone != other.zone),
             ("[policy] state", self.state != other.state),
         ]
         .into_iter()

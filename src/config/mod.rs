@@ -7,6 +7,7 @@ mod record;
 mod source;
 mod transfer;
 mod value;
+mod zone;
 
 use crate::document;
 use crate::problem::Problem;
@@ -26,5 +27,9 @@ pub struct Settings {
 /// Reads a configuration, version 1. Returns what it could make of it and every problem found; the settings may be used
 /// only when none of the problems is an error.
 pub fn read(file: &str, text: &str) -> (Settings, Vec<Problem>) {
-    document::read(file, text, |top| Settings { boot: boot::read(top), plan: policy::read(top) })
+    document::read(file, text, |top| {
+        let (boot, (plan, keys)) = (boot::read(top), policy::read(top));
+        let zone = zone::read(&mut top.section("zone"), &plan, &keys);
+        Settings { boot: Boot { zone, ..boot }, plan }
+    })
 }

@@ -11,13 +11,15 @@ use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
 use crate::reload::{CatalogOrigin, GuardConfig, Limits, Plan};
+use crate::sources::TsigKey;
 
 const MODES: &str = "enforce blocks and counts, shadow only counts, off does neither";
 const ACTIONS: &str = "use one of nxdomain, nodata, refused, sinkhole, drop, tcp-only";
 const PREFIXES: &str = "write prefixes such as \"10.20.0.0/16\"";
 const NAMES: &str = "write domain names";
 
-pub(super) fn read(top: &mut Section<'_>) -> Plan {
+/// The plan, and the keys that transfers may be signed with.
+pub(super) fn read(top: &mut Section<'_>) -> (Plan, Vec<TsigKey>) {
     let mut plan = Plan { policy: Config::default(), ..Plan::default() };
     {
         let mut access = top.section("access");
@@ -52,7 +54,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Plan {
         record::approval(&mut section, &mut plan.approval);
     }
     record::history(&mut top.section("history"), &mut plan.history);
-    plan
+    (plan, keys)
 }
 
 fn values<T>(list: Vec<Located<T>>) -> Vec<T> {

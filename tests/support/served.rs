@@ -84,7 +84,7 @@ impl Served {
         PathBuf::from(format!("/proc/{}/fd", self.child.id())).read_dir().unwrap().count()
     }
 
-    /// The value of a metric without labels.
+    /// The value of a metric, with its labels as the page writes them.
     pub fn metric(&self, name: &str) -> f64 {
         let page = self.http("GET", "/metrics");
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
@@ -132,7 +132,7 @@ fn ask(server: SocketAddr, name: &str) -> Option<u8> {
 }
 
 /// A port that was free for both transports a moment ago.
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     let held = (0..20).find_map(|_| {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         TcpListener::bind(udp.local_addr().unwrap()).ok().map(|tcp| (udp, tcp))

@@ -70,7 +70,7 @@ impl Transfer {
 
 impl TsigKey {
     /// The key with its secret.
-    pub(in crate::sources) fn load(&self) -> Result<Key, Refusal> {
+    pub(crate) fn load(&self) -> Result<Key, Refusal> {
         let path = match &self.secret {
             Secret::Given(key) => return Ok(key.clone()),
             Secret::File(path) => path,
