@@ -34,7 +34,7 @@ pub(super) fn read(section: &mut Section<'_>, plan: &Plan, keys: &[TsigKey]) -> 
         }
     }
     if let Some(listen) = section.parsed_list::<SocketAddr>("listen", ADDRESSES) {
-        if listen.is_empty() {
+        if section.strings("listen").is_some_and(|all| all.is_empty()) {
             section.problem(section.place(), "`listen` names no address", "leave the table out for no zone");
         }
         config.listen = listen.into_iter().map(|address| address.value).collect();

@@ -35,6 +35,11 @@ impl Snapshot {
         rules.names().chain(freed).filter_map(|wire| CanonicalName::read(&wire))
     }
 
+    /// True when any rule is listed under that very name.
+    pub fn lists(&self, name: &CanonicalName) -> bool {
+        self.table.lists(name.as_wire())
+    }
+
     /// What the group's policy does with `name`; `None` when nothing that is enforced meets it. Refusal, for which response
     /// policy zones have no word, becomes a denial; a denial of the name alone is NODATA, as in this resolver's own answers,
     /// because names below it may live (RFC 8020).

@@ -92,6 +92,11 @@ impl Content {
         listed.chain(self.filled.iter().filter_map(|wire| CanonicalName::read(wire)))
     }
 
+    /// True when [`Content::names`] has `name`.
+    pub(super) fn has(&self, name: &CanonicalName) -> bool {
+        self.filled.contains(name.as_wire()) || self.snapshot.lists(name)
+    }
+
     /// Appends the records of `name` and of its wildcard to a run.
     pub(super) fn write(&self, name: &CanonicalName, run: &mut Vec<u8>) {
         let decided = self.decided(name);

@@ -46,27 +46,13 @@ pub(super) fn compare(
     let mut found = Found { fingerprint, difference: Difference::default(), limit, is_over: false };
     if !earlier.is_same_policy(later) {
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        for name in earlier.names() {
+        let all = earlier.names().chain(later.names().filter(|name| !earlier.has(name)));
+        for name in all {
             before.clear();
             after.clear();
             earlier.write(&name, &mut before);
-            if before.is_empty() {
-                continue;
-            }
             later.write(&name, &mut after);
             if before != after {
-                found.tell_apart(&before, &after);
-            }
-        }
-        for name in later.names() {
-            after.clear();
-            later.write(&name, &mut after);
-            if after.is_empty() {
-                continue;
-            }
-            before.clear();
-            earlier.write(&name, &mut before);
-            if before.is_empty() {
                 found.tell_apart(&before, &after);
             }
         }

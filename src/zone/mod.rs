@@ -23,9 +23,9 @@ mod transfer;
 mod udp;
 mod version;
 
+pub use self::notify::Secondary;
 pub use config::Config;
 pub use metrics::METRICS;
-pub use notify::Secondary;
 pub use start::{Bound, Parts, Status, Zone, bind, start};
 
 #[cfg(test)]
