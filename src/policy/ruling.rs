@@ -37,7 +37,7 @@ impl Snapshot {
 
     /// True when any rule is listed under that very name.
     pub fn lists(&self, name: &CanonicalName) -> bool {
-        self.table.lists(name.as_wire())
+        self.book.rules.table.lists(name.as_wire()) || self.exceptions.lists(name.as_wire())
     }
 
     /// What the group's policy does with `name`; `None` when nothing that is enforced meets it. Refusal, for which response

@@ -9,8 +9,8 @@ use super::difference::{compare, fingerprint};
 use super::record::{Record, records};
 use crate::dns::{CanonicalName, Name, RecordType};
 use crate::policy::{
-    Action, Draft, Enforce, Exception, Group, Labels, LocalRecord, Mode, Reach, Rule, Snapshot, SourceRules,
-    Verdict, compile,
+    Action, Catalog, Draft, Enforce, Exception, Group, Labels, LocalRecord, Mode, Reach, Rule, Rulebook,
+    Snapshot, SourceRules, Verdict, compile,
 };
 use crate::problem::Place;
 
@@ -19,7 +19,7 @@ type Data = BTreeSet<(u16, Vec<u8>)>;
 
 /// A policy of three lists, exceptions, and an order of enforcement.
 fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
-    let mut draft = Draft::default();
+    let (mut draft, mut sources) = (Draft::default(), Vec::new());
     let lists = ["one", "two", "three"];
     for list in lists {
         let rules = (1..=random.u32(0..14)).map(|line| Rule {
@@ -28,15 +28,18 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
             action: action(random),
             line,
         });
-        draft.sources.push(SourceRules {
+        sources.push(SourceRules {
             name: list.to_owned(),
             app: None,
             instrument: None,
             file: format!("{list}.txt"),
             rules: rules.collect(),
-            place: Place::default(),
+            addresses: Vec::new(),
+            disabled: false,
         });
     }
+    draft.places = vec![Place::default(); sources.len()];
+    draft.book = Arc::new(Rulebook::new(Catalog::default(), sources));
     for number in 0..random.usize(0..3) {
         draft.config.exceptions.push(Exception {
             id: format!("e{number}"),
@@ -262,10 +265,9 @@ fn a_difference_makes_one_version_of_the_other_and_moves_its_fingerprint() {
 
 #[test]
 fn names_without_a_place_are_left_out_and_counted() {
-    let mut draft = Draft::default();
     let long = format!("{}com", "abcdefg.".repeat(30));
     let names = ["fine.example", "1.2.3.rpz-ip", "rpz-ip.example", &long];
-    draft.sources.push(SourceRules {
+    let own = SourceRules {
         name: "own".to_owned(),
         app: None,
         instrument: None,
@@ -274,8 +276,11 @@ fn names_without_a_place_are_left_out_and_counted() {
             .iter()
             .map(|name| Rule { name: name.parse().unwrap(), reach: Reach::Subtree, action: None, line: 1 })
             .collect(),
-        place: Place::default(),
-    });
+        addresses: Vec::new(),
+        disabled: false,
+    };
+    let book = Arc::new(Rulebook::new(Catalog::default(), vec![own]));
+    let draft = Draft { book, places: vec![Place::default()], ..Draft::default() };
     let on = "2026-01-01T00:00:00Z".parse().unwrap();
     let snapshot = compile(draft, on, 1, &Labels::default()).unwrap().snapshot;
     let content = Content::new(Arc::new(snapshot), "default", &"rpz.interdict".parse().unwrap());
