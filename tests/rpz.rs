@@ -180,7 +180,7 @@ fn zone(records: &str) -> String {
 
 fn explained(site: &Site, query: &str) -> serde_json::Value {
     let (code, body) = site.http("GET", &format!("/api/v1/explain?{query}"), None);
-    assert_eq!(code, 200, "{body}");
+    assert_eq!(code, 200, "{query}: {body}");
     serde_json::from_str(&body).unwrap()
 }
 
@@ -808,6 +808,8 @@ enum Reason {
     Nodata,
     /// BIND looks at nothing any more once it sends a client elsewhere; interdict blocks where that leads to a listed address.
     Redirect,
+    /// Of an answer with several addresses, BIND passes over the longest prefix where another zone lists the same one.
+    Twice,
     /// A wildcard does not hold below a name that exists in the zone (RFC 4592 section 4.3), in BIND; to interdict a listed
     /// name is no hole in the ban around it.
     Wildcard,
@@ -821,6 +823,7 @@ fn reason(
     ours: &Option<Seen>,
     bind: &Option<Seen>,
 ) -> Option<Reason> {
+    let inquiries = inquiries(asked);
     let plain = |seen: &Seen| {
         // Without the aliases that the upstream's answer begins with, and whose name the rest is under.
         let mut records = seen.records.clone();
@@ -850,20 +853,12 @@ fn reason(
         if asked.name.starts_with('c') && ours == bind {
             return Some(Reason::Alias);
         }
-        let packet = question(&asked.name, asked.record_type, false);
-        let upstreams = seen(&upstream(&packet, false).unwrap());
-        if upstreams.rcode == 0 && bind.rcode == 3 && ours.rcode == 0 && ours.records == bind.records {
-            let inquiry =
-                format!("name={}&client={}&type=TYPE{}", asked.name, asked.client, asked.record_type);
-            let mut inquiries = vec![inquiry.clone()];
-            inquiries
-                .extend(upstreams.records.iter().map(|(_, _, data)| format!("{inquiry}&address={data}")));
-            inquiries.retain(|inquiry| !inquiry.ends_with('.') && !inquiry.contains('"'));
+        if bind.rcode == 3 && ours.rcode == 0 && ours.records == bind.records {
             let narrow = |inquiry: &String| {
                 let cause = &explained(site, inquiry)["cause"];
                 cause["reach"] == "name" || cause["trigger"] == "response-address"
             };
-            if asked.name.starts_with('c') || inquiries.iter().any(narrow) {
+            if inquiries.iter().any(narrow) {
                 return Some(Reason::Nodata);
             }
         }
@@ -875,24 +870,34 @@ fn reason(
             .any(|(_, kind, data)| kind == "CNAME" && data.ends_with("walled.test.example."))
     {
         let blocked = |(_, kind, data): &(String, String, String)| {
-            let inquiry = format!("client={}&type={kind}&address={data}", asked.client);
+            let inquiry = format!("type={kind}&address={data}");
             matches!(kind.as_str(), "A" | "AAAA") && explained(site, &inquiry)["verdict"] == "block"
         };
         if bind.records.iter().any(blocked) {
             return Some(Reason::Redirect);
         }
     }
-    let answers = seen(&upstream(&question(&asked.name, asked.record_type, false), false).unwrap()).records;
-    for address in
-        answers.iter().filter(|(_, kind, _)| kind == "A" || kind == "AAAA").map(|(_, _, data)| data)
-    {
-        let inquiry = format!("client={}&type=TYPE{}&address={address}", asked.client, asked.record_type);
-        let found = explained(site, &inquiry);
-        let is_disabled = |rule: &serde_json::Value| rule["list"] == "four" && rule["reach"] == "address";
+    for inquiry in &inquiries {
+        let found = explained(site, inquiry);
+        let is_disabled = |rule: &serde_json::Value| {
+            rule["list"] == "four" && (rule["reach"] == "address" || rule["reach"] == "client")
+        };
         if found["cause"]["source"] == "five"
+            && found["cause"]["trigger"].as_str().unwrap().ends_with("-address")
             && found["considered"].as_array().unwrap().iter().any(is_disabled)
         {
             return Some(Reason::Disabled);
+        }
+    }
+    let by_address: Vec<&String> = inquiries.iter().filter(|inquiry| inquiry.contains("&address=")).collect();
+    for inquiry in by_address.iter().filter(|_| by_address.len() > 1) {
+        let found = explained(site, inquiry);
+        let cause = &found["cause"];
+        let is_the_same = |rule: &&serde_json::Value| rule["listed"] == cause["listed"];
+        if cause["trigger"] == "response-address"
+            && found["considered"].as_array().unwrap().iter().filter(is_the_same).count() > 1
+        {
+            return Some(Reason::Twice);
         }
     }
     // A wildcard decided of a name of the chain, with a name of its zone between both.
@@ -901,14 +906,18 @@ fn reason(
         let cause = &explained(site, &format!("name={name}&client={}", asked.client))["cause"];
         let listed = cause["listed"].as_str().unwrap_or("");
         let zone = zones.iter().find(|(zone, _)| cause["source"] == *zone);
-        if let (Some((_, owners)), true) = (zone, cause["reach"] != "name" && cause["mode"] == "enforce") {
+        let front = name.strip_suffix(listed).filter(|_| cause["mode"] == "enforce");
+        if let (Some((_, owners)), Some(front), "below" | "name and below") =
+            (zone, front, cause["reach"].as_str().unwrap_or(""))
+        {
             let is_there = |between: &str| owners.iter().any(|owner| is_at_or_below(owner, between));
             // An exact rule speaks for what is below it when a wildcard above says the same.
             if cause["reach"] == "name and below" && !owners.contains(&format!("*.{listed}")) {
                 return Some(Reason::Wildcard);
             }
-            let front = name.strip_suffix(listed).unwrap().matches('.').count();
-            if (0..front).any(|labels| is_there(name.splitn(labels + 1, '.').last().unwrap())) {
+            if (0..front.matches('.').count())
+                .any(|labels| is_there(name.splitn(labels + 1, '.').last().unwrap()))
+            {
                 return Some(Reason::Wildcard);
             }
         }
@@ -917,6 +926,27 @@ fn reason(
             _ => return None,
         }
     }
+}
+
+/// Everything to be explained of a question: each name of its chain, and each address at the end.
+fn inquiries(asked: &Asked) -> Vec<String> {
+    let Asked { client, name, record_type, .. } = asked;
+    let mut name = name.as_str();
+    let mut inquiries = Vec::new();
+    loop {
+        inquiries.push(format!("name={name}&client={client}&type=TYPE{record_type}"));
+        match name.split_once('.') {
+            Some((alias, rest)) if alias.starts_with('c') => name = rest,
+            _ => break,
+        }
+    }
+    let answer = seen(&upstream(&question(name, *record_type, false), false).unwrap());
+    let addresses = answer.records.iter().filter(|(_, kind, _)| kind == "A" || kind == "AAAA");
+    inquiries
+        .extend(addresses.map(|(_, _, data)| {
+            format!("name={name}&client={client}&type=TYPE{record_type}&address={data}")
+        }));
+    inquiries
 }
 
 fn is_at_or_below(name: &str, ancestor: &str) -> bool {
@@ -988,22 +1018,15 @@ fn ten_thousand_random_questions_get_what_bind_answers_or_a_reason_why_not() {
             Some(reason) => *reasons.entry(reason).or_insert(0) += 1,
             None => {
                 let Asked { client, name, record_type, dnssec_ok } = asked;
-                let mut causes = Vec::new();
-                let inquiry = format!("name={name}&client={client}&type=TYPE{record_type}");
-                let answers = seen(&upstream(&question(name, *record_type, false), false).unwrap()).records;
-                let addresses = answers.iter().filter(|(_, kind, _)| kind == "A" || kind == "AAAA");
-                for address in std::iter::once("").chain(addresses.map(|(_, _, data)| data.as_str())) {
-                    let inquiry = if address.is_empty() {
-                        inquiry.clone()
-                    } else {
-                        format!("{inquiry}&address={address}")
-                    };
-                    let cause = &explained(&site, &inquiry)["cause"];
-                    causes.push(format!(
-                        "{address} {} {} {}",
-                        cause["trigger"], cause["rule"], cause["action"]
-                    ));
-                }
+                let inquiries = inquiries(asked);
+                let causes: Vec<String> = inquiries
+                    .iter()
+                    .map(|inquiry| {
+                        let cause = &explained(&site, inquiry)["cause"];
+                        let what = inquiry.rsplit('=').next().unwrap();
+                        format!("{what}: {} {} {}", cause["trigger"], cause["rule"], cause["action"])
+                    })
+                    .collect();
                 wrong.push(format!(
                     "{name} {record_type} from {client}, DO {dnssec_ok}: {ours:?}, BIND {theirs:?}, by {causes:?}"
                 ));
