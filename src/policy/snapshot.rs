@@ -252,7 +252,12 @@ impl Snapshot {
         if let Some(depth) = canary {
             return Verdict::Canary { depth };
         }
-        self.weigh(enforced.map(|(_, cause)| cause), shadow.map(|(_, cause)| cause))
+        match (enforced, shadow) {
+            (Some((_, cause)), _) if self.permits(&cause) => Verdict::Permit(cause),
+            (Some((_, cause)), _) => Verdict::Deny(cause),
+            (None, Some((_, cause))) if !self.permits(&cause) => Verdict::Shadow(cause),
+            (None, _) => Verdict::Allow,
+        }
     }
 
     /// Decides a client's question. As [`Snapshot::decide_query`], but a DS question at a listed name belongs to the parent

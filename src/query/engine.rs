@@ -10,7 +10,7 @@ use super::notice::Notice;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
-use super::turn::{Concluded, Done, Judged, Turn};
+use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
 use crate::dns::{Class, Flags, Name, Query, Rcode};
@@ -226,7 +226,12 @@ impl Worker {
                         {
                             Some(entry) => hit(&entry, reply),
                             None if !query.flags.has(Flags::RD) => {
-                                let denied = turn.deny_without_answer(&query, from, screening, reply);
+                                let denied = match screening {
+                                    Screening::Awaited(cause) => {
+                                        turn.deny_without_answer(&query, from, cause, reply)
+                                    }
+                                    _ => None,
+                                };
                                 Next::Done(denied.unwrap_or_else(|| {
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))

@@ -322,13 +322,11 @@ impl<'t> Turn<'t> {
         let (entry, stale) = match (&judged, answer) {
             (Judged::Done(done), _) => return Concluded::Done(*done),
             (_, Ok(answer)) => answer,
-            (Judged::Redirect(_), Err(failure)) => {
-                return Concluded::Done(self.failed(query, failure, reply));
-            }
-            (Judged::Resolve(screening), Err(failure)) => {
-                let denied = self.deny_without_answer(query, waiter.from, *screening, reply);
+            (Judged::Resolve(Screening::Awaited(cause)), Err(failure)) => {
+                let denied = self.deny_without_answer(query, waiter.from, *cause, reply);
                 return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));
             }
+            (_, Err(failure)) => return Concluded::Done(self.failed(query, failure, reply)),
         };
         let sent = match (judged, &waiter.redirected) {
             (Judged::Resolve(screening), None) => {

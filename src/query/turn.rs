@@ -156,20 +156,18 @@ impl<'t> Turn<'t> {
         entry.is_passed(self.snapshot.generation(), client.group) && !client.is_ruled()
     }
 
-    /// The reply to a query whose answer cannot be had, where a rule waited for it only to see whether another decides.
+    /// The reply to a query whose answer cannot be had, and which a rule waited for only to see whether another decides;
+    /// `None` when the rule permits it.
+    #[cold]
     pub(super) fn deny_without_answer(
         &self,
         query: &Query<'_>,
         from: Asker,
-        screening: Screening,
+        awaited: Cause,
         reply: &mut [u8],
     ) -> Option<Done> {
-        match screening {
-            Screening::Awaited(cause) if *self.snapshot.action(&cause) != Action::Passthru => {
-                Some(self.deny(query, from, cause, reply))
-            }
-            _ => None,
-        }
+        let denies = *self.snapshot.action(&awaited) != Action::Passthru;
+        denies.then(|| self.deny(query, from, awaited, reply))
     }
 
     /// Logs a query that met no rule, where such queries are logged.
