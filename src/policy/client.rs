@@ -63,18 +63,6 @@ impl Prefix {
         Ok(prefix)
     }
 
-    /// The prefix of that many bits of an address; bits behind it count for nothing, and too many for all there are.
-    pub fn of(address: IpAddr, length: u8) -> Self {
-        Self { address, length: length.min(if address.is_ipv4() { 32 } else { 128 }) }
-    }
-
-    /// True when the address is of its kind and begins with it.
-    pub fn holds(self, address: IpAddr) -> bool {
-        let (first, last) = self.range();
-        let (number, _) = Self::of(address, u8::MAX).range();
-        self.address.is_ipv4() == address.is_ipv4() && (first..=last).contains(&number)
-    }
-
     /// Bits of the prefix.
     pub fn length(self) -> u8 {
         self.length
@@ -97,6 +85,16 @@ impl Prefix {
         };
         let host = u128::MAX.checked_shr(128 - bits + u32::from(self.length)).unwrap_or(0);
         (first & !host, first | host)
+    }
+
+    /// True when the address is of its kind and begins with it.
+    pub fn holds(self, address: IpAddr) -> bool {
+        let (first, last) = self.range();
+        let number = match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        };
+        self.address.is_ipv4() == address.is_ipv4() && (first..=last).contains(&number)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Owns what an operator says about the zone: its name, whose policy it holds, where it is served, to whom. Never opens a
 //! socket.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::dns::Name;
 use crate::policy::Prefix;
@@ -48,10 +48,7 @@ impl Default for Config {
             name,
             listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5300)],
             group: "default".to_owned(),
-            allow: vec![
-                Prefix::of(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
-                Prefix::of(Ipv6Addr::LOCALHOST.into(), 128),
-            ],
+            allow: ["127.0.0.0/8", "::1/128"].iter().filter_map(|prefix| prefix.parse().ok()).collect(),
             tsig: None,
             notify: Vec::new(),
             history: Self::SHORTEST_HISTORY,
