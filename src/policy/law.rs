@@ -38,6 +38,11 @@ impl Law {
     pub fn of(draft: &Draft, terms: &str) -> Self {
         let mut hash = Text(Sha256::new());
         hash.text(terms);
+        if let Some(bundle) = &draft.book.bundle {
+            // A bundle says of itself what it was made from; what it is, its bytes say.
+            hash.text("bundle");
+            hash.0.update(bundle);
+        }
         catalog(&mut hash, draft.book.catalog());
         settings(&mut hash, &draft.config);
         for source in &draft.book.sources {

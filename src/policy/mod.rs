@@ -3,12 +3,14 @@
 
 mod address;
 mod address_verdict;
+mod bundle;
 mod catalog;
 mod client;
 mod compile;
 mod diff;
 mod enforce;
 mod explain;
+mod gathering;
 mod group;
 mod impact;
 mod instrument;
@@ -23,6 +25,7 @@ mod snapshot;
 mod verdict;
 
 pub use address::{AddressRule, Whose};
+pub use bundle::{Bundle, Provenance, seal_bundle};
 pub use catalog::{App, Catalog, Certainty, ENCRYPTED_DNS, ListedName, Tier};
 pub use client::{Client, Prefix};
 pub use compile::{Compiled, compile};
@@ -34,6 +37,7 @@ pub use instrument::{Covers, Instrument, Kind, LegalDate, Standing, When};
 pub use labels::{LabelSet, Labels};
 pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
+pub use matcher::Image;
 pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;
 pub use ruling::Ruling;

@@ -14,7 +14,7 @@ use super::hash::HashKey;
 #[derive(Debug)]
 pub(super) struct Code {
     words: Box<[Word]>,
-    parents: Box<[Box<[u8]>]>,
+    pub(super) parents: Box<[Box<[u8]>]>,
     numbers: HashMap<Box<[u8]>, usize, BuildHasherDefault<Suffixes>>,
     /// Symbols by length of their words, then by number, and for each length where its run begins: what decoding walks.
     by_word: Box<[usize]>,
@@ -87,6 +87,37 @@ struct Parts<'n> {
     count: usize,
 }
 
+/// What of a code is not decoded yet.
+struct Bits<'b> {
+    rest: std::slice::Iter<'b, u8>,
+    /// The next bits, from the highest on; zeros behind the last.
+    window: u64,
+    /// How many of them there are.
+    held: u32,
+}
+
+impl Bits<'_> {
+    /// Makes at least [`LONGEST`] bits ready where there are as many.
+    fn fill(&mut self) {
+        while self.held <= LONGEST {
+            let Some(byte) = self.rest.next() else { return };
+            self.held += 8;
+            self.window |= u64::from(*byte) << (64 - self.held);
+        }
+    }
+
+    /// The next `length` bits, at least one.
+    fn first(&self, length: u32) -> u32 {
+        (self.window >> (64 - length)) as u32
+    }
+
+    fn take(&mut self, length: u32) -> Option<()> {
+        self.held = self.held.checked_sub(length)?;
+        self.window <<= length;
+        Some(())
+    }
+}
+
 /// Where the labels of a name in wire form stand.
 struct Labels {
     count: usize,
@@ -116,17 +147,45 @@ impl Labels {
 impl Code {
     /// Makes a code for `names`, in wire form. The same names in the same order make the same code.
     pub(super) fn for_names<'n>(names: impl ExactSizeIterator<Item = &'n [u8]> + Clone) -> Self {
-        let parents = parents(names.clone().step_by(names.len() / SAMPLE + 1));
-        let numbers = parents.iter().cloned().zip(0..).collect();
-        let words = vec![Word::default(); PARENTS + parents.len() * (MORE + 1)].into();
-        let runs = Default::default();
-        let mut code = Self { words, parents: parents.into(), numbers, by_word: Box::default(), runs };
+        let mut code = Self::with_parents(parents(names.clone().step_by(names.len() / SAMPLE + 1)));
         let mut counts = vec![0u64; code.words.len()];
         for name in names {
             code.symbols(name, |symbol| counts.get_mut(symbol).map(|count| *count += 1));
         }
         code.assign(&mut counts);
         code
+    }
+
+    /// A code of which only the parents are known yet.
+    fn with_parents(parents: Vec<Box<[u8]>>) -> Self {
+        let numbers = parents.iter().cloned().zip(0..).collect();
+        let words = vec![Word::default(); PARENTS + parents.len() * (MORE + 1)].into();
+        Self { words, parents: parents.into(), numbers, by_word: Box::default(), runs: Default::default() }
+    }
+
+    /// The code of these parents and these lengths of its words, one for each symbol. `None` unless it is a code at all: the
+    /// root and at most [`MOST_PARENTS`] others, and words that can be told apart.
+    pub(super) fn of(parents: Vec<Box<[u8]>>, lengths: &[u8]) -> Option<Self> {
+        let root = parents.first().is_some_and(|root| **root == [0]);
+        if !root || parents.len() > MOST_PARENTS + 1 {
+            return None;
+        }
+        let mut code = Self::with_parents(parents);
+        let lengths: Vec<u32> = lengths.iter().map(|length| u32::from(*length)).collect();
+        let used = lengths.iter().filter(|length| **length > 0);
+        // Kraft's inequality; the sum of at most five thousand words cannot overflow.
+        let sum: u64 = used.map(|length| 1u64 << LONGEST >> length.min(&LONGEST)).sum();
+        let tellable = sum <= 1 << LONGEST && lengths.iter().all(|length| *length <= LONGEST);
+        if !tellable || lengths.len() != code.words.len() {
+            return None;
+        }
+        code.give_words(&lengths);
+        Some(code)
+    }
+
+    /// The lengths of the words, one for each symbol: what [`Self::of`] needs beside the parents.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = u8> {
+        self.words.iter().map(|word| word.length as u8)
     }
 
     /// Appends the code of `name`, one of the names the code was made for.
@@ -147,8 +206,7 @@ impl Code {
 
     /// The name whose code `stored` is, in wire form; empty if it is none.
     pub(super) fn read(&self, stored: &[u8]) -> Vec<u8> {
-        let mut bits = stored.iter().flat_map(|byte| (0..8).rev().map(move |bit| u32::from(byte >> bit & 1)));
-        self.decode(&mut bits).unwrap_or_default()
+        self.decode(&mut Bits { rest: stored.iter(), window: 0, held: 0 }).unwrap_or_default()
     }
 
     /// Bytes this code holds.
@@ -202,7 +260,7 @@ impl Code {
         if held > 0 { emit((register << (8 - held)) as u8) } else { Some(()) }
     }
 
-    fn decode(&self, bits: &mut impl Iterator<Item = u32>) -> Option<Vec<u8>> {
+    fn decode(&self, bits: &mut Bits<'_>) -> Option<Vec<u8>> {
         let (parent, count) = {
             let symbol = self.symbol(bits)?.checked_sub(PARENTS)?;
             (self.parents.get(symbol / (MORE + 1))?, symbol % (MORE + 1))
@@ -224,11 +282,12 @@ impl Code {
         Some(name)
     }
 
-    fn symbol(&self, bits: &mut impl Iterator<Item = u32>) -> Option<usize> {
-        let mut word = 0;
-        for run in self.runs.iter().skip(1) {
-            word = word << 1 | bits.next()?;
-            if let Some(at) = word.checked_sub(run.first).filter(|at| *at < run.count) {
+    fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
+        bits.fill();
+        for (length, run) in (1..).zip(self.runs.iter().skip(1)) {
+            let at = bits.first(length).wrapping_sub(run.first);
+            if at < run.count {
+                bits.take(length)?;
                 return self.by_word.get((run.start + at) as usize).copied();
             }
         }
@@ -245,6 +304,11 @@ impl Code {
             // Flatter counts make the longest words shorter and cost nearly nothing.
             counts.iter_mut().filter(|count| **count > 0).for_each(|count| *count = *count / 8 + 1);
         };
+        self.give_words(&lengths);
+    }
+
+    /// Gives each symbol the word that the lengths of all say.
+    fn give_words(&mut self, lengths: &[u32]) {
         let mut order: Vec<usize> =
             (0..lengths.len()).filter(|symbol| lengths.get(*symbol) != Some(&0)).collect();
         order.sort_by_key(|symbol| lengths.get(*symbol).copied());

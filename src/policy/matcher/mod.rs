@@ -4,7 +4,11 @@
 
 mod code;
 mod hash;
+mod image;
+mod stored;
 mod table;
 
 pub(super) use hash::HashKey;
+pub use image::Image;
+pub(super) use stored::{Damage, StoredTable};
 pub(super) use table::{Entry, Listed, NameTable};

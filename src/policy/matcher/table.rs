@@ -1,8 +1,11 @@
 //! Owns the table of listed names: groups of one-byte tags that say where to look, and behind each group the rules
 //! themselves, their names in a code of half the size. Exact: a tag only nominates, the name's code decides. Immutable.
 
+use std::sync::Arc;
+
 use super::code::Code;
 use super::hash::HashKey;
+use super::image::Image;
 use crate::dns::CanonicalName;
 
 /// Rules by the names they are listed under, each rule an entry of its own.
@@ -10,28 +13,34 @@ use crate::dns::CanonicalName;
 /// A name's hash chooses a group and a tag. A group has places for [`PLACES`] entries, filled from the first; what finds
 /// no place goes to the next group with one. A search reads the group's tags, nearly always nothing else: groups take
 /// less than two bytes a name, so that those of millions of names stay in the processor's caches.
-#[derive(Debug)]
+///
+/// Groups and entries are bytes of one fixed form, so that a table is used as it lies in a file. A clone shares them.
+#[derive(Clone, Debug)]
 pub(crate) struct NameTable {
-    key: HashKey,
-    code: Code,
-    groups: Box<[Group]>,
+    pub(super) key: HashKey,
+    pub(super) code: Arc<Code>,
+    /// Each group: [`PLACES`] tags, and where its entries begin in little-endian form.
+    pub(super) groups: Image,
     /// Each entry: the length of what follows; kind; line; the name's code. Numbers are in LEB128.
-    entries: Box<[u8]>,
-    length: usize,
+    pub(super) entries: Image,
+    pub(super) length: usize,
     /// Fewest and most labels of any listed name: other suffixes need no look.
-    shallowest: usize,
-    deepest: usize,
+    pub(super) shallowest: usize,
+    pub(super) deepest: usize,
 }
 
-/// Sixteen bytes, which never straddle two cache lines.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(16))]
-struct Group {
+/// A group as it is searched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group<'t> {
     /// A byte of the hash of each entry; zero for an empty place.
-    tags: [u8; PLACES],
+    pub(super) tags: &'t [u8; PLACES],
     /// Where its entries begin.
-    start: u32,
+    pub(super) start: u32,
 }
+
+/// A group as bytes. Sixteen of them, which never straddle two cache lines: allocations of whole groups and sections of
+/// a file begin at a multiple of sixteen.
+type Row = [u8; GROUP];
 
 /// A rule to be kept: the name it is listed under in wire form, the number of its kind, and its line.
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +61,19 @@ pub(crate) struct Entry {
     pub depth: usize,
 }
 
+/// Bytes of a group.
+pub(super) const GROUP: usize = 16;
 /// Places in a group.
-const PLACES: usize = 12;
+pub(super) const PLACES: usize = 12;
 /// Entries a group is meant for. Three quarters full, one group in eight is too small for what hashes to it.
 const MEANT: usize = 9;
 
 /// One stored entry.
 #[derive(Clone, Copy, Debug)]
-struct Stored<'t> {
-    kind: u32,
-    line: u32,
-    code: &'t [u8],
+pub(super) struct Stored<'t> {
+    pub(super) kind: u32,
+    pub(super) line: u32,
+    pub(super) code: &'t [u8],
 }
 
 impl NameTable {
@@ -73,11 +84,12 @@ impl NameTable {
     /// same table.
     pub(crate) fn new<'n>(key: HashKey, rules: impl ExactSizeIterator<Item = Listed<'n>> + Clone) -> Self {
         let groups = (rules.len() / MEANT + 1).max(rules.len().div_ceil(PLACES));
+        let mut rows: Vec<Row> = vec![Row::default(); groups];
         let mut table = Self {
             key,
-            code: Code::for_names(rules.clone().map(|rule| rule.name)),
-            groups: vec![Group::default(); groups].into(),
-            entries: Box::default(),
+            code: Arc::new(Code::for_names(rules.clone().map(|rule| rule.name))),
+            groups: Image::default(),
+            entries: Image::default(),
             length: rules.len(),
             shallowest: usize::MAX,
             deepest: 0,
@@ -87,7 +99,7 @@ impl NameTable {
             let (hash, labels) = table.hash(rule.name);
             table.shallowest = table.shallowest.min(labels);
             table.deepest = table.deepest.max(labels);
-            places.push(table.take_place(hash));
+            places.push(take_place(&mut rows, hash));
         }
         // Which rule is in which place; one in four places stays empty.
         let mut order = vec![u32::MAX; groups * PLACES];
@@ -96,7 +108,7 @@ impl NameTable {
                 *slot = rule;
             }
         }
-        table.write(&order, &rules.collect::<Vec<_>>());
+        table.write(rows, &order, &rules.collect::<Vec<_>>());
         table
     }
 
@@ -107,7 +119,7 @@ impl NameTable {
 
     /// More than the largest number of any rule.
     pub(crate) fn numbers(&self) -> u32 {
-        (self.groups.len() * PLACES) as u32
+        (self.rows().len() * PLACES) as u32
     }
 
     /// Calls `found` for every rule whose listed name is among `name` and its ancestors, shortest name first.
@@ -130,15 +142,14 @@ impl NameTable {
         for name in names {
             hashes.extend(self.suffixes(name).map(|(_, hash)| hash));
         }
-        let group = |hash: &u64| self.groups.get(self.group(*hash));
+        let group = |hash: &u64| self.group_at(self.group(*hash));
         let mut read: u64 = hashes.iter().filter_map(group).map(|group| u64::from(group.start)).sum();
         for hash in hashes.iter() {
             if let Some(Group { tags, start }) =
-                group(hash).filter(|group| places_of(tag(*hash), &group.tags) != 0)
+                group(hash).filter(|group| places_of(tag(*hash), group.tags) != 0)
             {
                 // A group's entries take two cache lines, now and then three.
-                let lines =
-                    [0, 64].map(|line| self.entries.get(*start as usize + line).copied().unwrap_or(0));
+                let lines = [0, 64].map(|line| self.entries.get(start as usize + line).copied().unwrap_or(0));
                 read += lines.into_iter().map(u64::from).sum::<u64>() + u64::from(tags[0]);
             }
         }
@@ -168,22 +179,19 @@ impl NameTable {
 
     /// Every rule: the wire form of its name, and its kind. In no order that means anything.
     pub(crate) fn rules(&self) -> impl Iterator<Item = (Vec<u8>, u32)> {
-        let filled = |group: &Group| group.tags.iter().filter(|tag| **tag != 0).count();
-        let places = (0..)
-            .zip(&self.groups)
-            .flat_map(move |(at, group)| (0..filled(group)).map(move |place| (at, place)));
-        places
+        self.lines().map(|(name, kind, _)| (name, kind))
+    }
+
+    /// The same, each with its line.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Vec<u8>, u32, u32)> {
+        self.places()
             .filter_map(|(group, place)| self.stored(group, place))
-            .map(|stored| (self.code.read(stored.code), stored.kind))
+            .map(|stored| (self.code.read(stored.code), stored.kind, stored.line))
     }
 
     /// The wire form of every listed name, each once. In no order that means anything.
     pub(crate) fn names(&self) -> impl Iterator<Item = Vec<u8>> {
-        let filled = |group: &Group| group.tags.iter().filter(|tag| **tag != 0).count();
-        let places = (0..)
-            .zip(&self.groups)
-            .flat_map(move |(at, group)| (0..filled(group)).map(move |place| (at, place)));
-        places.filter_map(|(group, place)| {
+        self.places().filter_map(|(group, place)| {
             let name = self.code.read(self.stored(group, place)?.code);
             // Several rules may be listed under it: the one of the lowest number speaks for all.
             let mut first = u32::MAX;
@@ -192,9 +200,15 @@ impl NameTable {
         })
     }
 
+    /// Every place that is taken, by group.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let filled = |row: &Row| row.iter().take(PLACES).filter(|tag| **tag != 0).count();
+        (0..).zip(self.rows()).flat_map(move |(at, row)| (0..filled(row)).map(move |place| (at, place)))
+    }
+
     /// Bytes this table holds.
     pub(crate) fn memory(&self) -> usize {
-        self.groups.len() * size_of::<Group>() + self.entries.len() + self.code.memory()
+        self.groups.len() + self.entries.len() + self.code.memory()
     }
 
     /// The suffixes of `name` that may be listed, shortest first: the labels in front of each, and its hash.
@@ -210,11 +224,11 @@ impl NameTable {
     }
 
     #[inline]
-    fn find(&self, hash: u64, name: &[u8], mut found: impl FnMut(u32, u32)) {
+    pub(super) fn find(&self, hash: u64, name: &[u8], mut found: impl FnMut(u32, u32)) {
         let tag = tag(hash);
         let mut group = self.group(hash);
         loop {
-            let Some(Group { tags, .. }) = self.groups.get(group) else { return };
+            let Some(Group { tags, .. }) = self.group_at(group) else { return };
             let mut matches = places_of(tag, tags);
             while matches != 0 {
                 let place = matches.trailing_zeros() as usize;
@@ -233,8 +247,8 @@ impl NameTable {
         }
     }
 
-    fn stored(&self, group: usize, place: usize) -> Option<Stored<'_>> {
-        let mut rest = self.entries.get(self.groups.get(group)?.start as usize..)?;
+    pub(super) fn stored(&self, group: usize, place: usize) -> Option<Stored<'_>> {
+        let mut rest = self.entries.get(self.group_at(group)?.start as usize..)?;
         for _ in 0..place {
             let length = number(&mut rest)?;
             rest = rest.get(length as usize..)?;
@@ -245,44 +259,40 @@ impl NameTable {
     }
 
     #[inline]
-    fn group(&self, hash: u64) -> usize {
-        // The upper half of the hash, scaled to the number of groups.
-        (((hash >> 32) * self.groups.len() as u64) >> 32) as usize
+    pub(super) fn rows(&self) -> &[Row] {
+        self.groups.as_chunks().0
+    }
+
+    #[inline]
+    pub(super) fn group_at(&self, group: usize) -> Option<Group<'_>> {
+        let (tags, start) = self.rows().get(group)?.split_first_chunk()?;
+        Some(Group { tags, start: u32::from_le_bytes(*start.first_chunk()?) })
+    }
+
+    #[inline]
+    pub(super) fn group(&self, hash: u64) -> usize {
+        home(hash, self.rows().len())
     }
 
     #[inline]
     fn after(&self, group: usize) -> usize {
-        if group + 1 < self.groups.len() { group + 1 } else { 0 }
+        next(group, self.rows().len())
     }
 
-    fn hash(&self, name: &[u8]) -> (u64, usize) {
+    pub(super) fn hash(&self, name: &[u8]) -> (u64, usize) {
         let name = CanonicalName::read(name).unwrap_or_else(CanonicalName::root);
         let labels = name.label_count();
         let hash = (0..labels).rev().fold(self.key.root(), |hash, at| self.key.prepend(hash, name.label(at)));
         (hash, labels)
     }
 
-    fn take_place(&mut self, hash: u64) -> u32 {
-        let mut group = self.group(hash);
-        loop {
-            if let Some(Group { tags, .. }) = self.groups.get_mut(group)
-                && let Some(place) = tags.iter().position(|tag| *tag == 0)
-            {
-                if let Some(slot) = tags.get_mut(place) {
-                    *slot = tag(hash);
-                }
-                return (group * PLACES + place) as u32;
-            }
-            // There are more places than rules, so one is free.
-            group = self.after(group);
-        }
-    }
-
-    fn write(&mut self, order: &[u32], rules: &[Listed<'_>]) {
+    fn write(&mut self, mut rows: Vec<Row>, order: &[u32], rules: &[Listed<'_>]) {
         let mut entries = Vec::with_capacity(rules.len() * 12);
         let mut entry = Vec::new();
-        for (group, rules_of) in self.groups.iter_mut().zip(order.chunks(PLACES)) {
-            group.start = entries.len() as u32;
+        for (row, rules_of) in rows.iter_mut().zip(order.chunks(PLACES)) {
+            if let Some(start) = row.last_chunk_mut() {
+                *start = (entries.len() as u32).to_le_bytes();
+            }
             for rule in rules_of.iter().filter_map(|rule| rules.get(*rule as usize)) {
                 entry.clear();
                 write_number(rule.kind, &mut entry);
@@ -292,7 +302,39 @@ impl NameTable {
                 entries.extend_from_slice(&entry);
             }
         }
+        entries.shrink_to_fit();
         self.entries = entries.into();
+        self.groups = rows.into_flattened().into();
+    }
+}
+
+/// The group of a hash: its upper half, scaled to the number of groups.
+#[inline]
+fn home(hash: u64, groups: usize) -> usize {
+    (((hash >> 32) * groups as u64) >> 32) as usize
+}
+
+/// The group that takes what finds no place in that one.
+#[inline]
+fn next(group: usize, groups: usize) -> usize {
+    if group + 1 < groups { group + 1 } else { 0 }
+}
+
+fn take_place(rows: &mut [Row], hash: u64) -> u32 {
+    let groups = rows.len();
+    let mut group = home(hash, groups);
+    loop {
+        let row = rows.get_mut(group).and_then(|row| row.first_chunk_mut::<PLACES>());
+        if let Some(tags) = row
+            && let Some(place) = tags.iter().position(|tag| *tag == 0)
+        {
+            if let Some(slot) = tags.get_mut(place) {
+                *slot = tag(hash);
+            }
+            return (group * PLACES + place) as u32;
+        }
+        // There are more places than rules, so one is free.
+        group = next(group, groups);
     }
 }
 
@@ -314,7 +356,7 @@ fn places_of(tag: u8, tags: &[u8; PLACES]) -> u16 {
 
 /// Takes a number in LEB128 from the front of `rest`.
 #[inline]
-fn number(rest: &mut &[u8]) -> Option<u32> {
+pub(super) fn number(rest: &mut &[u8]) -> Option<u32> {
     let mut value = 0;
     for shift in (0..35).step_by(7) {
         let (&byte, after) = rest.split_first()?;

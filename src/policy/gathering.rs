@@ -1,0 +1,242 @@
+//! Owns the way of rules into a rulebook: each attributed to a set, sorted, repetitions dropped, numbered by kind. Never looks
+//! at a date, a group or an exception.
+
+use std::collections::{HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+use super::address::{AddressRule, ListedPrefix, Whose};
+use super::catalog::{Catalog, Tier};
+use super::group::SourceRules;
+use super::matcher::{HashKey, Listed, NameTable};
+use super::rule::{Action, Reach, Rule};
+use super::rulebook::{Actions, Rules, Source};
+use super::snapshot::{CANARIES, DEFAULT_ACTION, Origin, RuleKind, RuleSet};
+use crate::dns::Name;
+
+/// A rule with its line. The order is that of the names, then of the kinds, then of the lines.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Gathered {
+    /// The first bytes of the name, which nearly always tell two apart without a look at the names themselves.
+    first: u64,
+    name: Name,
+    kind: RuleKind,
+    line: u32,
+}
+
+impl Gathered {
+    fn new(name: Name, kind: RuleKind, line: u32) -> Self {
+        let mut first = [0; 8];
+        first.iter_mut().zip(name.as_wire()).for_each(|(byte, of_name)| *byte = *of_name);
+        Self { first: u64::from_be_bytes(first), name, kind, line }
+    }
+}
+
+/// Hashes many small pieces as one long text.
+pub(super) struct Written {
+    hash: Sha256,
+    pieces: Vec<u8>,
+}
+
+impl Written {
+    /// Enough to share the cost of a call.
+    const ENOUGH: usize = 4096;
+
+    pub(super) fn new() -> Self {
+        Self { hash: Sha256::new(), pieces: Vec::with_capacity(2 * Self::ENOUGH) }
+    }
+
+    pub(super) fn update(&mut self, piece: impl AsRef<[u8]>) {
+        self.pieces.extend_from_slice(piece.as_ref());
+        if self.pieces.len() > Self::ENOUGH {
+            self.hash.update(&self.pieces);
+            self.pieces.clear();
+        }
+    }
+
+    pub(super) fn finalize(mut self) -> [u8; 32] {
+        self.hash.update(&self.pieces);
+        self.hash.finalize().into()
+    }
+}
+
+/// The sets of a rulebook of that catalog and those lists, whose rules are not looked at.
+pub(super) fn sets(
+    catalog: &Catalog,
+    sources: impl Iterator<Item = SourceRules>,
+) -> (Vec<RuleSet>, Vec<Source>) {
+    let mut gathering = Gathering::default();
+    gathering.catalog(catalog);
+    let sources = sources.map(|source| gathering.source(catalog, source)).collect();
+    (gathering.sets, sources)
+}
+
+/// Rules on their way into a table, each attributed to a set.
+#[derive(Default)]
+pub(super) struct Gathering {
+    /// With their lines.
+    rules: Vec<Gathered>,
+    addresses: Vec<(u16, AddressRule)>,
+    sets: Vec<RuleSet>,
+    actions: Actions,
+}
+
+impl Gathering {
+    /// Rules that will stand behind `others`: their sets and actions are numbered on from those.
+    pub(super) fn behind(others: &Rules) -> Self {
+        Self { sets: others.sets.clone(), actions: others.actions.clone(), ..Self::default() }
+    }
+
+    /// Canaries first, then apps.
+    pub(super) fn catalog(&mut self, catalog: &Catalog) {
+        let bypass = "blocklists/bypass.toml".to_owned();
+        let canaries = self.set(Origin::Canary, None, None, bypass);
+        debug_assert_eq!(canaries, CANARIES, "the data plane knows the number");
+        for listed in &catalog.canaries {
+            self.add(canaries, listed.name.clone(), Reach::Subtree, None, listed.place.line);
+        }
+        for (index, app) in (0..).zip(&catalog.apps) {
+            for tier in [Tier::Core, Tier::Shared] {
+                let file = app.names.first().map(|listed| listed.place.file.clone()).unwrap_or_default();
+                let set = self.set(Origin::App(tier), Some(index), None, file);
+                for listed in app.names.iter().filter(|listed| listed.tier == tier) {
+                    self.add(set, listed.name.clone(), listed.reach, None, listed.place.line);
+                }
+            }
+        }
+    }
+
+    pub(super) fn source(&mut self, catalog: &Catalog, source: SourceRules) -> Source {
+        let SourceRules { name, app, instrument, file, rules, addresses, disabled } = source;
+        let known = app.as_ref().and_then(|id| catalog.apps.iter().position(|app| app.id == *id));
+        let act = instrument.as_ref().and_then(|id| catalog.instruments.iter().position(|act| act.id == *id));
+        let [known, act] = [known, act].map(|index| index.map(|index| index as u16));
+        let set = self.set(Origin::Source(name.clone()), known, act, file);
+        let mut written = Written::new();
+        for Rule { name, reach, action, line } in rules {
+            written.update([reach as u8, u8::from(action.is_some())]);
+            written.update(name.as_wire());
+            if let Some(action) = &action {
+                let text = format!("{action:?}");
+                written.update((text.len() as u64).to_be_bytes());
+                written.update(text.as_bytes());
+            }
+            self.add(set, name, reach, action, line);
+        }
+        for rule in addresses {
+            written.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
+            self.addresses.push((set, rule));
+        }
+        Source { name, app, instrument, disabled, written: written.finalize() }
+    }
+
+    /// How many rules there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub(super) fn set(
+        &mut self,
+        origin: Origin,
+        app: Option<u16>,
+        instrument: Option<u16>,
+        file: String,
+    ) -> u16 {
+        let number = self.sets.len() as u16;
+        self.sets.push(RuleSet { origin, app, instrument, file, rules: 0 });
+        number
+    }
+
+    pub(super) fn add(&mut self, set: u16, name: Name, reach: Reach, action: Option<Action>, line: u32) {
+        let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(action));
+        self.rules.push(Gathered::new(name, RuleKind { set, reach, action }, line));
+    }
+
+    /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
+    pub(super) fn indexed(mut self) -> Rules {
+        let gathered = &mut self.rules;
+        widen_covered(gathered);
+        gathered.sort_unstable();
+        gathered.dedup_by(|later, first| (&later.name, later.kind) == (&first.name, first.kind));
+        let mut numbers: HashMap<RuleKind, u32> = HashMap::new();
+        let mut kinds = Vec::new();
+        let mut names = 0;
+        let mut digest = Written::new();
+        let mut listed = Vec::with_capacity(gathered.len());
+        // Rules of one kind come in runs.
+        let mut last = None;
+        for run in gathered.chunk_by(|a, b| a.first == b.first && a.name == b.name) {
+            names += 1;
+            for Gathered { name, kind, line, .. } in run {
+                if let Some(set) = self.sets.get_mut(usize::from(kind.set)) {
+                    set.rules += 1;
+                }
+                kind.hash_into(name.as_wire(), *line, &mut digest);
+                let number = match last {
+                    Some((known, number)) if known == *kind => number,
+                    _ => *numbers.entry(*kind).or_insert_with(|| {
+                        kinds.push(*kind);
+                        kinds.len() as u32 - 1
+                    }),
+                };
+                last = Some((*kind, number));
+                listed.push(Listed { name: name.as_wire(), kind: number, line: *line });
+            }
+        }
+        let names_digest = digest.finalize();
+        let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
+        let addresses = self.numbered_addresses(&mut kinds, &mut numbers);
+        let Gathering { sets, actions, .. } = self;
+        Rules::of(table, names, kinds, sets, actions, names_digest, addresses)
+    }
+
+    /// The rules about addresses, each of a kind that has a number.
+    fn numbered_addresses(
+        &mut self,
+        kinds: &mut Vec<RuleKind>,
+        numbers: &mut HashMap<RuleKind, u32>,
+    ) -> Vec<(Whose, ListedPrefix)> {
+        let mut numbered = Vec::new();
+        for (set, AddressRule { whose, prefix, action, line }) in std::mem::take(&mut self.addresses) {
+            let kind = RuleKind { set, reach: Reach::Exact, action: self.actions.number(action) };
+            let number = *numbers.entry(kind).or_insert_with(|| {
+                kinds.push(kind);
+                kinds.len() as u32 - 1
+            });
+            if let Some(set) = self.sets.get_mut(usize::from(set)) {
+                set.rules += 1;
+            }
+            numbered.push((whose, ListedPrefix::new(prefix, number, line)));
+        }
+        numbered
+    }
+}
+
+/// An exact rule whose set also denies everything below its name, with the same action, speaks for the whole subtree:
+/// its answer may then be NXDOMAIN.
+fn widen_covered(gathered: &mut [Gathered]) {
+    let mut exact = HashSet::new();
+    // Sets come in runs, and there are few.
+    for run in gathered.chunk_by(|a, b| a.kind == b.kind) {
+        exact.extend(run.first().filter(|rule| rule.kind.reach == Reach::Exact).map(|rule| rule.kind.set));
+    }
+    let wide: HashSet<(u16, u16, &[u8])> = gathered
+        .iter()
+        .filter(|rule| rule.kind.reach != Reach::Exact && exact.contains(&rule.kind.set))
+        .map(|rule| (rule.kind.set, rule.kind.action, rule.name.as_wire()))
+        .collect();
+    if wide.is_empty() {
+        return;
+    }
+    let covered = |Gathered { name, kind, .. }: &Gathered| {
+        kind.reach == Reach::Exact
+            && name.suffixes().any(|above| wide.contains(&(kind.set, kind.action, above)))
+    };
+    let covered: Vec<usize> =
+        (0..gathered.len()).filter(|at| gathered.get(*at).is_some_and(covered)).collect();
+    for at in covered {
+        if let Some(rule) = gathered.get_mut(at) {
+            rule.kind.reach = Reach::Subtree;
+        }
+    }
+}
