@@ -65,7 +65,8 @@ fn the_tour_of_the_readme_works_as_written() {
         }
         let here = command
             .replace("-p 5353", &format!("+time=5 -p {}", site.address().port()))
-            .replace("127.0.0.1:9153", &admin.to_string());
+            .replace("127.0.0.1:9153", &admin.to_string())
+            .replace("policy.bundle", site.path("policy.bundle").to_str().unwrap());
         let here = match here.strip_prefix("interdict ") {
             Some(rest) if !rest.contains("--config") => {
                 format!("interdict --config {:?} {rest}", site.config)
@@ -87,6 +88,8 @@ fn the_tour_of_the_readme_works_as_written() {
             ["dig", ..] => &["NOERROR", "192.0.2.7"],
             ["interdict", "explain", ..] => &["wechat.com"],
             ["interdict", "check", ..] => &["0 errors"],
+            ["interdict", "compile", ..] => &[" names, ", "sha256"],
+            ["interdict", "bundle", ..] => &["list         own: 1 rules"],
             ["interdict", "status"] => &["generation       1", "source           own: 1 rules"],
             ["interdict", "diff"] => &["+ own: 1 rules: two.example"],
             ["interdict", "reload", ..] => &["generation"],

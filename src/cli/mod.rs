@@ -5,7 +5,9 @@
 mod approve;
 mod ask;
 mod audit;
+mod bundle;
 mod check;
+mod compile;
 mod explain;
 mod history;
 mod impact;

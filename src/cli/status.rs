@@ -66,6 +66,17 @@ fn print(value: &Value) {
     );
     let ready: Vec<String> = list(&value["ready"]).map(ToString::to_string).collect();
     println!("rollback at once {}", if ready.is_empty() { "-".to_owned() } else { ready.join(" ") });
+    if let bundle @ Value::Object(_) = &value["bundle"] {
+        println!(
+            "bundle           {} ({})",
+            bundle["file"].as_str().unwrap_or("-"),
+            short(&bundle["sha256"])
+        );
+        if let signed @ Value::Object(_) = &bundle["signed"] {
+            let word = |key: &str| signed[key].as_str().unwrap_or("-").to_owned();
+            println!("                 signed by {}: {}", word("key"), word("comment"));
+        }
+    }
     for source in list(&value["sources"]) {
         source::print(source);
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::remote::Why;
-use super::{Exit, approve, audit, check, explain, history, impact, remote, serve, status};
+use super::{Exit, approve, audit, bundle, check, compile, explain, history, impact, remote, serve, status};
 
 /// A protective DNS resolver that enforces app bans on government networks.
 #[derive(Debug, Parser)]
@@ -28,6 +28,10 @@ enum Verb {
     Serve(serve::Arguments),
     /// Read everything as a reload would, and print every problem
     Check,
+    /// Write rules, catalog and lists as one file that many hosts load
+    Compile(compile::Arguments),
+    /// Show what such a file holds, or check all of it
+    Bundle(bundle::Arguments),
     /// Say what a name gets and why
     Explain(explain::Arguments),
     /// Show what a reload would change, or what tells two generations apart
@@ -94,6 +98,8 @@ pub fn run() -> ExitCode {
     let exit = match arguments.verb {
         Verb::Serve(options) => serve::run(config, &options),
         Verb::Check => check::run(config, json),
+        Verb::Compile(options) => compile::run(config, &options, json),
+        Verb::Bundle(options) => bundle::run(&options, json),
         Verb::Explain(options) => explain::run(config, &options, json),
         Verb::Diff { from, to, impact: Some(log) } => impact::run(config, from.zip(to), &log, json),
         Verb::Diff { from, to, impact: None } => remote::diff(at, from.zip(to), json),

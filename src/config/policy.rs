@@ -35,6 +35,7 @@ pub(super) fn read(top: &mut Section<'_>) -> (Plan, Vec<TsigKey>) {
     if let Some(directory) = policy.string("blocklists") {
         plan.catalog = CatalogOrigin::Directory(directory.value.into());
     }
+    plan.bundle = source::bundle(&mut policy);
     plan.policy.groups =
         policy.sections("group").into_iter().filter_map(|mut section| group(&mut section)).collect();
     plan.policy.exceptions =

@@ -9,8 +9,8 @@ use crate::document::{Located, Section};
 use crate::formats::Format;
 use crate::policy::Override;
 use crate::sources::{
-    Address, AddressError, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy, REFRESH,
-    SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT, TsigKey, ZoneAddress,
+    Address, AddressError, BundleConfig, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy,
+    REFRESH, SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT, TsigKey, ZoneAddress,
 };
 
 /// A connection takes longer than that on any real way.
@@ -67,6 +67,35 @@ pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config
     config.max_bytes = max_bytes.map_or(config.max_bytes, |size| size.value.0);
     let overriding = overriding.map_or(Override::Given, |found| found.value);
     Some(Config { subdomains, zone, overriding, tolerate, app, instrument, ..config })
+}
+
+/// The keys of `[policy]` that say where a bundle is; with one, nothing else may state rules.
+pub(super) fn bundle(policy: &mut Section<'_>) -> Option<BundleConfig> {
+    let path = policy.string("bundle");
+    let key = policy
+        .parsed::<Key>("bundle_key", "paste the line that begins with RWQ from the publisher's minisign.pub");
+    let copies = policy.string("bundle_copies");
+    let Some(path) = path else {
+        for other in ["bundle_key", "bundle_copies"].into_iter().filter(|key| policy.has(key)) {
+            let what = format!("`{other}` without a `bundle` is never looked at");
+            policy.problem(policy.place(), what, format!("set `bundle`, or take `{other}` out"));
+        }
+        return None;
+    };
+    if path.value.contains("://") {
+        let hint = "write the path of a file; let a timer fetch it, and rename it into place";
+        policy.problem(path.place.clone(), "a bundle is read from a file", hint);
+    }
+    for other in ["blocklists", "source"].into_iter().filter(|key| policy.has(key)) {
+        let what = format!("`{other}` beside a `bundle`: the rules would come from two places");
+        let hint = "compile it into the bundle, or take it out; exceptions and groups stay here";
+        policy.problem(path.place.clone(), what, hint);
+    }
+    Some(BundleConfig {
+        path: path.value.into(),
+        key: key.map(|key| key.value),
+        copies: copies.map(|directory| directory.value.into()),
+    })
 }
 
 /// The keys that only a list on a server has.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
 use crate::policy::{AddressRule, Rule};
@@ -71,7 +71,7 @@ impl Parsed {
 }
 
 /// What a zone says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneHead {
     /// Serial of its SOA record (RFC 1035 section 3.3.13).
     pub serial: Option<u32>,

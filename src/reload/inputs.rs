@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::approval;
 use super::guard;
@@ -16,8 +16,8 @@ use crate::formats::{self, Options, Parsed, ZoneHead};
 use crate::policy::{self, Draft};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{
-    self, Arrival, CONFIG_FILE, Condition, FetchError, Holding, Origin, Raw, Reason, Refusal, read_catalog,
-    read_file,
+    self, Arrival, Bundle, BundleConfig, CONFIG_FILE, Condition, FetchError, Holding, Origin, Raw, Reason,
+    Refusal, read_bundle, read_catalog, read_file,
 };
 
 /// What a configuration asks for.
@@ -29,6 +29,8 @@ pub struct Plan {
     pub catalog: CatalogOrigin,
     /// The operator's lists.
     pub sources: Vec<sources::Config>,
+    /// The bundle that catalog and lists come from, instead of all those.
+    pub bundle: Option<BundleConfig>,
     /// What must not happen.
     pub guard: guard::Config,
     /// Who must agree to a change.
@@ -52,7 +54,7 @@ pub enum CatalogOrigin {
 pub type Interpret = Arc<dyn Fn(&str, &str) -> Result<(Plan, Vec<Problem>), Vec<Problem>> + Send + Sync>;
 
 /// What was found in one source.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SourceReport {
     /// Its name.
     pub name: String,
@@ -76,7 +78,7 @@ pub struct SourceReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<ZoneHead>,
     /// How its fetches go, when it comes from a server or is signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub condition: Option<Condition>,
 }
 
@@ -89,6 +91,8 @@ pub(super) struct Inputs {
     pub(super) catalog: Option<Vec<Raw>>,
     /// By source name.
     pub(super) sources: BTreeMap<String, Raw>,
+    /// Catalog and lists, when they come from a bundle.
+    pub(super) bundle: Option<Bundle>,
     /// Files whose last good bytes stand in.
     pub(super) stale: Vec<String>,
 }
@@ -136,18 +140,28 @@ pub(super) fn configured(
     Ok((config, plan))
 }
 
-/// Reads the catalog and every plain file once, and takes what there is of collected sources. A source that has nothing
-/// new is replaced by its last good bytes, with a warning.
+/// Reads the catalog and every plain file, or the bundle, once, and takes what there is of collected sources. A source that
+/// has nothing new is replaced by its last good bytes, with a warning. A bundle's private copy is made in `copies`.
 pub(super) fn gather(
     config: Option<Raw>,
     plan: &Plan,
     holdings: Holdings,
     last_good: Option<&Inputs>,
+    copies: Option<&Path>,
 ) -> Result<Gathered, Failed> {
     let mut inputs = Inputs { config, ..Inputs::default() };
     let mut arrivals = Vec::new();
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
+    if let Some(bundle) = &plan.bundle {
+        match read_bundle(bundle, copies, last_good.and_then(|good| good.bundle.as_ref())) {
+            Ok((read, unshared)) => {
+                warnings.extend(unshared);
+                inputs.bundle = Some(read);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
     if let CatalogOrigin::Directory(directory) = &plan.catalog {
         match read_catalog(directory) {
             Ok(files) => inputs.catalog = Some(files),
@@ -274,8 +288,11 @@ pub(super) fn understand(
     for report in &mut reports {
         report.last_good = inputs.stale.contains(&report.name);
     }
-    let Plan { policy, guard, approval, history, sources, catalog: _ } = plan;
-    let places = sources.iter().map(|source| source.place.clone()).collect();
+    let Plan { policy, guard, approval, history, sources, .. } = plan;
+    let places = match &inputs.bundle {
+        Some(bundle) => vec![Place::file(&bundle.name); lists.book.list_count()],
+        None => sources.iter().map(|source| source.place.clone()).collect(),
+    };
     let draft = Draft { book: Arc::clone(&lists.book), config: policy, places };
     Ok(Understood { draft, lists, guard, approval, history, sources, reports, warnings: problems })
 }

@@ -60,10 +60,14 @@ impl Pipeline {
 
     /// All present inputs; those of collected sources as a fetch of the missing ones, or of all, finds them now. Without
     /// last good inputs to fall back on, bad lists are taken too, so that every problem in them is shown.
-    fn gather(&self, last_good: Option<&Inputs>, all: bool) -> Result<(Inputs, Vec<Problem>), Failed> {
+    pub(super) fn gather(
+        &self,
+        last_good: Option<&Inputs>,
+        all: bool,
+    ) -> Result<(Inputs, Vec<Problem>), Failed> {
         let (config, plan) = inputs::configured(self.parts.config_file.as_deref(), &self.parts.interpret)?;
         let holdings = self.look(&plan, all, last_good.is_some());
-        let gathered = inputs::gather(config, &plan, holdings, last_good)?;
+        let gathered = inputs::gather(config, &plan, holdings, last_good, None)?;
         Ok((gathered.inputs, gathered.warnings))
     }
 
@@ -226,6 +230,7 @@ impl Pipeline {
             memory_bytes: live.memory(),
             groups: live.group_names().map(str::to_owned).collect(),
             sources: outcome::with_conditions(&state.reports, &conditions),
+            bundle: force.inputs.bundle.as_ref().map(outcome::BundleStatus::of),
             exceptions: exceptions(live, now),
             pinned: state.hold.is_some(),
             hold: state.hold.clone(),
@@ -243,8 +248,12 @@ impl Pipeline {
     pub fn watched(&self) -> Vec<PathBuf> {
         let inputs = self.force().map(|force| Arc::clone(&force.inputs));
         let all = inputs.iter().flat_map(|inputs| inputs.sources.values());
-        let plain = all.filter(|raw| !raw.name.contains("://"));
-        let lists = plain.map(|raw| PathBuf::from(&raw.name)).chain(self.collection.files());
+        let plain = all.filter(|raw| !raw.name.contains("://")).map(|raw| &raw.name);
+        let bundle = inputs.iter().filter_map(|inputs| inputs.bundle.as_ref());
+        let bundle = bundle.flat_map(|bundle| {
+            [&bundle.name].into_iter().chain(bundle.signature.as_ref().map(|raw| &raw.name))
+        });
+        let lists = plain.chain(bundle).map(PathBuf::from).chain(self.collection.files());
         self.parts.config_file.iter().cloned().chain(lists).collect()
     }
 

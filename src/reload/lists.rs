@@ -14,7 +14,7 @@ use crate::sources;
 #[derive(Debug)]
 pub(super) struct Lists {
     /// SHA-256 of all they were made of.
-    made_of: [u8; 32],
+    pub(super) made_of: [u8; 32],
     pub(super) book: Arc<Rulebook>,
     pub(super) reports: Vec<SourceReport>,
     pub(super) problems: Vec<Problem>,
@@ -27,7 +27,10 @@ impl Lists {
         let made_of = made_of(inputs, sources);
         match known.filter(|known| known.made_of == made_of) {
             Some(known) => Arc::clone(known),
-            None => Arc::new(Self::read(inputs, sources, made_of)),
+            None => Arc::new(match &inputs.bundle {
+                Some(bundle) => Self::bundled(bundle, made_of),
+                None => Self::read(inputs, sources, made_of),
+            }),
         }
     }
 
@@ -136,6 +139,7 @@ fn made_of(inputs: &Inputs, sources: &[sources::Config]) -> [u8; 32] {
         hash.update(part);
     };
     text(format!("{:?}", inputs.catalog.as_ref().map(Vec::len)));
+    text(format!("{:?}", inputs.bundle.as_ref().map(|bundle| (&bundle.name, bundle.digest))));
     for file in inputs.catalog.iter().flatten() {
         text(format!("{:?} {}", file.name, file.digest));
     }

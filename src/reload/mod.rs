@@ -4,6 +4,7 @@
 
 mod approval;
 mod audit;
+mod bundle;
 mod collect;
 mod consent;
 mod enact;
@@ -27,12 +28,15 @@ pub use approval::{Approval, Approver, Config as ApprovalConfig, Waiting, text a
 pub use audit::{
     Anchor, Entry, Event, Fault, Head, Verified, newest as newest_entries, verify as verify_audit,
 };
+pub use bundle::Bundled;
 pub use guard::{Config as GuardConfig, Limits};
 pub use history::{Generation, Then};
 pub use inputs::{CatalogOrigin, Interpret, Plan, SourceReport};
 pub use inspect::Checked;
 pub use metrics::METRICS;
-pub use outcome::{By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step};
+pub use outcome::{
+    BundleStatus, By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step,
+};
 pub use pipeline::{OnStep, Parts, Pipeline};
 pub use recorder::FILE as AUDIT_FILE;
 pub use replay::{Replayed, replay};

@@ -11,7 +11,7 @@ use super::audit::Head;
 use super::inputs::SourceReport;
 use crate::policy::Difference;
 use crate::problem::Problem;
-use crate::sources::Condition;
+use crate::sources::{Bundle, Condition, SignedBy};
 
 /// Who asked for a change, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +176,20 @@ pub struct ExceptionStatus {
     pub reason: String,
 }
 
+/// The bundle that the rules in force come from.
+#[derive(Clone, Debug, Serialize)]
+pub struct BundleStatus {
+    /// The operator's file.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Size.
+    pub bytes: usize,
+    /// Who signed it, where a key is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedBy>,
+}
+
 /// The state of the control plane.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -205,6 +219,8 @@ pub struct Status {
     pub groups: Vec<String>,
     /// Sources, as last read.
     pub sources: Vec<SourceReport>,
+    /// The bundle they come from, if they do.
+    pub bundle: Option<BundleStatus>,
     /// Exceptions that have not ended, the first to end first.
     pub exceptions: Vec<ExceptionStatus>,
     /// True after a rollback, until an operator reloads, and while pinned.
@@ -238,6 +254,13 @@ pub(super) fn with_conditions(
         SourceReport { last_good: report.last_good || stale, condition, ..report.clone() }
     };
     reports.iter().map(with).collect()
+}
+
+impl BundleStatus {
+    pub(super) fn of(bundle: &Bundle) -> Self {
+        let (file, sha256) = (bundle.name.clone(), bundle.digest.to_string());
+        Self { file, sha256, bytes: bundle.image.len(), signed: bundle.signed() }
+    }
 }
 
 impl By {

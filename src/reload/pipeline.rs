@@ -263,7 +263,13 @@ impl Pipeline {
         // Until it is read: what is refused must not be written down under another's digest.
         self.state().configuration.clear();
         let (config, plan) = inputs::configured(self.parts.config_file.as_deref(), &self.parts.interpret)?;
-        let gathered = inputs::gather(config, &plan, holdings(&plan), last_good)?;
+        let gathered = inputs::gather(
+            config,
+            &plan,
+            holdings(&plan),
+            last_good,
+            self.store.as_ref().map(Store::blobs).as_deref(),
+        )?;
         self.state().configuration = configuration(&gathered.inputs);
         Ok(gathered)
     }

@@ -61,7 +61,10 @@ impl Ready {
         }
         let inputs = &self.inputs;
         let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
-        REST + self.snapshot.memory() as u64 + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
+        let mapped =
+            inputs.bundle.as_ref().filter(|bundle| bundle.is_mapped()).map_or(0, |bundle| bundle.image.len());
+        REST + self.snapshot.memory().saturating_sub(mapped) as u64
+            + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::{Anchor, Head};
 use super::inputs::Inputs;
 use crate::policy::{Catalog, Difference};
-use crate::sources::{CONFIG_FILE, Digest, LIST_FILE, Raw, read_file, write_whole};
+use crate::sources::{Bundle, CONFIG_FILE, Digest, LIST_FILE, Raw, read_file, write_whole};
 
 /// How much of the past is kept. A generation stays while any of the first two says so, and `disk` allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,10 @@ pub struct Input {
 pub enum Role {
     /// The whole catalog that was built into the binary.
     BuiltIn,
+    /// A bundle: catalog and lists.
+    Bundle,
+    /// The signature of a bundle.
+    BundleSignature,
     /// A file of a catalog directory.
     Catalog,
     /// The configuration.
@@ -163,6 +167,12 @@ impl Store {
         manifest.version = VERSION;
         manifest.fingerprint = fingerprint(inputs);
         manifest.inputs.clear();
+        if let Some(bundle) = &inputs.bundle {
+            let digest = bundle.digest.to_string();
+            bundle.keep(&self.blob(&digest))?;
+            let (name, bytes) = (bundle.name.clone(), bundle.image.len() as u64);
+            manifest.inputs.push(Input { role: Role::Bundle, key: String::new(), name, digest, bytes });
+        }
         for (role, key, raw) in parts(inputs) {
             let digest = raw.digest.to_string();
             let blob = self.blob(&digest);
@@ -249,6 +259,13 @@ impl Store {
             if input.role == Role::BuiltIn && input.digest == built_in().digest.to_string() {
                 continue;
             }
+            if input.role == Role::Bundle {
+                let copy = self.blob(&input.digest);
+                let bundle = Bundle::kept(&copy, &input.digest, input.name.clone())?;
+                // The signature, if there is one, comes after it.
+                inputs.bundle = Some(bundle);
+                continue;
+            }
             let blob = read(&self.blob(&input.digest), LIST_FILE)?;
             if blob.digest.to_string() != input.digest {
                 return Err(damaged(format!("the stored bytes of {} are damaged", input.name)));
@@ -256,6 +273,12 @@ impl Store {
             let raw = Raw { name: input.name.clone(), ..blob };
             match input.role {
                 Role::BuiltIn => inputs.catalog = Some(unpack(&raw)?),
+                Role::Bundle => {}
+                Role::BundleSignature => {
+                    if let Some(bundle) = &mut inputs.bundle {
+                        bundle.signature = Some(raw);
+                    }
+                }
                 Role::Catalog => inputs.catalog.get_or_insert_default().push(raw),
                 Role::Config => inputs.config = Some(raw),
                 Role::Source => {
@@ -366,6 +389,11 @@ impl Store {
         }
     }
 
+    /// Where the bytes of inputs are kept, each under its digest.
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.directory.join("blobs")
+    }
+
     fn blob(&self, digest: &str) -> PathBuf {
         self.directory.join("blobs").join(digest)
     }
@@ -394,7 +422,11 @@ pub(super) fn fingerprint(inputs: &Inputs) -> String {
     if let Some(raw) = &inputs.config {
         add("config", "", raw.digest);
     }
+    if let Some(bundle) = &inputs.bundle {
+        add("bundle", "", bundle.digest);
+    }
     match &inputs.catalog {
+        _ if inputs.bundle.is_some() => {}
         Some(files) => files.iter().for_each(|raw| add("catalog", &raw.name, raw.digest)),
         None => Catalog::built_in()
             .iter()
@@ -406,13 +438,16 @@ pub(super) fn fingerprint(inputs: &Inputs) -> String {
     Digest::of(text.as_bytes()).to_string()
 }
 
-/// Everything a generation is made of, to be kept.
+/// Everything a generation is made of besides a bundle, to be kept.
 fn parts(inputs: &Inputs) -> impl Iterator<Item = (Role, &str, &Raw)> {
     let config = inputs.config.iter().map(|raw| (Role::Config, "", raw));
     let own = inputs.catalog.iter().flatten().map(|raw| (Role::Catalog, raw.name.as_str(), raw));
-    let built_in = inputs.catalog.is_none().then(|| (Role::BuiltIn, "", built_in()));
+    let is_built_in = inputs.catalog.is_none() && inputs.bundle.is_none();
+    let built_in = is_built_in.then(|| (Role::BuiltIn, "", built_in()));
+    let signature = inputs.bundle.iter().filter_map(|bundle| bundle.signature.as_ref());
+    let signature = signature.map(|raw| (Role::BundleSignature, "", raw));
     let sources = inputs.sources.iter().map(|(name, raw)| (Role::Source, name.as_str(), raw));
-    config.chain(own).chain(built_in).chain(sources)
+    config.chain(own).chain(built_in).chain(signature).chain(sources)
 }
 
 /// The catalog in the binary as one file: the next version of the program has another one.

@@ -67,6 +67,11 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// The digest of what was hashed piece by piece.
+    pub(super) fn finish(hash: Sha256) -> Self {
+        Self(hash.finalize().into())
+    }
 }
 
 impl fmt::Display for Digest {

@@ -4,6 +4,7 @@
 //! makes rules of what it reads.
 
 mod address;
+mod bundle;
 mod collection;
 mod condition;
 mod config;
@@ -12,6 +13,7 @@ mod fetch;
 mod file;
 mod http;
 mod kept;
+mod map;
 mod metrics;
 mod notify;
 mod refusal;
@@ -22,6 +24,7 @@ mod unpack;
 mod written;
 
 pub use address::{Address, AddressError};
+pub use bundle::{BUNDLE_FILE, Bundle, BundleConfig, read_bundle};
 pub use collection::{Arrival, Collection, Holding, Judge, Which};
 pub use condition::{Condition, Failing, SignedBy};
 pub use config::{

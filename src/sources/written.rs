@@ -25,6 +25,8 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     written?;
     if let Some(directory) = path.parent() {
+        // A bare name has an empty parent.
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         File::open(directory)?.sync_all()?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use interdict::dns::{Name, RecordType};
 use interdict::policy::{
-    Action, Bundle, Catalog, Difference, Draft, Labels, Provenance, Reach, Rule, Rulebook, Snapshot,
+    Action, Bundle, Catalog, Difference, Draft, Inquiry, Labels, Provenance, Reach, Rule, Rulebook, Snapshot,
     SourceRules, compile, seal_bundle,
 };
 use interdict::problem::Place;
@@ -24,8 +24,15 @@ fn book() -> Rulebook {
         rule("two.example", Reach::Below, Some(Action::Redirect("safe.example".parse().unwrap()))),
     ];
     rules.extend((0..40).map(|i| rule(&format!("n{i}.many.example"), Reach::Subtree, None)));
-    let source =
-        SourceRules { name: "own".into(), app: None, instrument: None, file: "own.txt".into(), rules };
+    let source = SourceRules {
+        name: "own".into(),
+        app: None,
+        instrument: None,
+        file: "own.txt".into(),
+        rules,
+        addresses: Vec::new(),
+        disabled: false,
+    };
     Rulebook::new(catalog, vec![source])
 }
 
@@ -64,7 +71,9 @@ fuzz_target!(|bytes: &[u8]| {
         for name in NAMES {
             let name: Name = name.parse().unwrap();
             let client = IpAddr::from(Ipv4Addr::LOCALHOST);
-            let _words = snapshot.explain(&name, RecordType::A, client);
+            let address = Some(IpAddr::from(Ipv4Addr::new(192, 0, 2, 9)));
+            let inquiry = Inquiry { name: Some(name), record_type: RecordType::A, client, address };
+            let _words = snapshot.explain(&inquiry);
         }
         let _changes = Difference::between(&BEFORE, &snapshot);
     }

@@ -1,0 +1,72 @@
+//! Owns the verb `compile`: the present inputs, checked as a reload would, as one file that many hosts load. Needs no
+//! running resolver.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{Exit, complain, print_json};
+use crate::app;
+use crate::clock::Clock;
+use crate::policy::Labels;
+use crate::problem::{Place, Problem};
+use crate::sources::{Digest, write_whole};
+
+/// Options of `compile`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to write the bundle; replaced as a whole, or not at all
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Note this time in the bundle; without it the same inputs make the same bytes everywhere and always
+    #[arg(long, value_name = "TIME")]
+    stamp: Option<Timestamp>,
+}
+
+/// Permission bits: a policy holds no secrets.
+const MODE: u32 = 0o644;
+
+pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
+    let clock = Clock::system();
+    let began = clock.now();
+    let pipeline = app::pipeline(config, None, None, clock.clone(), Labels::default());
+    let made = match pipeline.bundle(options.stamp) {
+        Ok(made) => made,
+        Err(problems) => {
+            complain(&problems);
+            return Exit::Negative;
+        }
+    };
+    complain(&made.warnings);
+    if let Err(error) = write_whole(&options.output, &made.bytes, MODE) {
+        let file = options.output.display().to_string();
+        let hint = "whatever was there before is untouched; free space, or check the directory";
+        complain(&[Problem::error(Place::file(file), format!("cannot be written: {error}"), hint)]);
+        return Exit::Failed;
+    }
+    let (rules, names, bytes) = (made.snapshot.rule_count(), made.snapshot.name_count(), made.bytes.len());
+    let each = bytes as f64 / names.max(1) as f64;
+    let seconds = clock.now().since(began).as_secs_f64();
+    let sha256 = Digest::of(&made.bytes).to_string();
+    if json {
+        print_json(&serde_json::json!({
+            "file": options.output,
+            "sha256": sha256,
+            "digest": made.snapshot.digest(),
+            "rules": rules,
+            "names": names,
+            "bytes": bytes,
+            "bytes_a_name": each,
+            "seconds": seconds,
+        }));
+    } else {
+        println!(
+            "{}: {names} names, {rules} rules, {bytes} bytes, {each:.1} a name",
+            options.output.display()
+        );
+        println!("sha256  {sha256}");
+        println!("digest  {} here and now", made.snapshot.digest());
+        println!("took    {seconds:.2} s");
+    }
+    Exit::Done
+}
