@@ -595,7 +595,10 @@ fn what_strangers_say_of_a_zone_is_refused_and_counted() {
     primary.answer(|request| {
         vec![(Duration::ZERO, response(request, 0, &[soa(7, TIMES), block("*.one.example"), soa(7, TIMES)]))]
     });
-    let site = Site::prepare(&source(primary.address.port(), ""), manual()).settled();
+    // By its name: where that leads is where a NOTIFY may come from.
+    let policy = source(primary.address.port(), "").replace("127.0.0.1", "localhost");
+    let site = Site::prepare(&policy, manual()).settled();
+    assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     site.clock.advance(Duration::from_secs(10));
     let before = primary.asked().len();
     let notify = |zone: &str| {

@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::metrics::NOTIFIES;
 use super::transfer::Transfer;
 use crate::dns::tsig::{Key, Rejected, Verified, verify_request};
-use crate::dns::{Class, Flags, HEADER, Message, Name, OPCODE_NOTIFY, Rcode, RecordType};
+use crate::dns::{CanonicalName, Class, Flags, HEADER, Message, Name, OPCODE_NOTIFY, Rcode, RecordType};
 use crate::telemetry::Sample;
 
 /// Counts, and who waits for one that counts.
@@ -179,9 +179,16 @@ fn is_notify(message: Message<'_>) -> bool {
     !flags.has(Flags::QR) && flags.0 & Flags::OPCODE == OPCODE_NOTIFY
 }
 
+/// The end of a question that can be echoed: its name is written out, as nothing stands before it to point to.
+fn question_end(message: Message<'_>) -> Option<usize> {
+    let end = message.question_end()?;
+    let name = CanonicalName::read(message.bytes().get(HEADER..end)?)?;
+    (HEADER + name.as_wire().len() + 4 == end).then_some(end)
+}
+
 /// The zone that a NOTIFY is of (RFC 1996 section 3.7: one question, for its SOA record).
 fn zone_of(message: Message<'_>) -> Option<Name> {
-    let end = message.question_end()?;
+    let end = question_end(message)?;
     let tail = [RecordType::SOA.0.to_be_bytes(), Class::IN.0.to_be_bytes()].concat();
     (message.bytes().get(end - 4..end)? == tail).then_some(())?;
     Name::from_wire(message.name_at(HEADER)?.as_wire()).ok()
@@ -189,7 +196,7 @@ fn zone_of(message: Message<'_>) -> Option<Name> {
 
 /// The response: header and question.
 fn respond(message: Message<'_>, rcode: Rcode) -> Vec<u8> {
-    let question = message.question_end().and_then(|end| message.bytes().get(HEADER..end));
+    let question = question_end(message).and_then(|end| message.bytes().get(HEADER..end));
     let mut out = message.id().to_be_bytes().to_vec();
     let flags = Flags::QR | OPCODE_NOTIFY | Flags::AA | (rcode.0 & Flags::RCODE);
     out.extend(flags.to_be_bytes());
@@ -273,6 +280,10 @@ mod tests {
         assert_eq!(answer(&notify("none.example", RecordType::SOA), "192.0.2.1"), 9, "no zone of ours");
         assert_eq!(answer(&notify("rpz.example", RecordType::A), "192.0.2.1"), 1, "not of a version");
         assert_eq!(answer(&good[..20], "192.0.2.1"), 1, "cut");
+        let pointer = [&good[..HEADER], b"\xC0\x0C\0\x06\0\x01"].concat();
+        assert_eq!(answer(&pointer, "192.0.2.1"), 1, "a name that points nowhere");
+        let response = collection.take_notify(&pointer, "192.0.2.1".parse().unwrap()).unwrap();
+        assert_eq!(response.len(), HEADER, "is not echoed");
         assert!(!due("a") && !due("b") && !due("c"));
         assert_eq!(answer(&good, "192.0.2.1"), 0);
         assert!(due("a") && !due("b") && !due("c"));
@@ -281,7 +292,7 @@ mod tests {
         assert_eq!(collection.take_notify(&response, "192.0.2.1".parse().unwrap()), None);
         let counts: Vec<u64> =
             collection.notifies.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        assert_eq!(counts, [1, 1, 2, 0, 1]);
+        assert_eq!(counts, [1, 1, 4, 0, 1]);
     }
 
     #[test]
