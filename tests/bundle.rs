@@ -264,7 +264,10 @@ fn exercise(bundle: Bundle) {
 fn no_byte_of_a_bundle_can_be_another_and_none_can_lack() {
     let good = small();
     exercise(Bundle::read(&good.clone().into(), "b").unwrap());
-    assert!(Bundle::read(&good.clone().into(), "b").unwrap().verify("b").is_ok());
+    let read = Bundle::read(&good.clone().into(), "b").unwrap();
+    assert!(read.verify("b").is_ok());
+    assert_eq!(read.book.digest(), small_rulebook().digest(), "names, addresses and all");
+    assert_eq!(read.book.memory(), small_rulebook().memory());
     for at in 0..good.len() {
         for flip in [0x01, 0x80, 0xFF] {
             let mut other = good.clone();

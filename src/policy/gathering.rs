@@ -186,7 +186,7 @@ impl Gathering {
         let names_digest = digest.finalize();
         let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
         let addresses = self.numbered_addresses(&mut kinds, &mut numbers);
-        let Gathering { sets, actions, .. } = self;
+        let Self { sets, actions, .. } = self;
         Rules::of(table, names, kinds, sets, actions, names_digest, addresses)
     }
 
