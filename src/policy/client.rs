@@ -29,8 +29,15 @@ pub struct Client {
 /// there are and however they nest.
 #[derive(Clone, Debug)]
 pub(super) struct ClientTable {
-    ipv4: Box<[(u32, Client)]>,
-    ipv6: Box<[(u128, Client)]>,
+    ipv4: Ranges<u32>,
+    ipv6: Ranges<u128>,
+}
+
+/// Where each range begins, and who is in it; apart, so that a search walks over as little as can be.
+#[derive(Clone, Debug)]
+struct Ranges<T> {
+    firsts: Box<[T]>,
+    clients: Box<[Client]>,
 }
 
 impl Client {
@@ -140,7 +147,7 @@ impl ClientTable {
         };
         Self {
             ipv4: family(true).into_iter().map(|(first, client)| (first as u32, client)).collect(),
-            ipv6: family(false).into(),
+            ipv6: family(false).into_iter().collect(),
         }
     }
 
@@ -165,36 +172,45 @@ impl ClientTable {
     #[inline]
     pub(super) fn find(&self, address: IpAddr) -> Client {
         match address {
-            IpAddr::V4(address) => search(&self.ipv4, u32::from(address)),
+            IpAddr::V4(address) => self.ipv4.find(u32::from(address)),
             IpAddr::V6(address) => match address.to_ipv4_mapped() {
-                Some(mapped) => search(&self.ipv4, u32::from(mapped)),
-                None => search(&self.ipv6, u128::from(address)),
+                Some(mapped) => self.ipv4.find(u32::from(mapped)),
+                None => self.ipv6.find(u128::from(address)),
             },
         }
     }
 }
 
-#[inline]
-fn search<T: Ord + Copy>(ranges: &[(T, Client)], address: T) -> Client {
-    let after = ranges.partition_point(|(first, _)| *first <= address);
-    // Invariant: the first range begins at address zero, so `after` is at least one.
-    ranges
-        .get(after.wrapping_sub(1))
-        .map_or(Client { admitted: false, ..Client::in_group(0) }, |(_, client)| *client)
+impl<T: Ord + Copy> Ranges<T> {
+    #[inline]
+    fn find(&self, address: T) -> Client {
+        let after = self.firsts.partition_point(|first| *first <= address);
+        // Invariant: the first range begins at address zero, so `after` is at least one.
+        let found = self.clients.get(after.wrapping_sub(1)).copied();
+        found.unwrap_or(Client { admitted: false, ..Client::in_group(0) })
+    }
+}
+
+impl<T> FromIterator<(T, Client)> for Ranges<T> {
+    fn from_iter<I: IntoIterator<Item = (T, Client)>>(ranges: I) -> Self {
+        let (firsts, clients): (Vec<T>, Vec<Client>) = ranges.into_iter().unzip();
+        Self { firsts: firsts.into(), clients: clients.into() }
+    }
 }
 
 /// Cuts ranges of clients where rules begin and end.
 fn overlay<T: Ord + Copy>(
-    clients: &[(T, Client)],
+    clients: &Ranges<T>,
     rules: &[(T, u32)],
     mut ruling: impl FnMut(u16, u32, T) -> u32,
-) -> Box<[(T, Client)]> {
-    let mut ranges: Vec<(T, Client)> = Vec::with_capacity(clients.len() + rules.len());
-    let (mut client, mut rule) = (clients.iter().peekable(), rules.iter().peekable());
+) -> Ranges<T> {
+    let mut ranges: Vec<(T, Client)> = Vec::with_capacity(clients.firsts.len() + rules.len());
+    let mut client = clients.firsts.iter().copied().zip(&clients.clients).peekable();
+    let mut rule = rules.iter().peekable();
     let (mut current, mut innermost) = (Client::in_group(0), NONE);
     loop {
         let edges = [client.peek().map(|(first, _)| *first), rule.peek().map(|(first, _)| *first)];
-        let Some(first) = edges.into_iter().flatten().min() else { return ranges.into() };
+        let Some(first) = edges.into_iter().flatten().min() else { return ranges.into_iter().collect() };
         if let Some((_, found)) = client.next_if(|(edge, _)| *edge == first) {
             current = *found;
         }
