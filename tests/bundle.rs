@@ -486,6 +486,34 @@ fn a_bundle_that_empties_itself_meets_the_guard() {
     assert_eq!(site.rcode("a.n999.listed.example"), NXDOMAIN);
 }
 
+#[test]
+fn a_changed_bundle_waits_for_two_people_and_comes_into_force_when_both_have_signed() {
+    let Some((alice, bob)) = Signer::new().zip(Signer::new()) else { return };
+    let policy = format!(
+        "{FROM_BUNDLE}[guard]\napprovals = 2\napprovers = [\"{} alice\", \"{} bob\"]\n",
+        alice.key, bob.key
+    );
+    let site = Site::prepare(&policy, Clock::system());
+    bundle(site.folder.path(), "*.one.example\n");
+    let site = site.settled();
+    bundle(site.folder.path(), "*.one.example\n*.two.example\n");
+    let outcome = reload(&site);
+    assert_eq!(outcome["outcome"], "waiting", "{outcome}");
+    assert!(outcome["difference"].to_string().contains("two.example"), "{outcome}");
+    assert_eq!(site.rcode("a.two.example"), OK);
+    let law = outcome["law"].as_str().unwrap().to_owned();
+    for (signer, outcome) in [(&alice, "waiting"), (&bob, "published")] {
+        let now = Clock::system().wall().as_second();
+        let text = interdict::reload::approval_text(&law);
+        let signature = signer.sign(text.as_bytes(), &format!("timestamp:{now}"), false);
+        let signature: String = signature.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let path = format!("/api/v1/approve?candidate={law}&signature={signature}");
+        let said: Value = serde_json::from_str(&site.http("POST", &path, Some(&site.token())).1).unwrap();
+        assert_eq!(said["outcome"], outcome, "{said}");
+    }
+    assert_eq!(site.rcode("a.two.example"), NXDOMAIN);
+}
+
 // --- Files ---
 
 #[test]
