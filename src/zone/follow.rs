@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -15,9 +16,9 @@ use super::version::{HISTORY_BYTES, Head, Version, title};
 use crate::clock::Clock;
 use crate::policy::{Live, Snapshot};
 
-/// After a version was made, so many times as long passes before the next: a long zone under a storm of changes takes at most
-/// a fifth of one processor. A short one takes a moment anyway.
-const PAUSE: u32 = 4;
+/// Longest pause after a version, which is as long as making it took: a long zone under a storm of changes takes at most half of
+/// one processor, and a change is out within three times what one version takes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Makes versions.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(super) async fn follow(
     loop {
         changes.mark_unchanged();
         let begun = publisher.clock.now();
+        let is_first = versions.borrow().is_none();
         let (made, version) = oneshot::channel();
         let (work, snapshot, earlier) = (publisher.clone(), live.load(), versions.borrow().clone());
         // Not waited for when the process stops.
@@ -54,10 +56,13 @@ pub(super) async fn follow(
             },
             _ = stop.changed() => return,
         }
-        let next = publisher.clock.now().plus(publisher.clock.now().since(begun) * PAUSE);
-        tokio::select! {
-            () = publisher.clock.passed(next) => {}
-            _ = stop.changed() => return,
+        // The first one, at the start, stands in nobody's way.
+        if !is_first {
+            let now = publisher.clock.now();
+            tokio::select! {
+                () = publisher.clock.passed(now.plus(now.since(begun).min(LONGEST_PAUSE))) => {}
+                _ = stop.changed() => return,
+            }
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
