@@ -138,8 +138,12 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
     (1..=WARM).for_each(turn);
     let (memory, descriptors, kept) = (served.memory(), served.descriptors(), count(files()));
     (WARM + 1..=WARM + MORE).for_each(turn);
-    let after = served.memory();
-    assert!(after < memory + (4 << 20), "{} KiB, then {} KiB", memory >> 10, after >> 10);
+    // Old ones are let go of a second after, on a machine that has other work later still.
+    let settled = (0..60).any(|_| {
+        std::thread::sleep(Duration::from_millis(250));
+        served.memory() < memory + (4 << 20)
+    });
+    assert!(settled, "{} KiB, then {} KiB", memory >> 10, served.memory() >> 10);
     assert!(served.descriptors() <= descriptors + 2, "{descriptors}, then {}", served.descriptors());
     assert!(count(files()) <= kept + 2, "{kept} files, then {}", count(files()));
 }

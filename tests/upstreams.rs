@@ -638,6 +638,8 @@ fn few_descriptors_mean_fewer_sockets_and_no_lost_question() {
         }
         assert!(began.elapsed() < Duration::from_secs(20), "it starts");
     }
+    // Replies to earlier tries, on a machine that was slow, are none to what follows.
+    assert!((0..200).any(|_| client.reply().is_none()), "they end");
     client.socket.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
     client.flood("n", 20_000, 100);
     running.kill().unwrap();
