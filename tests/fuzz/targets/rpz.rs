@@ -2,9 +2,10 @@
 #![no_main]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use interdict::formats::{Format, Options, parse};
-use interdict::policy::{Draft, Labels, SourceRules, Verdict, Whose, compile};
+use interdict::policy::{Catalog, Draft, Labels, Rulebook, SourceRules, Verdict, Whose, compile};
 use interdict::problem::Place;
 use libfuzzer_sys::fuzz_target;
 
@@ -29,9 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
         rules: parsed.rules,
         addresses: parsed.addresses,
         disabled: choice & 2 == 2,
-        place: Place::default(),
     };
-    let draft = Draft { sources: vec![source], ..Draft::default() };
+    let book = Arc::new(Rulebook::new(Catalog::default(), vec![source]));
+    let draft = Draft { book, places: vec![Place::default()], ..Draft::default() };
     let on = "2026-01-01T00:00:00Z".parse().expect("a moment");
     let Ok(compiled) = compile(draft, on, 1, &Labels::default()) else { return };
     let snapshot = compiled.snapshot;
