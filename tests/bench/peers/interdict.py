@@ -67,6 +67,11 @@ subdomains = true
         self.asking = threading.Thread(target=self.reload)
         self.asking.start()
 
+    def replies(self):
+        """How many it made since it started, by its own count."""
+        page = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=5).read().decode()
+        return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("interdict_replies_total{"))
+
     def reload(self):
         """What a reload says of itself."""
         with open(os.path.join(self.folder, "state", "token")) as token:
