@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::address::Addresses;
 use super::client::ClientTable;
+use super::digest::Written;
 use super::enforce::{Assembly, enforce};
 use super::gathering::Gathering;
 use super::group::Draft;
@@ -156,11 +156,8 @@ fn fixed_name(text: &str) -> Name {
 
 /// Everything that decides a query, in a fixed order and form.
 fn digest(snapshot: &Snapshot) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut text = |part: String| {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    };
+    let mut hash = Written::new();
+    let mut text = |part: String| hash.text(&part);
     let config = &snapshot.config;
     text(format!("{:?} {} {} {}", config.action, config.ttl, config.sinkhole_ipv4, config.sinkhole_ipv6));
     text(format!("{} {} {} {:?}", config.contact, config.block_ds, config.otherwise, config.allow));
@@ -176,7 +173,7 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     }
     hash.update(snapshot.book.rules.digest);
     hash.update(snapshot.exceptions_digest);
-    hash.finalize().into()
+    hash.finalize()
 }
 
 #[cfg(test)]

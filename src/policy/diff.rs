@@ -94,8 +94,10 @@ impl Difference {
         let held = later.listed_count(same) - names_in(&self.added);
         let missing = earlier.listed_count(same).saturating_sub(held);
         self.removed = only_in(earlier, later, same, missing);
-        addresses_only_in(later, earlier, &mut self.added);
-        addresses_only_in(earlier, later, &mut self.removed);
+        if !same {
+            addresses_only_in(later, earlier, &mut self.added);
+            addresses_only_in(earlier, later, &mut self.removed);
+        }
     }
 
     fn compare_groups(&mut self, earlier: &Snapshot, later: &Snapshot) {

@@ -3,10 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
 use super::address::{AddressRule, ListedPrefix, Whose};
 use super::catalog::{Catalog, Tier};
+use super::digest::Written;
 use super::group::SourceRules;
 use super::matcher::{HashKey, Listed, NameTable};
 use super::rule::{Action, Reach, Rule};
@@ -32,31 +31,28 @@ impl Gathered {
     }
 }
 
-/// Hashes many small pieces as one long text.
-pub(super) struct Written {
-    hash: Sha256,
-    pieces: Vec<u8>,
+/// Each different kind of rule once.
+#[derive(Default)]
+struct Kinds {
+    list: Vec<RuleKind>,
+    numbers: HashMap<RuleKind, u32>,
+    /// The one asked for last: rules of one kind come in runs.
+    last: Option<(RuleKind, u32)>,
 }
 
-impl Written {
-    /// Enough to share the cost of a call.
-    const ENOUGH: usize = 4096;
-
-    pub(super) fn new() -> Self {
-        Self { hash: Sha256::new(), pieces: Vec::with_capacity(2 * Self::ENOUGH) }
-    }
-
-    pub(super) fn update(&mut self, piece: impl AsRef<[u8]>) {
-        self.pieces.extend_from_slice(piece.as_ref());
-        if self.pieces.len() > Self::ENOUGH {
-            self.hash.update(&self.pieces);
-            self.pieces.clear();
+impl Kinds {
+    fn number(&mut self, kind: RuleKind) -> u32 {
+        if let Some((known, number)) = self.last
+            && known == kind
+        {
+            return number;
         }
-    }
-
-    pub(super) fn finalize(mut self) -> [u8; 32] {
-        self.hash.update(&self.pieces);
-        self.hash.finalize().into()
+        let number = *self.numbers.entry(kind).or_insert_with(|| {
+            self.list.push(kind);
+            self.list.len() as u32 - 1
+        });
+        self.last = Some((kind, number));
+        number
     }
 }
 
@@ -117,9 +113,7 @@ impl Gathering {
             written.update([reach as u8, u8::from(action.is_some())]);
             written.update(name.as_wire());
             if let Some(action) = &action {
-                let text = format!("{action:?}");
-                written.update((text.len() as u64).to_be_bytes());
-                written.update(text.as_bytes());
+                written.text(&format!("{action:?}"));
             }
             self.add(set, name, reach, action, line);
         }
@@ -158,13 +152,10 @@ impl Gathering {
         widen_covered(gathered);
         gathered.sort_unstable();
         gathered.dedup_by(|later, first| (&later.name, later.kind) == (&first.name, first.kind));
-        let mut numbers: HashMap<RuleKind, u32> = HashMap::new();
-        let mut kinds = Vec::new();
+        let mut kinds = Kinds::default();
         let mut names = 0;
         let mut digest = Written::new();
         let mut listed = Vec::with_capacity(gathered.len());
-        // Rules of one kind come in runs.
-        let mut last = None;
         for run in gathered.chunk_by(|a, b| a.first == b.first && a.name == b.name) {
             names += 1;
             for Gathered { name, kind, line, .. } in run {
@@ -172,41 +163,25 @@ impl Gathering {
                     set.rules += 1;
                 }
                 kind.hash_into(name.as_wire(), *line, &mut digest);
-                let number = match last {
-                    Some((known, number)) if known == *kind => number,
-                    _ => *numbers.entry(*kind).or_insert_with(|| {
-                        kinds.push(*kind);
-                        kinds.len() as u32 - 1
-                    }),
-                };
-                last = Some((*kind, number));
-                listed.push(Listed { name: name.as_wire(), kind: number, line: *line });
+                listed.push(Listed { name: name.as_wire(), kind: kinds.number(*kind), line: *line });
             }
         }
         let names_digest = digest.finalize();
         let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
-        let addresses = self.numbered_addresses(&mut kinds, &mut numbers);
+        let addresses = self.numbered_addresses(&mut kinds);
         let Self { sets, actions, .. } = self;
-        Rules::of(table, names, kinds, sets, actions, names_digest, addresses)
+        Rules::of(table, names, kinds.list, sets, actions, names_digest, addresses)
     }
 
     /// The rules about addresses, each of a kind that has a number.
-    fn numbered_addresses(
-        &mut self,
-        kinds: &mut Vec<RuleKind>,
-        numbers: &mut HashMap<RuleKind, u32>,
-    ) -> Vec<(Whose, ListedPrefix)> {
+    fn numbered_addresses(&mut self, kinds: &mut Kinds) -> Vec<(Whose, ListedPrefix)> {
         let mut numbered = Vec::new();
         for (set, AddressRule { whose, prefix, action, line }) in std::mem::take(&mut self.addresses) {
             let kind = RuleKind { set, reach: Reach::Exact, action: self.actions.number(action) };
-            let number = *numbers.entry(kind).or_insert_with(|| {
-                kinds.push(kind);
-                kinds.len() as u32 - 1
-            });
             if let Some(set) = self.sets.get_mut(usize::from(set)) {
                 set.rules += 1;
             }
-            numbered.push((whose, ListedPrefix::new(prefix, number, line)));
+            numbered.push((whose, ListedPrefix::new(prefix, kinds.number(kind), line)));
         }
         numbered
     }

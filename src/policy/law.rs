@@ -2,11 +2,9 @@
 //! change before it counts. Never looks at the moment; the snapshot's own digest does.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
 
 use super::catalog::Catalog;
+use super::digest::{Written, hexadecimal};
 use super::group::{Config, Draft, Exception};
 use super::instrument::Instrument;
 use crate::problem::Place;
@@ -36,44 +34,39 @@ pub enum Amendment {
 impl Law {
     /// The law that `draft` states; `terms` is what else belongs to it in the operator's eyes.
     pub fn of(draft: &Draft, terms: &str) -> Self {
-        let mut hash = Text(Sha256::new());
+        let mut hash = Written::new();
         hash.text(terms);
         if let Some(bundle) = &draft.book.bundle {
             // A bundle says of itself what it was made from; what it is, its bytes say.
             hash.text("bundle");
-            hash.0.update(bundle);
+            hash.update(bundle);
         }
         catalog(&mut hash, draft.book.catalog());
         settings(&mut hash, &draft.config);
         for source in &draft.book.sources {
             hash.text(&format!("source {:?} {:?} {:?}", source.name, source.app, source.instrument));
-            hash.0.update(source.written);
+            hash.update(source.written);
             if source.disabled {
                 hash.text("disabled");
             }
         }
-        let mut ordinary = hash.0.clone();
+        let mut ordinary = hash.clone();
         let mut break_glass = BTreeSet::new();
         for exception in &draft.config.exceptions {
             let digest = of_exception(exception);
-            hash.0.update(digest);
+            hash.update(digest);
             if exception.break_glass {
                 break_glass.insert(digest);
             } else {
                 ordinary.update(digest);
             }
         }
-        Self { whole: hash.0.finalize().into(), ordinary: ordinary.finalize().into(), break_glass }
+        Self { whole: hash.finalize(), ordinary: ordinary.finalize(), break_glass }
     }
 
     /// SHA-256 in hexadecimal.
     pub fn digest(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.whole {
-            // Writing into a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hexadecimal(&self.whole)
     }
 
     /// What this law changes of the one `before`.
@@ -90,16 +83,7 @@ impl Law {
     }
 }
 
-struct Text(Sha256);
-
-impl Text {
-    fn text(&mut self, part: &str) {
-        self.0.update((part.len() as u64).to_be_bytes());
-        self.0.update(part.as_bytes());
-    }
-}
-
-fn catalog(hash: &mut Text, catalog: &Catalog) {
+fn catalog(hash: &mut Written, catalog: &Catalog) {
     for app in &catalog.apps {
         hash.text(&format!("app {:?} {:?} {:?}", app.id, app.title, app.networks));
         for listed in &app.names {
@@ -119,7 +103,7 @@ fn catalog(hash: &mut Text, catalog: &Catalog) {
     }
 }
 
-fn settings(hash: &mut Text, config: &Config) {
+fn settings(hash: &mut Written, config: &Config) {
     let Config {
         action,
         ttl,
@@ -148,10 +132,10 @@ fn settings(hash: &mut Text, config: &Config) {
 fn of_exception(exception: &Exception) -> [u8; 32] {
     let Exception { id, group, apps, names, from, until, break_glass, approved_by, reason, place: _ } =
         exception;
-    let mut hash = Text(Sha256::new());
+    let mut hash = Written::new();
     hash.text(&format!("{id:?} {group:?} {apps:?} {names:?} {from:?} {until:?} {break_glass}"));
     hash.text(&format!("{approved_by:?} {reason:?}"));
-    hash.0.finalize().into()
+    hash.finalize()
 }
 
 #[cfg(test)]

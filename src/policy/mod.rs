@@ -8,6 +8,7 @@ mod catalog;
 mod client;
 mod compile;
 mod diff;
+mod digest;
 mod enforce;
 mod explain;
 mod gathering;

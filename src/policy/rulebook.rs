@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::address::{AddressTable, ListedPrefix, Whose};
 use super::catalog::{Catalog, ListedName};
-use super::gathering::{Gathering, Written};
+use super::digest::{Written, hexadecimal};
+use super::gathering::Gathering;
 use super::group::SourceRules;
 use super::matcher::NameTable;
 use super::rule::{Action, Reach};
@@ -134,7 +135,7 @@ impl Rulebook {
 
     /// SHA-256 over all rules, in hexadecimal.
     pub fn digest(&self) -> String {
-        self.rules.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.rules.digest)
     }
 
     /// Bytes held by names, rules and the index over them.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::address::Addresses;
 use super::catalog::{App, Catalog, Tier};
 use super::client::{Client, ClientTable};
+use super::digest::hexadecimal;
 use super::group::{Config, Exception, Mode, Otherwise};
 use super::instrument::Instrument;
 use super::matcher::{Entry, NameTable};
@@ -334,7 +335,7 @@ impl Snapshot {
     /// SHA-256 over everything that decides a query; equal on every host that compiled the same inputs for the same
     /// day.
     pub fn digest(&self) -> String {
-        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.digest)
     }
 
     /// The moment it was compiled for.
@@ -350,7 +351,7 @@ impl Snapshot {
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
         let addresses = self.addresses.answers.len() + self.addresses.clients.len();
-        self.book.rules.table.len() + self.exceptions.len() + addresses
+        self.listed_count(false) + addresses
     }
 
     /// Number of different listed names.

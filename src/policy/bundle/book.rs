@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::super::address::ListedPrefix;
 use super::super::catalog::Catalog;
-use super::super::gathering::{Written, sets};
+use super::super::digest::{Written, hexadecimal};
+use super::super::gathering::sets;
 use super::super::group::SourceRules;
 use super::super::matcher::{HashKey, Image, NameTable, StoredTable};
 use super::super::rulebook::{Actions, Rulebook, Rules, Source};
 use super::flaw::Flaw;
 use super::frame;
-use super::words::{ActionWords, SourceWords, Words, digest, hexadecimal};
+use super::words::{ActionWords, SourceWords, Words, digest};
 use crate::problem::Problem;
 use jiff::Timestamp;
 

@@ -175,11 +175,6 @@ fn record((record_type, ttl, rdata): &(u16, Option<u32>, Vec<u8>)) -> Result<Loc
     Ok(LocalRecord { record_type: RecordType(*record_type), ttl: *ttl, rdata: rdata.clone().into() })
 }
 
-/// SHA-256 in hexadecimal.
-pub(super) fn hexadecimal(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The SHA-256 that a text is in hexadecimal.
 pub(super) fn digest(text: &str) -> Result<[u8; 32], Flaw> {
     let read = || {
