@@ -9,6 +9,7 @@ mod message;
 mod name;
 mod question;
 mod reply;
+mod serial;
 pub mod tsig;
 mod types;
 
@@ -19,6 +20,7 @@ pub use message::{Message, Record, Section};
 pub use name::{Name, NameError};
 pub use question::{Malformed, Query, Unanswerable, write_query};
 pub use reply::{Full, ReplyWriter, Soa};
+pub use serial::is_newer_serial;
 pub use types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
 
 /// The largest message any transport carries (RFC 1035 4.2.2).

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dns::is_newer_serial;
 use crate::sources::{FetchError, read_file, write_whole};
 
 /// The last serial, and what it stood for.
@@ -62,14 +63,9 @@ fn path(state: &Path) -> PathBuf {
 pub(super) fn next(before: Option<u32>, now: Timestamp) -> u32 {
     let clock = now.as_second() as u32;
     match before {
-        Some(before) if !is_greater(clock, before) => before.wrapping_add(1),
+        Some(before) if !is_newer_serial(clock, before) => before.wrapping_add(1),
         _ => clock,
     }
-}
-
-/// True when `one` is greater than `other` in the arithmetic of serials (RFC 1982 3.2).
-pub(super) fn is_greater(one: u32, other: u32) -> bool {
-    one != other && one.wrapping_sub(other) < 1 << 31
 }
 
 #[cfg(test)]
@@ -86,7 +82,7 @@ mod tests {
         assert_eq!(next(Some(u32::MAX), at(4_294_967_295)), 0, "past the last number");
         for before in [0, 1, 1 << 31, u32::MAX - 1, u32::MAX] {
             for seconds in [0, 1_764_000_000, 4_294_967_295] {
-                assert!(is_greater(next(Some(before), at(seconds)), before), "{before} at {seconds}");
+                assert!(is_newer_serial(next(Some(before), at(seconds)), before), "{before} at {seconds}");
             }
         }
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::difference::Difference;
 use super::fingerprint::Fingerprint;
-use super::serial::is_greater;
-use crate::dns::Name;
+use crate::dns::{Name, is_newer_serial};
 
 /// What an SOA record says that differs from version to version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +68,7 @@ impl Version {
     /// The steps from the version of that serial to this one; `None` when they are no longer known. None at all when it is
     /// this one, or greater.
     pub(super) fn steps_from(&self, serial: u32) -> Option<Vec<Arc<Step>>> {
-        if !is_greater(self.head.serial, serial) {
+        if !is_newer_serial(self.head.serial, serial) {
             return Some(Vec::new());
         }
         let start = self.history.iter().position(|step| step.from.serial == serial)?;

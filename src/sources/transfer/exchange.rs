@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use super::config::{Transfer, TsigKey};
 use super::connection::{Connection, Deadline, resolve};
 use super::refused;
-use super::soa::{Soa, is_newer};
+use super::soa::Soa;
 use super::stream::{Fault, Reader, Received, Request};
 use super::zone;
-use crate::dns::Message;
 use crate::dns::tsig::{self, Key};
+use crate::dns::{Message, is_newer_serial};
 use crate::sources::refusal::{Reason, Refusal};
 
 /// What is asked for.
@@ -101,7 +101,7 @@ impl Visit<'_> {
             (Err(Failure::Refused(refusal)), _) => Err(refusal),
             (Err(Failure::Response(fault)), _) => Err(refuse(fault)),
             (Ok(Received::Whole(soa, _)), Some(known)) if soa.serial == known.serial => Ok(None),
-            (Ok(Received::Whole(soa, _)), Some(known)) if !is_newer(soa.serial, known.serial) => {
+            (Ok(Received::Whole(soa, _)), Some(known)) if !is_newer_serial(soa.serial, known.serial) => {
                 Err(refuse(Fault::Older { offered: soa.serial, known: known.serial }))
             }
             (Ok(Received::Whole(_, text)), _) => self.within_cap(text).map(Some),

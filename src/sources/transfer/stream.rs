@@ -3,9 +3,9 @@
 //! caller bounds the time. Never connects, never verifies a signature.
 
 use super::record;
-use super::soa::{Soa, is_newer};
+use super::soa::Soa;
 use super::zone::{Changes, Lines, Mismatch};
-use crate::dns::{Class, Flags, HEADER, Message, Name, RecordType, Section};
+use crate::dns::{Class, Flags, HEADER, Message, Name, RecordType, Section, is_newer_serial};
 
 /// A request for a zone.
 #[derive(Clone, Copy, Debug)]
@@ -259,7 +259,7 @@ impl<'z> Reader<'z> {
             self.soa = Some((soa, line.to_vec()));
             self.state = match known {
                 Some(known) if soa.serial == known => State::End(End::Unchanged),
-                Some(known) if !is_newer(soa.serial, known) => {
+                Some(known) if !is_newer_serial(soa.serial, known) => {
                     return Err(Fault::Older { offered: soa.serial, known });
                 }
                 _ => State::First,
@@ -271,7 +271,7 @@ impl<'z> Reader<'z> {
             // Two of the same: a zone of nothing else.
             (State::First | State::Whole, _) if is_target => State::End(End::Whole),
             (State::First, Some(known)) if soa.serial == known => State::Deleting(known),
-            (State::Deleting(from), _) if is_newer(soa.serial, from) => State::Adding(soa.serial),
+            (State::Deleting(from), _) if is_newer_serial(soa.serial, from) => State::Adding(soa.serial),
             (State::Adding(version), _) if version == target.serial && is_target => State::End(End::Changes),
             (State::Adding(version), _) if soa.serial == version && version != target.serial => {
                 State::Deleting(version)
