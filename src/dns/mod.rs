@@ -5,6 +5,7 @@
 mod canonical;
 mod ede;
 mod edns;
+mod framing;
 mod message;
 mod name;
 mod question;
@@ -16,6 +17,7 @@ mod types;
 pub use canonical::CanonicalName;
 pub use ede::ExtendedError;
 pub use edns::{Edns, OPT_FIXED};
+pub use framing::framed;
 pub use message::{Message, Record, Section};
 pub use name::{Name, NameError};
 pub use question::{Malformed, Query, Unanswerable, write_query};

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::metrics::{Closed, Statistics};
-use crate::dns::MAX_MESSAGE;
-use crate::net::accept;
+use crate::dns::{MAX_MESSAGE, framed};
+use crate::net::{accept, read_message};
 use crate::query::{Asker, Engine, Outcome, Transport, Worker};
 
 /// Limits of TCP.
@@ -134,7 +134,7 @@ async fn read(
     let mut buffer = vec![0; MAX_MESSAGE];
     loop {
         let message = tokio::select! {
-            message = timeout(config.idle, message(&mut reader, &mut query)) => message,
+            message = timeout(config.idle, read_message(&mut reader, &mut query)) => message,
             _ = stop.changed() => return Closed::Client,
         };
         match message {
@@ -164,13 +164,6 @@ async fn read(
     }
 }
 
-/// Reads one message into `query`.
-async fn message(reader: &mut OwnedReadHalf, query: &mut Vec<u8>) -> io::Result<()> {
-    let length = reader.read_u16().await?;
-    query.resize(usize::from(length), 0);
-    reader.read_exact(query).await.map(|_| ())
-}
-
 /// Writes replies in the order they come. Ends when nobody can send any more.
 async fn write(
     mut writer: OwnedWriteHalf,
@@ -184,11 +177,4 @@ async fn write(
         drop(permit);
     }
     writer.shutdown().await
-}
-
-fn framed(reply: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2 + reply.len());
-    out.extend_from_slice(&(reply.len() as u16).to_be_bytes());
-    out.extend_from_slice(reply);
-    out
 }

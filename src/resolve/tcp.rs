@@ -4,12 +4,14 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::answer::{self, Content};
 use super::question::{PACKET, Question};
 use super::random::unpredictable;
+use crate::dns::framed;
+use crate::net::read_message;
 
 /// The answer to `question`, with a zero id and without OPT record.
 pub(super) async fn exchange(address: SocketAddr, question: &Question, edns: bool) -> io::Result<Vec<u8>> {
@@ -18,12 +20,9 @@ pub(super) async fn exchange(address: SocketAddr, question: &Question, edns: boo
     let id = unpredictable()?;
     let mut packet = [0; PACKET];
     let query = question.write(id, edns, &mut packet);
-    let mut framed = (query.len() as u16).to_be_bytes().to_vec();
-    framed.extend_from_slice(query);
-    stream.write_all(&framed).await?;
-    let length = stream.read_u16().await?;
-    let mut received = vec![0; usize::from(length)];
-    stream.read_exact(&mut received).await?;
+    stream.write_all(&framed(query)).await?;
+    let mut received = Vec::new();
+    read_message(&mut stream, &mut received).await?;
     match answer::read(&mut received, id, question.wire()) {
         Some(Content::Whole(length)) => {
             received.truncate(length);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use super::metrics::Sent;
 use super::server::{Answer, Server, Transport};
 use super::transfer::{Transfer, What};
-use crate::net::accept;
+use crate::dns::framed;
+use crate::net::{accept, read_message};
 
 /// Connections of those who may ask. Two hundred secondaries that are notified at once come within a second or two of each
 /// other; the next one waits for a place. Each may hold three messages of 32 KiB.
@@ -79,7 +80,7 @@ async fn connection(
     let mut request = Vec::new();
     loop {
         tokio::select! {
-            read = timeout(idle, message(&mut stream, &mut request)) => read??,
+            read = timeout(idle, read_message(&mut stream, &mut request)) => read??,
             _ = stop.changed() => return Ok(()),
         }
         match server.answer(&request, client, Transport::Tcp) {
@@ -106,18 +107,8 @@ async fn connection(
     }
 }
 
-/// Reads one message into `request`.
-async fn message(stream: &mut TcpStream, request: &mut Vec<u8>) -> io::Result<()> {
-    let length = stream.read_u16().await?;
-    request.resize(usize::from(length), 0);
-    stream.read_exact(request).await.map(|_| ())
-}
-
 async fn write(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
-    let mut framed = Vec::with_capacity(2 + message.len());
-    framed.extend_from_slice(&(message.len() as u16).to_be_bytes());
-    framed.extend_from_slice(message);
-    timeout(WRITE, stream.write_all(&framed)).await?
+    timeout(WRITE, stream.write_all(&framed(message))).await?
 }
 
 /// Sends all messages of a transfer, which are made on a thread of their own: they take the processor for seconds when the

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::config::Transfer;
 use super::refused;
 use crate::clock::{Clock, Moment};
+use crate::dns::framed;
 use crate::sources::http::{self, CONNECT};
 use crate::sources::refusal::Refusal;
 
@@ -114,9 +115,8 @@ impl Connection {
 
     /// Sends a message.
     pub(super) fn send(&mut self, message: &[u8]) -> Result<(), Refusal> {
-        let framed = [&(message.len() as u16).to_be_bytes(), message].concat();
         let stream = self.stream.as_write();
-        let sent = stream.write_all(&framed).and_then(|()| stream.flush());
+        let sent = stream.write_all(&framed(message)).and_then(|()| stream.flush());
         sent.map_err(|error| refused::connection(&error, self.deadline.limit))
     }
 
