@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::canonical::CanonicalName;
-use super::types::{Class, Flags, RecordType};
+use super::types::{Class, Flags, OPCODE_NOTIFY, RecordType};
 use super::{HEADER, MAX_NAME};
 
 /// A message with at least a whole header.
@@ -93,6 +93,18 @@ impl<'m> Message<'m> {
         }
         let end = skip_name(self.0, HEADER)? + 4;
         (end <= self.0.len()).then_some(end)
+    }
+
+    /// The single question, its name and all its bytes, when the name is written out: nothing stands before it to point to.
+    pub fn question(self) -> Option<(CanonicalName, &'m [u8])> {
+        let question = self.0.get(HEADER..self.question_end()?)?;
+        let name = CanonicalName::read(question)?;
+        (name.as_wire().len() + 4 == question.len()).then_some((name, question))
+    }
+
+    /// True for a request with the opcode NOTIFY (RFC 1996).
+    pub fn is_notify(self) -> bool {
+        self.flags().0 & (Flags::QR | Flags::OPCODE) == OPCODE_NOTIFY
     }
 
     /// All records behind a single question. Empty and broken when the question does not parse.

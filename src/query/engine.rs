@@ -13,7 +13,7 @@ use super::special;
 use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
-use crate::dns::{Class, Flags, Name, Query, Rcode};
+use crate::dns::{Class, Flags, Message, Name, Query, Rcode};
 use crate::policy::{Live, Reader, Snapshot};
 use crate::resolve::Forwarder;
 use crate::telemetry::{Cell, Counter, Counters, Path, Ring, Rings};
@@ -179,7 +179,13 @@ impl Worker {
             Ok(query) => query,
             // Off the path of queries: whatever else it is, it is answered elsewhere or not at all.
             Err(malformed) => {
-                return match self.engine.parts.notices.as_ref().filter(|_| Notice::is(packet)) {
+                return match self
+                    .engine
+                    .parts
+                    .notices
+                    .as_ref()
+                    .filter(|_| Message::new(packet).is_some_and(Message::is_notify))
+                {
                     Some(notices) => turn.notice(notices, packet, from, later()),
                     None => turn.malformed(malformed, packet, reply).outcome,
                 };

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 
 use super::request::{Asker, Outcome, Sink};
 use super::turn::Turn;
-use crate::dns::{Flags, Message, OPCODE_NOTIFY};
 use crate::telemetry::Counter;
 
 /// A message that says that a zone has changed.
@@ -18,14 +17,6 @@ pub struct Notice {
     pub from: IpAddr,
     /// Takes the response.
     pub reply: Sink,
-}
-
-impl Notice {
-    /// True for a request with this opcode.
-    pub(super) fn is(packet: &[u8]) -> bool {
-        let opcode = |message: Message<'_>| message.flags().0 & (Flags::QR | Flags::OPCODE);
-        Message::new(packet).map(opcode) == Some(OPCODE_NOTIFY)
-    }
 }
 
 impl std::fmt::Debug for Notice {

@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::metrics::NOTIFIES;
 use super::transfer::Transfer;
 use crate::dns::tsig::{Key, Rejected, Verified, verify_request};
-use crate::dns::{CanonicalName, Class, Flags, HEADER, Message, Name, OPCODE_NOTIFY, Rcode, RecordType};
+use crate::dns::{Class, Flags, Message, Name, OPCODE_NOTIFY, Rcode, RecordType};
 use crate::telemetry::Sample;
 
 /// Counts, and who waits for one that counts.
@@ -81,7 +81,7 @@ impl Collection {
     /// Takes a NOTIFY that came from that address, and returns the response; `None` when it must not be answered. One that
     /// counts makes its zone due. May read a secret's file: never call it where queries are answered.
     pub fn take_notify(&self, message: &[u8], from: IpAddr) -> Option<Vec<u8>> {
-        let whole = Message::new(message).filter(|whole| is_notify(*whole))?;
+        let whole = Message::new(message).filter(|whole| whole.is_notify())?;
         let now = u64::try_from(self.clock.wall().as_second()).unwrap_or(0);
         let (verdict, signed) = match zone_of(whole) {
             Some(zone) => self.judge_notify(message, &zone, from, now),
@@ -173,30 +173,16 @@ impl Collection {
     }
 }
 
-/// True for a request of this kind; a response to one is never answered.
-fn is_notify(message: Message<'_>) -> bool {
-    let flags = message.flags();
-    !flags.has(Flags::QR) && flags.0 & Flags::OPCODE == OPCODE_NOTIFY
-}
-
-/// The end of a question that can be echoed: its name is written out, as nothing stands before it to point to.
-fn question_end(message: Message<'_>) -> Option<usize> {
-    let end = message.question_end()?;
-    let name = CanonicalName::read(message.bytes().get(HEADER..end)?)?;
-    (HEADER + name.as_wire().len() + 4 == end).then_some(end)
-}
-
 /// The zone that a NOTIFY is of (RFC 1996 section 3.7: one question, for its SOA record).
 fn zone_of(message: Message<'_>) -> Option<Name> {
-    let end = question_end(message)?;
+    let (name, question) = message.question()?;
     let tail = [RecordType::SOA.0.to_be_bytes(), Class::IN.0.to_be_bytes()].concat();
-    (message.bytes().get(end - 4..end)? == tail).then_some(())?;
-    Name::from_wire(message.name_at(HEADER)?.as_wire()).ok()
+    question.ends_with(&tail).then(|| Name::from_wire(name.as_wire()).ok())?
 }
 
 /// The response: header and question.
 fn respond(message: Message<'_>, rcode: Rcode) -> Vec<u8> {
-    let question = question_end(message).and_then(|end| message.bytes().get(HEADER..end));
+    let question = message.question().map(|(_, question)| question);
     let mut out = message.id().to_be_bytes().to_vec();
     let flags = Flags::QR | OPCODE_NOTIFY | Flags::AA | (rcode.0 & Flags::RCODE);
     out.extend(flags.to_be_bytes());
@@ -211,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::dns::HEADER;
     use crate::dns::tsig::{Algorithm, Fault, sign_request};
     use crate::formats::Format;
     use crate::problem::Place;

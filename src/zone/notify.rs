@@ -15,7 +15,7 @@ use super::metrics::Notified;
 use super::server::Server;
 use super::version::{Head, Version};
 use crate::dns::tsig::sign_request;
-use crate::dns::{Class, Flags, Message, Rcode, RecordType};
+use crate::dns::{Class, Flags, Message, OPCODE_NOTIFY, Rcode, RecordType};
 
 /// What is known of a secondary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,8 +38,6 @@ const TRIES: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait (RFC 1996 3.6).
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The opcode's bits.
-const NOTIFY: u16 = 4 << 11;
 /// Larger than any response to a NOTIFY.
 const RESPONSE: usize = 2048;
 
@@ -143,7 +141,7 @@ async fn ask(secondary: SocketAddr, head: Head, server: &Server) -> io::Result<R
         let packet = buffer.get(..length).unwrap_or(&[]);
         let Some(response) = Message::new(packet).filter(|response| {
             let flags = response.flags();
-            response.id() == id && flags.has(Flags::QR) && flags.0 & Flags::OPCODE == NOTIFY
+            response.id() == id && flags.has(Flags::QR) && flags.0 & Flags::OPCODE == OPCODE_NOTIFY
         }) else {
             // Somebody else's, or a guess.
             continue;
@@ -159,7 +157,7 @@ async fn ask(secondary: SocketAddr, head: Head, server: &Server) -> io::Result<R
 /// A NOTIFY for the zone, with the SOA as its hint (RFC 1996 3.7).
 fn notify(id: u16, zone: &[u8], head: Head) -> Vec<u8> {
     let mut message = Vec::with_capacity(256);
-    for word in [id, NOTIFY | Flags::AA, 1, 1, 0, 0] {
+    for word in [id, OPCODE_NOTIFY | Flags::AA, 1, 1, 0, 0] {
         message.extend_from_slice(&word.to_be_bytes());
     }
     message.extend_from_slice(zone);

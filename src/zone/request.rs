@@ -1,7 +1,7 @@
 //! Owns the reading of what a secondary asks: one question, the serial it has (RFC 1995 section 3), EDNS. Never decides what
 //! is answered.
 
-use crate::dns::{CanonicalName, Class, Edns, Flags, HEADER, Message, Rcode, RecordType, Section};
+use crate::dns::{CanonicalName, Class, Edns, Flags, Message, Rcode, RecordType, Section};
 
 /// A request with one question.
 #[derive(Clone, Debug)]
@@ -39,14 +39,8 @@ impl<'p> Request<'p> {
             return Err(Malformed::Answer(Rcode::NOTIMP));
         }
         let malformed = Malformed::Answer(Rcode::FORMERR);
-        let end = message.question_end().ok_or(malformed)?;
-        let name = message.name_at(HEADER).ok_or(malformed)?;
-        let question = packet.get(HEADER..end).ok_or(malformed)?;
+        let (name, question) = message.question().ok_or(malformed)?;
         let &[t1, t2, c1, c2] = question.last_chunk::<4>().ok_or(malformed)?;
-        // A name with a pointer in it would point into the header.
-        if question.len() != name.as_wire().len() + 4 {
-            return Err(malformed);
-        }
         let mut request = Self {
             id: message.id(),
             flags,
