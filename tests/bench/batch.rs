@@ -157,3 +157,28 @@ impl Batch {
         usize::try_from(count).unwrap_or(0)
     }
 }
+
+/// Answers on every address that the command line names, each on a thread of its own; an address given twice gets two threads
+/// that share it. `answer` turns a query of some length, in its room, into its reply, and returns how long that is.
+pub fn serve(program: &str, answer: impl Fn(&mut [u8], usize) -> usize + Copy + Send + 'static) {
+    let threads: Vec<_> = std::env::args()
+        .skip(1)
+        .map(|address| {
+            let socket = bound(address.parse().expect("ADDRESS:PORT")).expect("a free port");
+            std::thread::spawn(move || {
+                let mut batch = Batch::new();
+                loop {
+                    let count = batch.receive(&socket, true);
+                    for index in 0..count {
+                        let (bytes, length) = batch.bytes_mut(index);
+                        let length = answer(bytes, length);
+                        batch.set_length(index, length);
+                    }
+                    batch.send_back(&socket, count);
+                }
+            })
+        })
+        .collect();
+    assert!(!threads.is_empty(), "usage: {program} ADDRESS:PORT ...");
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+}

@@ -5,8 +5,6 @@
 
 mod batch;
 
-use batch::Batch;
-
 /// Seconds; longer than any run, so that nothing expires under measurement.
 const TTL: u32 = 86_400;
 /// First labels that begin so belong to names that do not exist.
@@ -18,26 +16,7 @@ const SIGNATURE: usize = 256;
 
 /// Usage: `upstream ADDRESS:PORT ...`.
 fn main() {
-    let threads: Vec<_> = std::env::args()
-        .skip(1)
-        .map(|address| {
-            let socket = batch::bound(address.parse().expect("ADDRESS:PORT")).expect("a free port");
-            std::thread::spawn(move || {
-                let mut batch = Batch::new();
-                loop {
-                    let count = batch.receive(&socket, true);
-                    for index in 0..count {
-                        let (bytes, length) = batch.bytes_mut(index);
-                        let length = answer(bytes, length).unwrap_or(0);
-                        batch.set_length(index, length);
-                    }
-                    batch.send_back(&socket, count);
-                }
-            })
-        })
-        .collect();
-    assert!(!threads.is_empty(), "usage: upstream ADDRESS:PORT ...");
-    threads.into_iter().for_each(|thread| drop(thread.join()));
+    batch::serve("upstream", |bytes, length| answer(bytes, length).unwrap_or(0));
 }
 
 /// Turns a query into its answer in place; the answer's length.
