@@ -13,7 +13,6 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use interdict::clock::Clock;
-use serde_json::Value;
 use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
@@ -79,12 +78,8 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn get(site: &Site, path: &str) -> Value {
-    serde_json::from_str(&site.http("GET", path, None).1).unwrap()
-}
-
 fn candidate(site: &Site) -> String {
-    let status = get(site, "/api/v1/status");
+    let status = site.get("/api/v1/status");
     status["waiting"]["law"].as_str().unwrap_or_else(|| panic!("nothing waits: {status:#}")).to_owned()
 }
 
@@ -129,13 +124,13 @@ fn a_change_counts_when_two_different_people_have_signed_it() {
         (site.rcode("a.two.example").as_str(), site.rcode("a.one.example").as_str()),
         (NXDOMAIN, NOERROR)
     );
-    let row = get(&site, "/api/v1/history")[0].clone();
+    let row = site.get("/api/v1/history")[0].clone();
     assert_eq!(
         (&row["who"], &row["why"], &row["what"]),
         (&"local".into(), &"ticket 4711".into(), &"approve".into())
     );
     assert_eq!(row["approvals"], serde_json::json!(["alice", "bob"]));
-    let log = get(&site, "/api/v1/audit").to_string();
+    let log = site.get("/api/v1/audit").to_string();
     assert!(
         log.contains("signed by alice") && log.contains("trusted comment"),
         "the signature itself is kept: {log}"
@@ -170,7 +165,7 @@ fn a_signature_made_elsewhere_is_brought_and_only_for_what_it_is_of() {
     list(&site, "*.two.example\n*.three.example\n");
     let next = asked(&site);
     assert_ne!(law, next);
-    assert!(get(&site, "/api/v1/status")["waiting"]["approved_by"].as_array().unwrap().is_empty());
+    assert!(site.get("/api/v1/status")["waiting"]["approved_by"].as_array().unwrap().is_empty());
     let said = bring(&law, &sign(&law, "bob", &[]));
     assert!(said.contains("another candidate waits"), "{said}");
     assert_eq!(
@@ -190,13 +185,13 @@ fn a_signature_made_elsewhere_is_brought_and_only_for_what_it_is_of() {
     asked(&site);
     list(&site, "*.two.example\n");
     for _ in 0..100 {
-        if get(&site, "/api/v1/status")["waiting"].is_null() {
+        if site.get("/api/v1/status")["waiting"].is_null() {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(get(&site, "/api/v1/status")["waiting"].is_null());
-    assert!(get(&site, "/api/v1/audit").to_string().contains("withdrawn"));
+    assert!(site.get("/api/v1/status")["waiting"].is_null());
+    assert!(site.get("/api/v1/audit").to_string().contains("withdrawn"));
 }
 
 #[test]
@@ -254,7 +249,7 @@ fn a_date_of_law_waits_for_nobody_and_a_candidate_lapses() {
     assert_eq!(site.rcode("www.tiktok.com"), NXDOMAIN, "the exception waits on");
     candidate(&site);
     site.clock.advance(Duration::from_secs(24 * 3600));
-    assert!(get(&site, "/api/v1/status")["waiting"].is_null());
+    assert!(site.get("/api/v1/status")["waiting"].is_null());
     let output = approve(&site, &"0".repeat(64), "alice");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("it may have lapsed"), "{}", text(&output));

@@ -61,15 +61,6 @@ fn chance(seed: &mut u64) -> u64 {
     *seed >> 33
 }
 
-fn reload(site: &Site) -> Value {
-    let (_, body) = site.http("POST", "/api/v1/reload?accept_shrink=true", Some(&site.token()));
-    serde_json::from_str(&body).unwrap()
-}
-
-fn status(site: &Site) -> Value {
-    serde_json::from_str(&site.http("GET", "/api/v1/status", None).1).unwrap()
-}
-
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -335,18 +326,18 @@ fn a_changed_bundle_is_a_reload_and_a_bad_one_leaves_the_generation_in_force() {
     assert_eq!(site.rcode("wechat.com"), NXDOMAIN);
     bundle(site.folder.path(), "*.one.example\n*.two.example\n");
     until("the changed bundle is noticed", || site.rcode("a.two.example") == NXDOMAIN);
-    let shown = status(&site);
+    let shown = site.status();
     assert_eq!(shown["sources"][0]["name"], "own");
     assert_eq!(shown["bundle"]["file"], site.path("policy.bundle").display().to_string());
 
     // Cut short and written in place, as `cp` does: what is mapped is a copy.
     let good = std::fs::read(site.path("policy.bundle")).unwrap();
     std::fs::write(site.path("policy.bundle"), &good[..good.len() / 2]).unwrap();
-    let outcome = reload(&site);
+    let outcome = site.reload("?accept_shrink=true");
     assert_eq!(outcome["outcome"], "rejected");
     assert!(outcome.to_string().contains("cut off"), "{outcome}");
     std::fs::remove_file(site.path("policy.bundle")).unwrap();
-    assert_eq!(reload(&site)["outcome"], "rejected");
+    assert_eq!(site.reload("?accept_shrink=true")["outcome"], "rejected");
     for name in ["a.one.example", "a.two.example"] {
         assert_eq!(site.rcode(name), NXDOMAIN);
     }
@@ -362,9 +353,9 @@ fn a_changed_bundle_is_a_reload_and_a_bad_one_leaves_the_generation_in_force() {
     let explained = site.http("GET", "/api/v1/explain?name=a.one.example", None).1;
     assert!(explained.contains("own.txt:1"), "{explained}");
     std::fs::write(site.path("policy.bundle"), &good).unwrap();
-    assert_eq!(reload(&site)["outcome"], "published");
+    assert_eq!(site.reload("?accept_shrink=true")["outcome"], "published");
     assert_eq!(site.rcode("a.two.example"), NXDOMAIN);
-    assert_eq!(reload(&site)["outcome"], "unchanged");
+    assert_eq!(site.reload("?accept_shrink=true")["outcome"], "unchanged");
 }
 
 #[test]
@@ -408,7 +399,7 @@ fn only_what_the_key_signed_last_is_taken() {
     std::fs::write(&beside, sign(&signer, &first, 2000)).unwrap();
     let site = site.settled();
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
-    let shown = status(&site)["bundle"]["signed"].clone();
+    let shown = site.status()["bundle"]["signed"].clone();
     assert!(shown["key"] == signer.key && shown["comment"].as_str().unwrap().contains("2000"), "{shown}");
 
     let put = |list: &str, second: u64| {
@@ -417,11 +408,11 @@ fn only_what_the_key_signed_last_is_taken() {
         std::fs::write(site.path("policy.bundle.minisig"), signature).unwrap();
     };
     put("*.two.example\n", 1000);
-    let outcome = reload(&site);
+    let outcome = site.reload("?accept_shrink=true");
     assert!(outcome["outcome"] == "rejected" && outcome.to_string().contains("replayed"), "{outcome}");
     assert_eq!((site.rcode("a.one.example"), site.rcode("a.two.example")), (NXDOMAIN.into(), OK.into()));
     put("*.two.example\n", 3000);
-    until("a newer one is taken", || reload(&site)["outcome"] == "unchanged");
+    until("a newer one is taken", || site.reload("?accept_shrink=true")["outcome"] == "unchanged");
     assert_eq!((site.rcode("a.one.example"), site.rcode("a.two.example")), (OK.into(), NXDOMAIN.into()));
     // A restart remembers what was signed when.
     let mut site = site;
@@ -466,7 +457,7 @@ fn bundles_are_replaced_under_load_and_no_query_is_lost() {
         .collect();
     for round in 0..8 {
         bundle(site.folder.path(), &names(0, 5000 + round));
-        let outcome = reload(&site);
+        let outcome = site.reload("?accept_shrink=true");
         assert!(matches!(outcome["outcome"].as_str(), Some("published" | "unchanged")), "{outcome}");
     }
     stop.store(true, Ordering::Relaxed);
@@ -497,7 +488,7 @@ fn a_changed_bundle_waits_for_two_people_and_comes_into_force_when_both_have_sig
     bundle(site.folder.path(), "*.one.example\n");
     let site = site.settled();
     bundle(site.folder.path(), "*.one.example\n*.two.example\n");
-    let outcome = reload(&site);
+    let outcome = site.reload("?accept_shrink=true");
     assert_eq!(outcome["outcome"], "waiting", "{outcome}");
     assert!(outcome["difference"].to_string().contains("two.example"), "{outcome}");
     assert_eq!(site.rcode("a.two.example"), OK);
@@ -639,10 +630,10 @@ fn on_a_full_disk() {
     let site = site.settled();
     std::fs::write(site.path("state/filler"), vec![0; 8 << 20]).unwrap_err();
     bundle(site.folder.path(), &names(0, 1001));
-    let outcome = reload(&site);
+    let outcome = site.reload("?accept_shrink=true");
     assert!(matches!(outcome["outcome"].as_str(), Some("published" | "unchanged")), "{outcome}");
     assert_eq!(site.rcode("a.n1000.listed.example"), NXDOMAIN);
-    assert!(status(&site)["degraded"].to_string().contains("could not be kept"), "{}", status(&site));
+    assert!(site.status()["degraded"].to_string().contains("could not be kept"), "{}", site.status());
     // Where a bundle cannot be written, the one before stays.
     std::fs::copy(site.path("policy.bundle"), site.path("state/policy.bundle")).unwrap_err();
     let done =

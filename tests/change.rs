@@ -27,36 +27,15 @@ fn site(policy: &str, list: &str, clock: Clock) -> Site {
     site.started()
 }
 
-fn get(site: &Site, path: &str) -> Value {
-    let (status, body) = site.http("GET", path, None);
-    assert_eq!(status, 200, "{path}: {body}");
-    serde_json::from_str(&body).unwrap()
-}
-
-fn post(site: &Site, path: &str) -> Value {
-    let (_, body) = site.http("POST", path, Some(&site.token()));
-    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
-}
-
 /// Writes the list and reloads; the changed file may have been noticed first.
 fn reload(site: &Site, list: &str) -> Value {
     std::fs::write(site.path("next"), list).unwrap();
     std::fs::rename(site.path("next"), site.path("own.txt")).unwrap();
-    post(site, "/api/v1/reload?accept_shrink=true&reason=ticket%204711")
+    site.post("/api/v1/reload?accept_shrink=true&reason=ticket%204711")
 }
 
 fn generation(site: &Site) -> u64 {
     site.running.as_ref().unwrap().snapshot().generation()
-}
-
-fn until(site: &Site, name: &str, rcode: &str) {
-    for _ in 0..100 {
-        if site.rcode(name) == rcode {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{name} never got {rcode}: {}", site.http("GET", "/api/v1/status", None).1);
 }
 
 fn interdict(site: &Site, arguments: &[&str]) -> Output {
@@ -79,15 +58,15 @@ fn a_rollback_is_the_very_policy_that_was_in_force() {
     let first = site.running.as_ref().unwrap().snapshot();
     reload(&site, "*.two.example\n");
     assert_eq!((site.rcode("a.one.example").as_str(), generation(&site)), (NOERROR, 2));
-    let outcome = post(&site, "/api/v1/rollback?reason=mail+is+broken");
+    let outcome = site.post("/api/v1/rollback?reason=mail+is+broken");
     assert_eq!((&outcome["outcome"], &outcome["generation"]), (&"published".into(), &1.into()), "{outcome}");
     let now = site.running.as_ref().unwrap().snapshot();
     assert!(Arc::ptr_eq(&first, &now), "nothing was compiled");
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
     // Forth again, by number.
-    post(&site, "/api/v1/rollback?to=2");
+    site.post("/api/v1/rollback?to=2");
     assert_eq!((site.rcode("a.two.example").as_str(), generation(&site)), (NXDOMAIN, 2));
-    let history = get(&site, "/api/v1/history");
+    let history = site.get("/api/v1/history");
     let rows: Vec<(u64, &str, &str, &str)> = history
         .as_array()
         .unwrap()
@@ -103,7 +82,7 @@ fn a_rollback_is_the_very_policy_that_was_in_force() {
     assert_eq!((rows[2].0, rows[3]), (2, (1, "start", "start", "")));
     assert_eq!(history[0]["in_force"], true);
     assert_eq!(history[1]["change"]["added"]["own"]["names"][0], "one.example");
-    let problem = post(&site, "/api/v1/rollback?to=99").to_string();
+    let problem = site.post("/api/v1/rollback?to=99").to_string();
     assert!(
         problem.contains("generation 99 is not kept") && problem.contains("interdict history"),
         "{problem}"
@@ -116,10 +95,10 @@ fn a_second_rollback_goes_further_back_and_not_forth_again() {
     reload(&site, "*.two.example\n");
     reload(&site, "*.three.example\n");
     for (wanted, name) in [(2, "a.two.example"), (1, "a.one.example")] {
-        post(&site, "/api/v1/rollback");
+        site.post("/api/v1/rollback");
         assert_eq!((generation(&site), site.rcode(name).as_str()), (wanted, NXDOMAIN));
     }
-    let outcome = post(&site, "/api/v1/rollback");
+    let outcome = site.post("/api/v1/rollback");
     assert!(outcome.to_string().contains("no earlier generation"), "{outcome}");
 }
 
@@ -132,9 +111,9 @@ fn a_rollback_never_takes_a_ban_out_that_came_into_force_since() {
     reload(&site, "*.two.example\n");
     assert_eq!(site.rcode("www.tiktok.com"), NOERROR);
     site.clock.advance(Duration::from_secs(120));
-    until(&site, "www.tiktok.com", NXDOMAIN);
+    site.until("www.tiktok.com", NXDOMAIN);
     assert_eq!(generation(&site), 3);
-    let outcome = post(&site, "/api/v1/rollback?to=1");
+    let outcome = site.post("/api/v1/rollback?to=1");
     assert_eq!(outcome["generation"], 4, "its dates have moved on, so it decides anew: {outcome}");
     assert_eq!(site.rcode("www.tiktok.com"), NXDOMAIN);
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
@@ -150,9 +129,9 @@ fn a_date_of_law_needs_no_file_of_the_day() {
     std::fs::write(&site.config, "not toml").unwrap();
     assert_eq!(site.rcode("wechat.com"), NOERROR);
     site.clock.advance(Duration::from_secs(120));
-    until(&site, "wechat.com", NXDOMAIN);
+    site.until("wechat.com", NXDOMAIN);
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
-    let history = get(&site, "/api/v1/history");
+    let history = site.get("/api/v1/history");
     assert_eq!((&history[0]["who"], &history[0]["what"]), (&"date".into(), &"date".into()));
 }
 
@@ -162,7 +141,7 @@ fn a_pin_holds_against_everybody_but_the_law_and_outlives_the_process() {
     let enforce =
         "[[policy.group]]\nname = \"default\"\nenforce = [\"ca-tbs-2023-10-30-wechat-kaspersky\", \"own\"]\n";
     let site = site(&format!("{LIST}{enforce}"), "*.one.example\n", clock);
-    assert_eq!(post(&site, "/api/v1/pin?reason=elections")["outcome"], "unchanged");
+    assert_eq!(site.post("/api/v1/pin?reason=elections")["outcome"], "unchanged");
     let outcome = reload(&site, "*.two.example\n");
     assert_eq!((&outcome["outcome"], &outcome["hold"]["why"]), (&"held".into(), &"elections".into()));
     assert_eq!(outcome["difference"]["added"]["own"]["count"], 1, "it says what it holds back");
@@ -172,26 +151,26 @@ fn a_pin_holds_against_everybody_but_the_law_and_outlives_the_process() {
     assert!(page.contains("\ninterdict_policy_pinned 1\n"), "{page}");
     // The law's date is nobody's to pin.
     site.clock.advance(Duration::from_secs(7200));
-    until(&site, "wechat.com", NXDOMAIN);
+    site.until("wechat.com", NXDOMAIN);
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN, "and nothing else changed");
-    let status = get(&site, "/api/v1/status");
+    let status = site.get("/api/v1/status");
     assert_eq!((&status["pinned"], &status["hold"]["generation"]), (&true.into(), &2.into()), "{status:#}");
     // A rollback under a pin stays under it.
     reload(&site, "*.two.example\n");
-    assert!(get(&site, "/api/v1/status")["held_back"]["since"].is_string());
-    assert_eq!(post(&site, "/api/v1/unpin")["outcome"], "published");
+    assert!(site.get("/api/v1/status")["held_back"]["since"].is_string());
+    assert_eq!(site.post("/api/v1/unpin")["outcome"], "published");
     assert_eq!(
         (site.rcode("a.two.example").as_str(), site.rcode("wechat.com").as_str()),
         (NXDOMAIN, NXDOMAIN)
     );
-    assert!(post(&site, "/api/v1/unpin").to_string().contains("nothing is pinned"));
+    assert!(site.post("/api/v1/unpin").to_string().contains("nothing is pinned"));
 }
 
 #[test]
 fn a_rollback_outlives_the_process() {
     let site = site(LIST, "*.one.example\n", Clock::system());
     reload(&site, "*.two.example\n");
-    post(&site, "/api/v1/rollback");
+    site.post("/api/v1/rollback");
     let site = restarted(site);
     assert_eq!((generation(&site), site.rcode("a.one.example").as_str()), (1, NXDOMAIN));
     let problems = format!("{:?}", site.running.as_ref().unwrap().problems);
@@ -202,7 +181,7 @@ fn a_rollback_outlives_the_process() {
 #[test]
 fn a_pin_whose_bytes_are_damaged_is_lost_loudly() {
     let mut site = site(LIST, "*.one.example\n", Clock::system());
-    post(&site, "/api/v1/pin");
+    site.post("/api/v1/pin");
     site.stop();
     for blob in std::fs::read_dir(site.path("state/blobs")).unwrap() {
         std::fs::write(blob.unwrap().path(), "damaged").unwrap();
@@ -210,8 +189,8 @@ fn a_pin_whose_bytes_are_damaged_is_lost_loudly() {
     std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
     let site = site.started();
     assert_eq!(site.rcode("a.two.example"), NXDOMAIN, "better the present than nothing");
-    assert_eq!(get(&site, "/api/v1/status")["pinned"], false);
-    let log = get(&site, "/api/v1/audit").to_string();
+    assert_eq!(site.get("/api/v1/status")["pinned"], false);
+    let log = site.get("/api/v1/audit").to_string();
     assert!(log.contains("\"lost\"") && log.contains("cannot be used"), "{log}");
 }
 
@@ -222,21 +201,21 @@ fn a_restart_goes_on_under_its_number_and_a_changed_one_says_what_changed() {
         site = restarted(site);
     }
     assert_eq!(generation(&site), 1);
-    assert_eq!(get(&site, "/api/v1/history").as_array().unwrap().len(), 1, "a crash loop fills no history");
+    assert_eq!(site.get("/api/v1/history").as_array().unwrap().len(), 1, "a crash loop fills no history");
     site.stop();
     std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n").unwrap();
     let site = site.started();
     assert_eq!(generation(&site), 2);
     // What the start changed is found out behind it, and the one before made ready.
     for _ in 0..100 {
-        if get(&site, "/api/v1/status")["ready"][0] == 1 {
+        if site.get("/api/v1/status")["ready"][0] == 1 {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let row = get(&site, "/api/v1/history")[0].clone();
+    let row = site.get("/api/v1/history")[0].clone();
     for _ in 0..100 {
-        if get(&site, "/api/v1/history")[0]["change"]["added"]["own"]["names"][0] == "two.example" {
+        if site.get("/api/v1/history")[0]["change"]["added"]["own"]["names"][0] == "two.example" {
             return;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -253,7 +232,7 @@ fn a_rollback_over_a_changed_boot_setting_is_a_rollback_of_policy() {
     std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
     let site = site.started();
     assert_eq!(site.rcode("a.two.example"), NXDOMAIN);
-    assert_eq!(post(&site, "/api/v1/rollback")["generation"], 1);
+    assert_eq!(site.post("/api/v1/rollback")["generation"], 1);
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
 }
 
@@ -268,10 +247,10 @@ fn a_change_of_a_date_ahead_is_published_and_kept() {
     };
     let site = site(&policy("2099-02-01"), "*.one.example\n", Clock::system());
     site.write_config(&policy("2099-03-01"));
-    let before = get(&site, "/api/v1/status");
-    let outcome = post(&site, "/api/v1/reload");
+    let before = site.get("/api/v1/status");
+    let outcome = site.post("/api/v1/reload");
     assert_ne!(outcome["outcome"], "rejected", "{outcome}");
-    let after = get(&site, "/api/v1/status");
+    let after = site.get("/api/v1/status");
     assert_eq!(before["digest"], after["digest"]);
     assert_eq!(after["generation"], 2, "{after:#}");
     assert_eq!(after["exceptions"][0]["until"], "2099-03-01T00:00:00Z");
@@ -291,7 +270,7 @@ fn explain_at_answers_from_what_was_in_force_then() {
     reload(&site, "*.two.example\n");
     std::thread::sleep(Duration::from_millis(20));
     let second = now();
-    post(&site, "/api/v1/rollback");
+    site.post("/api/v1/rollback");
     let at = |moment: &str, name: &str| {
         let output = interdict(&site, &["explain", name, "--at", moment, "--json"]);
         let said = text(&output);
@@ -306,7 +285,7 @@ fn explain_at_answers_from_what_was_in_force_then() {
     assert_eq!(at(&second, "a.one.example"), (2, 0, true.into()));
     assert_eq!(at(&second, "a.two.example"), (2, 1, true.into()));
     assert_eq!(at(&now(), "a.two.example"), (1, 0, true.into()));
-    let api = get(&site, &format!("/api/v1/explain?name=a.two.example&at={second}"));
+    let api = site.get(&format!("/api/v1/explain?name=a.two.example&at={second}"));
     assert_eq!((&api["generation"], &api["verdict"]), (&2.into(), &"block".into()));
     for (moment, word) in [("2001-01-01T00:00Z", "nothing that old is kept"), ("2999-01-01T00:00Z", "--on")] {
         let output = interdict(&site, &["explain", "a.one.example", "--at", moment]);
@@ -333,7 +312,7 @@ fn what_is_no_longer_kept_is_said_and_its_bytes_are_gone() {
     let output = interdict(&site, &["diff", "5", "6"]);
     // The command line finds no resolver on the port it chose; the interface does.
     assert_eq!(output.status.code(), Some(3));
-    let difference = get(&site, "/api/v1/diff?from=5&to=6");
+    let difference = site.get("/api/v1/diff?from=5&to=6");
     assert_eq!(difference["added"]["own"]["names"][0], "n5.example");
     let (status, body) = site.http("GET", "/api/v1/diff?from=1&to=6", None);
     assert!(status == 409 && body.contains("generation 1"), "{body}");
@@ -348,7 +327,7 @@ fn every_change_and_every_refused_one_stands_in_the_log() {
     for _ in 0..50 {
         assert_eq!(site.http("POST", "/api/v1/rollback", None).0, 401);
     }
-    post(&site, "/api/v1/rollback?reason=too%0Aearly");
+    site.post("/api/v1/rollback?reason=too%0Aearly");
     site.stop();
     let output = interdict(&site, &["audit", "--last", "100", "--json"]);
     let entries: Value = serde_json::from_str(&text(&output)).unwrap();
@@ -395,7 +374,7 @@ fn audit_verify_finds_what_somebody_did_to_the_log() {
     for round in 1..=4 {
         reload(&site, &format!("*.n{round}.example\n"));
     }
-    let head = get(&site, "/api/v1/status")["audit"]["hash"].as_str().unwrap().to_owned();
+    let head = site.get("/api/v1/status")["audit"]["hash"].as_str().unwrap().to_owned();
     let number = u64::from_str_radix(&head[..12], 16).unwrap() as f64;
     let page = site.http("GET", "/metrics", None).1;
     let line = page.lines().find_map(|line| line.strip_prefix("interdict_audit_head ")).unwrap();
@@ -429,7 +408,7 @@ fn audit_verify_finds_what_somebody_did_to_the_log() {
     // A start says so, when it is more than that.
     std::fs::write(&path, kept(&lines[..2])).unwrap();
     let mut site = site.started();
-    let degraded = get(&site, "/api/v1/status")["degraded"].to_string();
+    let degraded = site.get("/api/v1/status")["degraded"].to_string();
     assert!(degraded.contains("changed by somebody else"), "{degraded}");
     site.stop();
     // A copy elsewhere is verified for itself.
@@ -451,17 +430,17 @@ fn an_emergency_is_shouted_about_and_over_in_time() {
     };
     let site = site(LIST, "*.one.example\n", clock);
     site.write_config(&emergency("2027-01-02T00:00:01Z"));
-    let outcome = post(&site, "/api/v1/reload");
+    let outcome = site.post("/api/v1/reload");
     assert_eq!((&outcome["outcome"], &outcome["stage"]), (&"rejected".into(), &"guard".into()), "{outcome}");
     assert!(outcome.to_string().contains("longer than 24 h"), "{outcome}");
     site.write_config(&emergency("2027-01-01T20:00:00Z"));
-    assert_ne!(post(&site, "/api/v1/reload")["outcome"], "rejected");
+    assert_ne!(site.post("/api/v1/reload")["outcome"], "rejected");
     assert_eq!(site.rcode("www.tiktok.com"), NOERROR);
     let page = site.http("GET", "/metrics", None).1;
     assert!(page.contains("\ninterdict_break_glass_exceptions 1\n"), "{page}");
-    assert_eq!(get(&site, "/api/v1/status")["exceptions"][0]["break_glass"], true);
+    assert_eq!(site.get("/api/v1/status")["exceptions"][0]["break_glass"], true);
     site.clock.advance(Duration::from_secs(20 * 3600));
-    until(&site, "www.tiktok.com", NXDOMAIN);
+    site.until("www.tiktok.com", NXDOMAIN);
     assert!(site.http("GET", "/metrics", None).1.contains("\ninterdict_break_glass_exceptions 0\n"));
 }
 
@@ -471,16 +450,16 @@ fn an_exception_is_pointed_out_before_it_lapses() {
     let exception = "[[policy.exception]]\nid = \"lab\"\napps = [\"tiktok\"]\nuntil = \"2027-03-31\"\n\
                      approved_by = \"CIO\"\nreason = \"analysis\"\n";
     let site = site(&format!("{LIST}{exception}"), "*.one.example\n", clock);
-    let soon = || get(&site, "/api/v1/status")["exceptions"][0]["ends_soon"].clone();
+    let soon = || site.get("/api/v1/status")["exceptions"][0]["ends_soon"].clone();
     assert_eq!(soon(), false);
     site.clock.advance(Duration::from_secs(24 * 86_400));
     assert_eq!(soon(), true);
     let series = "interdict_exception_expiry_timestamp_seconds{exception=\"lab\"}";
     assert!(site.http("GET", "/metrics", None).1.contains(series));
     site.clock.advance(Duration::from_secs(6 * 86_400));
-    until(&site, "www.tiktok.com", NXDOMAIN);
+    site.until("www.tiktok.com", NXDOMAIN);
     assert!(!site.http("GET", "/metrics", None).1.contains(series));
-    assert!(get(&site, "/api/v1/status")["exceptions"].as_array().unwrap().is_empty());
+    assert!(site.get("/api/v1/status")["exceptions"].as_array().unwrap().is_empty());
 }
 
 /// What was asked, replayed against a change, shows no more of a client than the log does.

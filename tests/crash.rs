@@ -83,19 +83,15 @@ fn child(folder: &Path, at: usize) -> bool {
     killed
 }
 
-fn get(site: &Site, path: &str) -> Value {
-    serde_json::from_str(&site.http("GET", path, None).1).unwrap()
-}
-
 /// What must hold after every crash: one whole generation, a history without a hole, an audit log that verifies.
 fn sound(site: &Site, about: &str) {
     assert_eq!(site.rcode("a.both.example"), NXDOMAIN, "{about}");
     let versions: Vec<usize> =
         (1..=3).filter(|version| site.rcode(&format!("a.v{version}.example")) == NXDOMAIN).collect();
     assert_eq!(versions.len(), 1, "{about}: not one whole generation but parts of {versions:?}");
-    let status = get(site, "/api/v1/status");
+    let status = site.get("/api/v1/status");
     assert_eq!(status["degraded"], serde_json::json!([]), "{about}: {status:#}");
-    let history = get(site, "/api/v1/history");
+    let history = site.get("/api/v1/history");
     let rows = history.as_array().unwrap();
     assert_eq!(rows[0]["generation"], status["generation"], "{about}: {history:#}");
     for pair in rows.windows(2) {
@@ -110,7 +106,7 @@ fn sound(site: &Site, about: &str) {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success() && found["torn"].is_null(), "{about}: {found:#}");
     // Nothing came into force that the log does not know of.
-    let log = get(site, "/api/v1/audit?last=10000");
+    let log = site.get("/api/v1/audit?last=10000");
     for row in rows {
         let known = log.as_array().unwrap().iter().any(|entry| entry["digest"] == row["digest"]);
         assert!(known, "{about}: {row:#} {log:#}");

@@ -26,22 +26,6 @@ fn site(policy: &str, list: &str) -> Site {
     site.started()
 }
 
-/// Waits until `name` gets `rcode`, at most five seconds.
-fn until(site: &Site, name: &str, rcode: &str) {
-    for _ in 0..100 {
-        if site.rcode(name) == rcode {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{name} never got {rcode}: {}", site.http("GET", "/api/v1/status", None).1);
-}
-
-fn reload(site: &Site, query: &str) -> serde_json::Value {
-    let (_, body) = site.http("POST", &format!("/api/v1/reload{query}"), Some(&site.token()));
-    serde_json::from_str(&body).unwrap()
-}
-
 fn many(count: usize, with: &str) -> String {
     (0..count).map(|i| format!("n{i}.listed.example\n")).collect::<String>() + with
 }
@@ -56,7 +40,7 @@ fn a_changed_file_is_in_force_by_itself() {
     // Two questions were kept in the cache before the change; the new policy screens them all the same.
     std::fs::write(site.path("next"), "*.two.example\n").unwrap();
     std::fs::rename(site.path("next"), site.path("own.txt")).unwrap();
-    until(&site, "two.example", NXDOMAIN);
+    site.until("two.example", NXDOMAIN);
     assert_eq!(site.rcode("a.one.example"), NOERROR);
 }
 
@@ -71,7 +55,7 @@ fn bad_input_is_rejected_whole_and_named() {
         ("# nothing\n", "guard", "to 0"),
     ] {
         std::fs::write(site.path("own.txt"), content).unwrap();
-        let outcome = reload(&site, "");
+        let outcome = site.reload("");
         assert_eq!(
             (&outcome["outcome"], &outcome["stage"]),
             (&"rejected".into(), &stage.into()),
@@ -83,7 +67,7 @@ fn bad_input_is_rejected_whole_and_named() {
     }
     assert!(before.contains("\"generation\":1"));
     std::fs::write(site.path("own.txt"), "n1.listed.example\n").unwrap();
-    assert_eq!(reload(&site, "?accept_shrink=true")["outcome"], "published");
+    assert_eq!(site.reload("?accept_shrink=true")["outcome"], "published");
     assert_eq!(site.ask("one.example", 1).answers.len(), 1);
 }
 
@@ -91,9 +75,9 @@ fn bad_input_is_rejected_whole_and_named() {
 fn a_missing_source_keeps_its_last_good_content() {
     let site = site(LIST, "*.one.example\n");
     std::fs::remove_file(site.path("own.txt")).unwrap();
-    assert_eq!(reload(&site, "")["outcome"], "unchanged");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
     std::fs::write(site.path("own.txt"), "").unwrap();
-    assert_eq!(reload(&site, "")["outcome"], "unchanged");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
 }
 
@@ -102,7 +86,7 @@ fn a_changed_boot_setting_is_refused_by_name() {
     let site = site(LIST, "*.one.example\n");
     let text = support::read(&site.config).replace("workers = 2", "workers = 3");
     std::fs::write(&site.config, text).unwrap();
-    let outcome = reload(&site, "");
+    let outcome = site.reload("");
     assert!(outcome.to_string().contains("[server] workers cannot change"), "{outcome}");
 }
 
@@ -120,14 +104,14 @@ fn changing_state_needs_a_token() {
 fn a_rollback_holds_until_an_operator_reloads() {
     let site = site(LIST, "*.one.example\n");
     std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n").unwrap();
-    until(&site, "a.two.example", NXDOMAIN);
+    site.until("a.two.example", NXDOMAIN);
     let (status, body) = site.http("POST", "/api/v1/rollback", Some(&site.token()));
     assert_eq!(status, 200, "{body}");
     assert_eq!(site.rcode("a.two.example"), NOERROR);
     std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n*.three.example\n").unwrap();
     std::thread::sleep(Duration::from_millis(900));
     assert_eq!(site.rcode("a.two.example"), NOERROR, "a changed file does not undo a rollback");
-    assert_eq!(reload(&site, "")["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.rcode("a.two.example"), NXDOMAIN);
 }
 
@@ -149,7 +133,7 @@ fn a_start_on_bad_input_uses_the_last_good_generation() {
     assert_eq!(running.snapshot().generation(), 1, "what is in force again keeps its number");
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
     std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
-    until(&site, "a.two.example", NXDOMAIN);
+    site.until("a.two.example", NXDOMAIN);
     let running = site.running.as_ref().unwrap();
     assert_eq!(running.snapshot().generation(), 3, "a number that was given is not given again");
 }
@@ -213,7 +197,7 @@ fn reloads_lose_no_query() {
     for round in 1..=RELOADS {
         std::fs::write(site.path("next"), list(round)).unwrap();
         std::fs::rename(site.path("next"), site.path("own.txt")).unwrap();
-        let outcome = reload(&site, "");
+        let outcome = site.reload("");
         assert_ne!(outcome["outcome"], "rejected", "{outcome}");
         // Every worker sees the change: many sockets, so that every listening thread is asked.
         for _ in 0..20 {

@@ -149,13 +149,7 @@ fn ask(site: &Site, client: impl Into<Ipv4Addr>, packet: &[u8], expected: &str) 
 fn words(reply: Option<Vec<u8>>) -> String {
     let Some(reply) = reply else { return "nothing".to_owned() };
     let reply = Message::from_vec(&reply).unwrap();
-    let code = match u16::from(reply.metadata.response_code) {
-        0 => "NOERROR",
-        2 => "SERVFAIL",
-        3 => "NXDOMAIN",
-        5 => "REFUSED",
-        _ => "another",
-    };
+    let code = support::code(&reply);
     let mut words = vec![code.to_owned()];
     words.extend(reply.metadata.truncation.then(|| "TC".to_owned()));
     words.extend(reply.answers.iter().map(|record| record.data.to_string()));

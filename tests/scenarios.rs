@@ -143,13 +143,7 @@ fn ask(site: &Site, question: &str, expected: &str) -> Result<(), String> {
         return if expected == "nothing" { Ok(()) } else { Err("nothing".to_owned()) };
     };
     let reply = Message::from_vec(&reply).unwrap();
-    let code = match u16::from(reply.metadata.response_code) {
-        0 => "NOERROR",
-        2 => "SERVFAIL",
-        3 => "NXDOMAIN",
-        5 => "REFUSED",
-        _ => "another",
-    };
+    let code = support::code(&reply);
     let mut found = vec![code.to_owned()];
     if expected.contains(' ') {
         found.extend(reply.answers.iter().map(|record| record.data.to_string()));

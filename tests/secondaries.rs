@@ -12,12 +12,12 @@
 mod served;
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use served::{Served, free_port};
-use support::query;
+use support::reply_of;
 
 const SECRET: &str = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=";
 /// Response code and number of answers.
@@ -28,12 +28,7 @@ const NXDOMAIN: Reply = Some((3, 0));
 
 /// Asks for a name's address.
 fn ask(server: SocketAddr, name: &str) -> Reply {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket.connect(server).unwrap();
-    socket.send(&query(7, 0x0100, name, 1, None)).ok()?;
-    let mut reply = [0; 1500];
-    socket.recv(&mut reply).ok()?;
+    let reply = reply_of(server, name)?;
     Some((reply[3] & 15, reply[7]))
 }
 

@@ -11,12 +11,10 @@
 mod lists;
 mod support;
 
-use std::time::Duration;
-
 use interdict::clock::Clock;
 use lists::{Authority, ListServer, Reply, Signer};
-use serde_json::Value;
 use support::Site;
+use support::operator::until;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
@@ -31,30 +29,6 @@ fn manual() -> Clock {
     Clock::manual("2026-11-24T12:00:00Z".parse().unwrap())
 }
 
-fn shown(site: &Site) -> Value {
-    let status: Value = serde_json::from_str(&site.http("GET", "/api/v1/status", None).1).unwrap();
-    status["sources"][0].clone()
-}
-
-fn failing(site: &Site) -> String {
-    shown(site)["condition"]["failing"]["reason"].as_str().unwrap_or("").to_owned()
-}
-
-fn reload(site: &Site) -> Value {
-    let (_, body) = site.http("POST", "/api/v1/reload", Some(&site.token()));
-    serde_json::from_str(&body).unwrap()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("never: {what}");
-}
-
 /// Over plain HTTP: the signature alone protects the list.
 #[test]
 fn only_what_the_publisher_signed_last_is_taken() {
@@ -65,7 +39,7 @@ fn only_what_the_publisher_signed_last_is_taken() {
     server.put("/a.minisig", publisher.sign(good, "timestamp:1000\tfile:a", false));
     let site = Site::prepare(&policy(&server.url("/a"), &publisher.key, ""), manual()).settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
-    let signed = shown(&site)["condition"]["signed"].clone();
+    let signed = site.source("a")["condition"]["signed"].clone();
     assert_eq!(signed["comment"], "timestamp:1000 file:a");
     assert_eq!(
         (&signed["key"], &signed["at"]),
@@ -89,16 +63,16 @@ fn only_what_the_publisher_signed_last_is_taken() {
             Some(signature) => server.put("/a.minisig", signature),
             None => server.answer("/a.minisig", |_| Reply::new("404 Not Found", &[], b"<html>no</html>")),
         }
-        let outcome = reload(&site);
+        let outcome = site.reload("");
         assert_eq!(outcome["outcome"], "unchanged", "{fault}: {outcome}");
         assert!(outcome["warnings"].to_string().contains(&format!("({reason})")), "{fault}: {outcome}");
-        assert_eq!(failing(&site), reason, "{fault}");
+        assert_eq!(site.failing("a"), reason, "{fault}");
         assert_eq!(site.rcode("www.injected.example"), NOERROR, "{fault}");
         assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "{fault}");
         // The old list again is no fault, however old its signature.
         server.put("/a", *good);
-        assert_eq!(reload(&site)["outcome"], "unchanged");
-        assert_eq!(failing(&site), "", "{fault}");
+        assert_eq!(site.reload("")["outcome"], "unchanged");
+        assert_eq!(site.failing("a"), "", "{fault}");
     }
 
     // A signature of the same second, in minisign's older form, of a list that is published packed.
@@ -109,10 +83,10 @@ fn only_what_the_publisher_signed_last_is_taken() {
     });
     server.put("/a", packed.clone());
     server.put("/a.minisig", publisher.sign(list, "timestamp:1000", true));
-    assert_eq!(reload(&site)["outcome"], "unchanged");
-    assert_eq!(failing(&site), "signature_wrong", "what is signed is what is published");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
+    assert_eq!(site.failing("a"), "signature_wrong", "what is signed is what is published");
     server.put("/a.minisig", publisher.sign(&packed, "timestamp:1000", true));
-    assert_eq!(reload(&site)["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
 }
 
@@ -131,7 +105,7 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     server.put("/a", *old);
     server.put("/a.minisig", publisher.sign(old, "timestamp:1000", false));
     let mut site = site.settled();
-    until("it is asked", || failing(&site) == "replayed");
+    until(10, "it is asked", || site.failing("a") == "replayed");
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
     site.stop();
 
@@ -140,7 +114,7 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     site.write_config(&policy(&url, &successor.key, ""));
     let mut site = site.settled();
     assert_eq!(site.rcode("www.two.example"), NOERROR);
-    assert_eq!(failing(&site), "connect");
+    assert_eq!(site.failing("a"), "connect");
     let degraded = site.http("GET", "/readyz", None).1;
     assert!(degraded.contains("nothing of it is enforced"), "{degraded}");
     site.stop();
@@ -149,7 +123,7 @@ fn a_replay_is_noticed_across_a_restart_and_so_is_another_key() {
     server.up();
     server.put("/a.minisig", successor.sign(old, "timestamp:500", false));
     let mut site = site.settled();
-    until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
+    until(10, "it is in force", || site.rcode("www.one.example") == NXDOMAIN);
     site.stop();
 }
 
@@ -169,7 +143,7 @@ fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
 
     // A reload that cannot have it signed is rejected; what is in force stays.
     site.write_config(&signed);
-    let outcome = reload(&site);
+    let outcome = site.reload("");
     assert_eq!(outcome["outcome"], "rejected", "{outcome}");
     assert!(outcome.to_string().contains("(signature_missing)"), "{outcome}");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
@@ -185,7 +159,7 @@ fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
     server.up();
     server.put("/a.minisig", publisher.sign(list, "timestamp:1000", false));
     let site = site.settled();
-    until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
+    until(10, "it is in force", || site.rcode("www.one.example") == NXDOMAIN);
 }
 
 #[test]
@@ -199,16 +173,16 @@ fn a_key_that_changes_hands_is_followed_without_a_gap_when_both_signed() {
     let url = server.url("/a");
     let site = Site::prepare(&policy(&url, &publisher.key, ""), manual()).settled();
     site.write_config(&policy(&url, &successor.key, ""));
-    let outcome = reload(&site);
+    let outcome = site.reload("");
     assert_eq!((&outcome["outcome"], &outcome["stage"]), (&"rejected".into(), &"fetch".into()), "{outcome}");
     assert!(outcome.to_string().contains("(signature_key)"), "{outcome}");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     site.write_config(&policy(&url, &successor.key, "signature = \".next\""));
-    assert_eq!(reload(&site)["outcome"], "unchanged", "the same rules");
-    assert_eq!(shown(&site)["condition"]["signed"]["key"], successor.key.as_str());
+    assert_eq!(site.reload("")["outcome"], "unchanged", "the same rules");
+    assert_eq!(site.source("a")["condition"]["signed"]["key"], successor.key.as_str());
     site.write_config(&policy(&url, &successor.key, &format!("signature = \"{}\"", server.url("/a.next"))));
-    assert_eq!(reload(&site)["outcome"], "unchanged");
-    assert_eq!(failing(&site), "");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
+    assert_eq!(site.failing("a"), "");
 }
 
 #[test]
@@ -228,20 +202,20 @@ fn a_signed_file_needs_its_signature_beside_it() {
 
     // Changed without a signature: noticed by itself, and not taken.
     std::fs::write(site.path("a.txt"), list(&["one", "injected"])).unwrap();
-    until("it is noticed", || failing(&site) == "signature_wrong");
+    until(10, "it is noticed", || site.failing("a") == "signature_wrong");
     assert_eq!(site.rcode("www.injected.example"), NOERROR);
     // The signature comes: taken by itself.
     let signature = publisher.sign(&list(&["one", "injected"]), "timestamp:2000", false);
     std::fs::write(site.path("a.txt.minisig"), signature).unwrap();
-    until("it is in force", || site.rcode("www.injected.example") == NXDOMAIN);
-    assert_eq!(failing(&site), "");
+    until(10, "it is in force", || site.rcode("www.injected.example") == NXDOMAIN);
+    assert_eq!(site.failing("a"), "");
 
     write(&site, &list(&["one"]), "timestamp:1500");
-    until("the replay is noticed", || failing(&site) == "replayed");
+    until(10, "the replay is noticed", || site.failing("a") == "replayed");
     site.stop();
     // Gone at the next start: the last good one serves.
     std::fs::remove_file(site.path("a.txt")).unwrap();
     let site = site.settled();
     assert_eq!(site.rcode("www.injected.example"), NXDOMAIN);
-    assert_eq!(failing(&site), "io");
+    assert_eq!(site.failing("a"), "io");
 }

@@ -22,6 +22,7 @@ use interdict::clock::Clock;
 use lists::{Authority, ConnectProxy, ListServer, Reply};
 use serde_json::Value;
 use support::Site;
+use support::operator::until;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
@@ -43,46 +44,9 @@ fn manual() -> Clock {
     Clock::manual("2026-11-24T12:00:00Z".parse().unwrap())
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("never: {what}");
-}
-
-fn status(site: &Site) -> Value {
-    serde_json::from_str(&site.http("GET", "/api/v1/status", None).1).unwrap()
-}
-
-/// The one source of that name in the status.
-fn shown(site: &Site, name: &str) -> Value {
-    let status = status(site);
-    let found = status["sources"].as_array().unwrap().iter().find(|source| source["name"] == name);
-    found.unwrap_or_else(|| panic!("{status}")).clone()
-}
-
-fn failing(site: &Site, name: &str) -> String {
-    shown(site, name)["condition"]["failing"]["reason"].as_str().unwrap_or("").to_owned()
-}
-
-fn reload(site: &Site, query: &str) -> Value {
-    let (_, body) = site.http("POST", &format!("/api/v1/reload{query}"), Some(&site.token()));
-    serde_json::from_str(&body).unwrap()
-}
-
-/// A sample of the scrape page.
-fn metric(site: &Site, sample: &str) -> f64 {
-    let page = site.http("GET", "/metrics", None).1;
-    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().unwrap()
-}
-
 fn reloads(site: &Site) -> f64 {
     ["published", "rejected", "unchanged"]
-        .map(|outcome| metric(site, &format!("interdict_reloads_total{{outcome=\"{outcome}\"}}")))
+        .map(|outcome| site.metric(&format!("interdict_reloads_total{{outcome=\"{outcome}\"}}")))
         .iter()
         .sum()
 }
@@ -109,35 +73,35 @@ fn a_refresh_costs_one_request_while_nothing_changes_and_one_reload_when_somethi
     let site = prepared(&authority, &source("a", &server.url("/a.txt"), ""), manual()).settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "fetched before the first question");
     assert_eq!(server.asked().len(), 1);
-    until("the first look at the files", || reloads(&site) == 1.0);
-    let before = (reloads(&site), status(&site)["compiled_on"].clone());
+    until(10, "the first look at the files", || reloads(&site) == 1.0);
+    let before = (reloads(&site), site.status()["compiled_on"].clone());
 
     // Not before its time, less a tenth.
     site.clock.advance(Duration::from_secs(3000));
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(server.asked().len(), 1);
     site.clock.advance(Duration::from_secs(1000));
-    until("a second request", || {
-        metric(&site, "interdict_source_fetches_total{source=\"a\",result=\"unchanged\"}") == 1.0
+    until(10, "a second request", || {
+        site.metric("interdict_source_fetches_total{source=\"a\",result=\"unchanged\"}") == 1.0
     });
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     assert!(
         asked[1].headers.contains_key("if-none-match") && !asked[0].headers.contains_key("if-none-match")
     );
-    assert_eq!((reloads(&site), status(&site)["compiled_on"].clone()), before, "a 304 costs no compile");
-    let confirmed = metric(&site, "interdict_source_last_success_timestamp_seconds{source=\"a\"}");
-    let changed = metric(&site, "interdict_source_last_change_timestamp_seconds{source=\"a\"}");
+    assert_eq!((reloads(&site), site.status()["compiled_on"].clone()), before, "a 304 costs no compile");
+    let confirmed = site.metric("interdict_source_last_success_timestamp_seconds{source=\"a\"}");
+    let changed = site.metric("interdict_source_last_change_timestamp_seconds{source=\"a\"}");
     assert_eq!(confirmed - changed, 4000.0);
 
     server.put("/a.txt", "*.one.example\n*.two.example\n");
     site.clock.advance(Duration::from_secs(4000));
-    until("the new list is in force", || site.rcode("www.two.example") == NXDOMAIN);
+    until(10, "the new list is in force", || site.rcode("www.two.example") == NXDOMAIN);
     assert_eq!(server.asked().len(), 3);
-    until("it is counted", || metric(&site, "interdict_reloads_total{outcome=\"published\"}") == 1.0);
+    until(10, "it is counted", || site.metric("interdict_reloads_total{outcome=\"published\"}") == 1.0);
 
     // An operator who reloads asks at once.
-    assert_eq!(reload(&site, "")["outcome"], "unchanged");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
     assert_eq!(server.asked().len(), 4);
 }
 
@@ -157,10 +121,10 @@ fn last_modified_serves_where_there_is_no_etag_and_same_bytes_are_no_change_with
     });
     let policy = source("dated", &server.url("/dated"), "") + &source("plain", &server.url("/moved"), "");
     let site = prepared(&authority, &policy, manual()).settled();
-    assert_eq!(reload(&site, "")["outcome"], "unchanged");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
     for name in ["dated", "plain"] {
         let count = |result| {
-            metric(&site, &format!("interdict_source_fetches_total{{source=\"{name}\",result=\"{result}\"}}"))
+            site.metric(&format!("interdict_source_fetches_total{{source=\"{name}\",result=\"{result}\"}}"))
         };
         assert_eq!((count("changed"), count("unchanged"), count("failed")), (1.0, 1.0, 0.0), "{name}");
     }
@@ -281,7 +245,7 @@ fn every_fault_of_a_list_server_keeps_the_last_good_list_and_is_said() {
         let mine = format!("*.round{round}.example\n");
         let own = list.clone() + &mine;
         server.put("/a", own.as_str());
-        let outcome = reload(&site, "");
+        let outcome = site.reload("");
         assert_ne!(outcome["outcome"], "rejected", "{fault}: {outcome}");
         let asked = || {
             [
@@ -294,27 +258,27 @@ fn every_fault_of_a_list_server_keeps_the_last_good_list_and_is_said() {
         assert_eq!(before, [NXDOMAIN, NXDOMAIN, NOERROR], "{fault}");
 
         let count = format!("interdict_source_failures_total{{source=\"a\",reason=\"{reason}\"}}");
-        let failures = metric(&site, &count);
+        let failures = site.metric(&count);
         server.answer("/a", move |_| reply.clone());
-        let outcome = reload(&site, "");
+        let outcome = site.reload("");
         let during = asked();
         assert_eq!(outcome["outcome"], "unchanged", "{fault}: {outcome}");
         let warning = outcome["warnings"][0].clone();
         let what = warning["what"].as_str().unwrap_or_else(|| panic!("{fault}: {outcome}"));
         assert!(what.contains(&format!("({reason})")) && what.contains("since 2026-"), "{fault}: {what}");
         assert_eq!(during, before, "{fault}");
-        let shown = shown(&site, "a");
+        let shown = site.source("a");
         assert_eq!(shown["last_good"], true, "{fault}: {shown}");
         assert_eq!(shown["condition"]["failing"]["reason"], reason, "{fault}: {shown}");
-        let degraded = status(&site)["degraded"].to_string();
+        let degraded = site.status()["degraded"].to_string();
         assert!(degraded.contains(&format!("source `a` ({reason})")), "{fault}: {degraded}");
-        assert_eq!(metric(&site, "interdict_degraded"), 1.0);
-        assert_eq!(metric(&site, &count), failures + 1.0, "{fault}");
+        assert_eq!(site.metric("interdict_degraded"), 1.0);
+        assert_eq!(site.metric(&count), failures + 1.0, "{fault}");
 
         // Again: since the same moment, one more time.
         site.clock.advance(Duration::from_secs(5));
-        reload(&site, "");
-        let again = self::shown(&site, "a")["condition"]["failing"].clone();
+        site.reload("");
+        let again = site.source("a")["condition"]["failing"].clone();
         assert_eq!(
             (&again["since"], &again["times"]),
             (&shown["condition"]["failing"]["since"], &2.into()),
@@ -322,10 +286,10 @@ fn every_fault_of_a_list_server_keeps_the_last_good_list_and_is_said() {
         );
 
         server.put("/a", (own + "*.mended.example\n").as_str());
-        let outcome = reload(&site, "");
+        let outcome = site.reload("");
         assert_eq!(outcome["outcome"], "published", "{fault}: {outcome}");
         assert_eq!(
-            (failing(&site, "a"), status(&site)["degraded"].to_string()),
+            (site.failing("a"), site.status()["degraded"].to_string()),
             (String::new(), "[]".to_owned())
         );
         let after = [site.rcode("www.one.example"), site.rcode("www.mended.example")];
@@ -348,13 +312,13 @@ fn what_the_guard_holds_back_comes_through_when_an_operator_means_it() {
     for body in [names(50, ""), names(1050, "")] {
         server.put("/a", body.clone());
         server.put("/b", body.clone());
-        assert_eq!(reload(&site, "")["outcome"], "published", "the other one comes through");
-        assert_ne!(failing(&site, "a"), "");
-        assert_eq!(failing(&site, "b"), "", "within limits of its own");
-        assert_eq!(shown(&site, "b")["rules"], body.lines().count());
-        assert_eq!(reload(&site, "?accept_growth=true")["outcome"], "published");
-        assert_eq!(failing(&site, "a"), "");
-        assert_eq!(shown(&site, "a")["rules"], body.lines().count());
+        assert_eq!(site.reload("")["outcome"], "published", "the other one comes through");
+        assert_ne!(site.failing("a"), "");
+        assert_eq!(site.failing("b"), "", "within limits of its own");
+        assert_eq!(site.source("b")["rules"], body.lines().count());
+        assert_eq!(site.reload("?accept_growth=true")["outcome"], "published");
+        assert_eq!(site.failing("a"), "");
+        assert_eq!(site.source("a")["rules"], body.lines().count());
     }
 }
 
@@ -371,13 +335,13 @@ fn a_list_that_must_not_be_is_left_out_and_holds_up_nothing_else() {
     let site = site.settled();
     server.put("/a", "*.one.example\n*.must.example\n*.two.example\n");
     std::fs::write(site.path("own.txt"), "*.own.example\n*.three.example\n").unwrap();
-    let outcome = reload(&site, "");
+    let outcome = site.reload("");
     assert_ne!(outcome["outcome"], "rejected", "{outcome}");
     assert!(outcome["warnings"].to_string().contains("must resolve"), "{outcome}");
     assert_eq!(site.rcode("www.three.example"), NXDOMAIN, "the operator's own change is in force");
     assert_eq!(site.rcode("www.must.example"), NOERROR);
     assert_eq!(site.rcode("www.two.example"), NOERROR, "nothing of the list is half applied");
-    assert_eq!(failing(&site, "a"), "guard");
+    assert_eq!(site.failing("a"), "guard");
 }
 
 #[test]
@@ -400,16 +364,16 @@ fn a_server_that_does_not_prove_itself_is_not_asked_for_a_list() {
         (&expired, "has expired"),
     ] {
         let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
-        let shown = shown(&site, "a");
+        let shown = site.source("a");
         assert_eq!(shown["condition"]["failing"]["reason"], "certificate", "{shown}");
         assert!(shown["condition"]["failing"]["what"].as_str().unwrap().contains(what), "{shown}");
-        assert!(status(&site)["degraded"].to_string().contains("nothing of it is enforced"));
+        assert!(site.status()["degraded"].to_string().contains("nothing of it is enforced"));
         assert_eq!(site.rcode("www.one.example"), NOERROR);
         assert_eq!(server.asked().len(), 0);
         if std::ptr::eq(server, &stranger) {
             // The operator names the right authority.
             std::fs::write(site.path("ca.pem"), &other.pem).unwrap();
-            assert_eq!(reload(&site, "")["outcome"], "published");
+            assert_eq!(site.reload("")["outcome"], "published");
             assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
             // And breaks it again.
             for (pem, what) in [(None, "cannot be read"), (Some("no certificate"), "holds no certificate")] {
@@ -417,7 +381,7 @@ fn a_server_that_does_not_prove_itself_is_not_asked_for_a_list() {
                     None => std::fs::remove_file(site.path("ca.pem")).unwrap(),
                     Some(pem) => std::fs::write(site.path("ca.pem"), pem).unwrap(),
                 }
-                let outcome = reload(&site, "");
+                let outcome = site.reload("");
                 assert!(outcome["warnings"].to_string().contains(what), "{outcome}");
                 assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
             }
@@ -438,7 +402,7 @@ fn a_proxy_leads_to_the_server_or_says_no() {
             assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
             assert_eq!(proxy.connected.load(Ordering::Relaxed), 1);
         } else {
-            assert_eq!(failing(&site, "a"), "proxy");
+            assert_eq!(site.failing("a"), "proxy");
         }
     }
     assert_eq!(server.connections(), 1, "only through the proxy that admits");
@@ -454,25 +418,23 @@ fn a_failing_source_is_asked_soon_then_ever_later_and_recovers_by_itself() {
     let running = site.running.as_ref().unwrap();
     assert!(format!("{:?}", running.problems).contains("(connect)"), "{:?}", running.problems);
     assert_eq!(site.rcode("www.tiktok.com"), NXDOMAIN, "it starts without the list");
-    assert_eq!(failing(&site, "a"), "connect");
+    assert_eq!(site.failing("a"), "connect");
     for (times, expected) in [(1, 30.0), (2, 60.0), (3, 120.0), (4, 240.0), (5, 240.0)] {
-        let shown = shown(&site, "a")["condition"].clone();
+        let shown = site.source("a")["condition"].clone();
         assert_eq!(shown["failing"]["times"], times, "{shown}");
         let next: jiff::Timestamp = shown["next_fetch"].as_str().unwrap().parse().unwrap();
         let wait = next.duration_since(site.clock.wall()).as_secs_f64();
         assert!((expected * 0.9 - 0.1..=expected * 1.1 + 0.1).contains(&wait), "after {times}: {wait}");
         if times < 5 {
             site.clock.advance(Duration::from_secs_f64(wait + 1.0));
-            until("the next failure", || {
-                self::shown(&site, "a")["condition"]["failing"]["times"] == times + 1
-            });
+            until(10, "the next failure", || site.source("a")["condition"]["failing"]["times"] == times + 1);
         }
     }
     server.up();
     site.clock.advance(Duration::from_secs(300));
-    until("it is in force", || site.rcode("www.one.example") == NXDOMAIN);
-    assert_eq!(failing(&site, "a"), "");
-    assert_eq!(status(&site)["degraded"].to_string(), "[]");
+    until(10, "it is in force", || site.rcode("www.one.example") == NXDOMAIN);
+    assert_eq!(site.failing("a"), "");
+    assert_eq!(site.status()["degraded"].to_string(), "[]");
 }
 
 #[test]
@@ -490,16 +452,13 @@ fn a_start_without_the_network_serves_the_last_good_list_and_says_so() {
     site.clock.advance(Duration::from_secs(86_400));
     let mut site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
-    until("it is said", || failing(&site, "a") == "connect");
-    let degraded = status(&site)["degraded"].to_string();
+    until(10, "it is said", || site.failing("a") == "connect");
+    let degraded = site.status()["degraded"].to_string();
     assert!(
         degraded.contains("since 2026-11-25T12:00:00Z; its content of 2026-11-24T12:00:00Z is used"),
         "{degraded}"
     );
-    assert_eq!(
-        metric(&site, "interdict_source_last_success_timestamp_seconds{source=\"a\"}"),
-        1_795_521_600.0
-    );
+    assert_eq!(site.metric("interdict_source_last_success_timestamp_seconds{source=\"a\"}"), 1_795_521_600.0);
     let left: Vec<_> =
         site.path("state/sources").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left.len(), 2, "swept: {left:?}");
@@ -516,7 +475,7 @@ fn a_start_without_the_network_serves_the_last_good_list_and_says_so() {
 
     server.up();
     let site = site.settled();
-    until("it is well", || failing(&site, "a").is_empty());
+    until(10, "it is well", || site.failing("a").is_empty());
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
 }
 
@@ -534,7 +493,7 @@ fn a_crash_between_keeping_and_publishing_loses_neither_list() {
     copy("state/generations", "generations.before");
     copy("state/good", "good.before");
     server.put("/a", "*.one.example\n*.two.example\n");
-    assert_eq!(reload(&site, "")["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     // As after kill -9 in between: the new list is kept, its generation is not.
     std::fs::remove_dir_all(generations).unwrap();
     copy("generations.before", "state/generations");
@@ -575,7 +534,7 @@ fn a_kill_at_any_moment_leaves_one_whole_list() {
         let mut child = begin();
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // From the request on: judged, compiled, kept, published, within a few hundred milliseconds.
-        until("it is asked", || {
+        until(10, "it is asked", || {
             if child.try_wait().unwrap().is_some() {
                 // The port that the system chose for UDP was taken for TCP by a test beside this one.
                 child = begin();
@@ -586,7 +545,7 @@ fn a_kill_at_any_moment_leaves_one_whole_list() {
             std::thread::sleep(Duration::from_millis((random >> 33) % 300));
         } else {
             // Once at least it is late enough on any machine.
-            until("it is kept", || record() != before);
+            until(10, "it is kept", || record() != before);
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -600,7 +559,7 @@ fn a_kill_at_any_moment_leaves_one_whole_list() {
         newest = found[0];
         taken += usize::from(newest == round);
         assert_eq!(site.rcode(&format!("www.n{}.v{newest}.example", SIZE - 1)), NXDOMAIN);
-        assert_eq!(shown(&site, "a")["rules"], SIZE);
+        assert_eq!(site.source("a")["rules"], SIZE);
         site.stop();
         server.up();
     }
@@ -630,14 +589,14 @@ fn with_lists_on_a_small_disk() {
     };
     mount("size=440k");
     let site = site.settled();
-    assert_eq!(status(&site)["degraded"].to_string(), "[]");
+    assert_eq!(site.status()["degraded"].to_string(), "[]");
 
     let token = site.token();
     let reload = || site.http("POST", "/api/v1/reload", Some(&token)).1;
     server.put("/a", names(8000, ""));
     assert!(reload().contains("published"));
     assert_eq!(site.rcode("www.n7999.listed.example"), NXDOMAIN, "in force");
-    let degraded = status(&site)["degraded"].to_string();
+    let degraded = site.status()["degraded"].to_string();
     assert!(degraded.contains("source `a`: its content could not be kept: No space left"), "{degraded}");
 
     // It fails now: what is in memory goes on.
@@ -649,7 +608,7 @@ fn with_lists_on_a_small_disk() {
     let done = Command::new("mount").args(["-o", "remount,size=8m"]).arg(site.path("state")).status();
     assert!(done.unwrap().success());
     reload();
-    let degraded = status(&site)["degraded"].to_string();
+    let degraded = site.status()["degraded"].to_string();
     assert!(!degraded.contains("its content could not be kept"), "{degraded}");
     let mut site = site;
     site.stop();
@@ -668,15 +627,15 @@ fn a_source_that_cannot_be_fetched_is_not_added() {
     let before = support::read(&site.config);
     let with = source("b", &server.url("/b"), "").replace("DIR", site.folder.path().to_str().unwrap());
     std::fs::write(&site.config, before + &with).unwrap();
-    let outcome = reload(&site, "");
+    let outcome = site.reload("");
     assert_eq!((&outcome["outcome"], &outcome["stage"]), (&"rejected".into(), &"fetch".into()), "{outcome}");
     assert!(outcome.to_string().contains("source `b` (status): the server answered 404"), "{outcome}");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     server.answer("/b", |_| Reply::raw("HTTP/1.1 304 Not Modified\r\n\r\n"));
-    let outcome = reload(&site, "");
+    let outcome = site.reload("");
     assert!(outcome.to_string().contains("(status): the server answered 304"), "not asked for: {outcome}");
     server.put("/b", "*.two.example\n");
-    assert_eq!(reload(&site, "")["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.rcode("www.two.example"), NXDOMAIN);
 }
 
@@ -711,10 +670,10 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
         text
     };
     let waiting = std::thread::spawn(asks.clone());
-    until("the fetch is under way", || server.asked().len() > requests);
+    until(10, "the fetch is under way", || server.asked().len() > requests);
     std::fs::write(site.path("own.txt"), "*.own.example\n*.new.example\n").unwrap();
-    until("the changed file is in force", || site.rcode("www.new.example") == NXDOMAIN);
-    assert_eq!(failing(&site, "a"), "");
+    until(10, "the changed file is in force", || site.rcode("www.new.example") == NXDOMAIN);
+    assert_eq!(site.failing("a"), "");
     assert!(!waiting.is_finished(), "the fetch is still under way");
     release.send(()).unwrap();
     assert!(waiting.join().unwrap().contains("published"));
@@ -723,7 +682,7 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
     // And once more, while the process stops.
     let requests = server.asked().len();
     let cut_off = std::thread::spawn(asks);
-    until("the fetch is under way", || server.asked().len() > requests);
+    until(10, "the fetch is under way", || server.asked().len() > requests);
     site.stop();
     assert!(!cut_off.join().unwrap().contains("published"));
     assert!(release.send(()).is_ok(), "the server still holds the line");
@@ -737,13 +696,13 @@ fn a_preview_shows_what_a_reload_would_change_and_changes_nothing() {
     let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     let diff = || -> Value { serde_json::from_str(&site.http("GET", "/api/v1/diff", None).1).unwrap() };
     server.put("/a", "*.one.example\n*.two.example\n");
-    let before = shown(&site, "a");
+    let before = site.source("a");
     assert_eq!(diff()["added"]["a"]["names"][0], "two.example");
     server.answer("/a", |_| Reply::new("404 Not Found", &[], b""));
     let fallen = diff();
     assert_eq!((&fallen["added"], &fallen["removed"]), (&serde_json::json!({}), &serde_json::json!({})));
     assert!(fallen["warnings"].to_string().contains("answered 404"), "{fallen}");
-    assert_eq!(shown(&site, "a"), before, "looking leaves no trace");
+    assert_eq!(site.source("a"), before, "looking leaves no trace");
     assert_eq!(site.rcode("www.two.example"), NOERROR);
 }
 
@@ -754,16 +713,16 @@ fn a_rollback_holds_against_new_lists_until_an_operator_reloads() {
     server.put("/a", "*.one.example\n");
     let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     server.put("/a", "*.one.example\n*.two.example\n");
-    assert_eq!(reload(&site, "")["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.http("POST", "/api/v1/rollback", Some(&site.token())).0, 200);
     assert_eq!(site.rcode("www.two.example"), NOERROR);
     server.put("/a", "*.one.example\n*.two.example\n*.three.example\n");
     let requests = server.asked().len();
     site.clock.advance(Duration::from_secs(4000));
-    until("it is fetched", || server.asked().len() > requests);
+    until(10, "it is fetched", || server.asked().len() > requests);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(site.rcode("www.three.example"), NOERROR);
-    assert_eq!(reload(&site, "")["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.rcode("www.three.example"), NXDOMAIN);
 }
 
@@ -776,7 +735,7 @@ fn a_pin_holds_new_lists_back_over_a_restart_and_lets_them_in_at_its_end() {
     assert_eq!(site.http("POST", "/api/v1/pin", Some(&site.token())).0, 200);
     server.put("/a", "*.one.example\n*.two.example\n");
     site.clock.advance(Duration::from_secs(4000));
-    until("the new list is held back", || status(&site)["held_back"]["added"] == 1);
+    until(10, "the new list is held back", || site.status()["held_back"]["added"] == 1);
     assert_eq!(site.rcode("www.two.example"), NOERROR);
 
     site.stop();
@@ -785,7 +744,7 @@ fn a_pin_holds_new_lists_back_over_a_restart_and_lets_them_in_at_its_end() {
         (site.rcode("www.one.example"), site.rcode("www.two.example")),
         (NXDOMAIN.into(), NOERROR.into())
     );
-    until("it is fetched and held back again", || status(&site)["held_back"]["added"] == 1);
+    until(10, "it is fetched and held back again", || site.status()["held_back"]["added"] == 1);
     assert_eq!(site.rcode("www.two.example"), NOERROR);
 
     server.put("/a", "*.one.example\n*.two.example\n*.three.example\n");
@@ -811,7 +770,7 @@ fn a_new_list_waits_for_approval_and_is_kept_once_it_has_it() {
     let mut site = prepared(&authority, &policy, Clock::system()).settled();
 
     server.put("/a", "*.one.example\n*.two.example\n");
-    assert_eq!(reload(&site, "")["outcome"], "waiting");
+    assert_eq!(site.reload("")["outcome"], "waiting");
     assert_eq!(site.rcode("www.two.example"), NOERROR);
     // Not approved, so no start may find it among the last good lists.
     site.stop();
@@ -822,7 +781,7 @@ fn a_new_list_waits_for_approval_and_is_kept_once_it_has_it() {
         (NXDOMAIN.into(), NOERROR.into())
     );
     server.up();
-    let waiting = reload(&site, "");
+    let waiting = site.reload("");
     assert_eq!(waiting["outcome"], "waiting", "{waiting}");
 
     let law = waiting["law"].as_str().unwrap();
@@ -850,10 +809,10 @@ fn the_status_shows_the_serial_and_the_ttl_of_a_zone() {
     server.put("/z", zone(2_026_112_401));
     let policy = source("z", &server.url("/z"), "").replace("domains", "rpz");
     let site = prepared(&authority, &policy, manual()).settled();
-    assert_eq!(shown(&site, "z")["zone"], serde_json::json!({"serial": 2_026_112_401u32, "ttl": 300}));
+    assert_eq!(site.source("z")["zone"], serde_json::json!({"serial": 2_026_112_401u32, "ttl": 300}));
     server.put("/z", zone(2_026_112_402));
-    assert_eq!(reload(&site, "")["outcome"], "unchanged", "the same rules");
-    assert_eq!(shown(&site, "z")["zone"]["serial"], 2_026_112_402u32);
+    assert_eq!(site.reload("")["outcome"], "unchanged", "the same rules");
+    assert_eq!(site.source("z")["zone"]["serial"], 2_026_112_402u32);
 }
 
 /// The command line's own view: `status` for people, `check` and `explain` without a running resolver.

@@ -25,6 +25,7 @@ use primary::{
 };
 use serde_json::Value;
 use support::Site;
+use support::operator::until;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
@@ -46,42 +47,8 @@ fn manual() -> Clock {
     Clock::manual("2026-11-25T12:00:00Z".parse().unwrap())
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("never: {what}");
-}
-
-fn status(site: &Site) -> Value {
-    serde_json::from_str(&site.http("GET", "/api/v1/status", None).1).unwrap()
-}
-
-fn shown(site: &Site) -> Value {
-    let status = status(site);
-    let found = status["sources"].as_array().unwrap().iter().find(|source| source["name"] == "zone");
-    found.unwrap_or_else(|| panic!("{status}")).clone()
-}
-
-fn failing(site: &Site) -> String {
-    shown(site)["condition"]["failing"]["reason"].as_str().unwrap_or("").to_owned()
-}
-
-fn reload(site: &Site) -> Value {
-    serde_json::from_str(&site.http("POST", "/api/v1/reload", Some(&site.token())).1).unwrap()
-}
-
-fn metric(site: &Site, sample: &str) -> f64 {
-    let page = site.http("GET", "/metrics", None).1;
-    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().unwrap()
-}
-
 fn notifies(site: &Site, result: &str) -> f64 {
-    metric(site, &format!("interdict_notifies_total{{result=\"{result}\"}}"))
+    site.metric(&format!("interdict_notifies_total{{result=\"{result}\"}}"))
 }
 
 /// The bytes that are kept of the source.
@@ -94,7 +61,7 @@ fn kept(site: &Site) -> String {
 fn waiting(more: &str, keys: &str) -> (Site, u16) {
     let port = free_port();
     let site = Site::prepare(&(keys.to_owned() + &source(port, more)), Clock::system()).settled();
-    assert_eq!(failing(&site), "connect");
+    assert_eq!(site.failing("zone"), "connect");
     assert_eq!(site.rcode("www.one.example"), NOERROR);
     (site, port)
 }
@@ -117,10 +84,10 @@ fn life_of_a_zone(kind: Kind, signed: bool) {
         // It says so when it is told to.
         primary.control(&["notify", ZONE]);
     }
-    until("it says so when it starts", || notifies(&site, "accepted") >= 1.0);
-    until("the zone is in force", || site.rcode("www.one.example") == NXDOMAIN);
+    until(30, "it says so when it starts", || notifies(&site, "accepted") >= 1.0);
+    until(30, "the zone is in force", || site.rcode("www.one.example") == NXDOMAIN);
     assert_eq!(site.rcode("www.gone.example"), NXDOMAIN);
-    until("its serial is shown", || shown(&site)["zone"]["serial"] == 7);
+    until(30, "its serial is shown", || site.source("zone")["zone"]["serial"] == 7);
 
     for (serial, names) in [
         (8, &["one.example", "*.one.example", "*.two.example"][..]),
@@ -128,7 +95,7 @@ fn life_of_a_zone(kind: Kind, signed: bool) {
     ] {
         let heard = notifies(&site, "accepted");
         primary.change(&zone_file(serial, names));
-        until("the change is in force", || shown(&site)["zone"]["serial"] == serial);
+        until(30, "the change is in force", || site.source("zone")["zone"]["serial"] == serial);
         assert!(notifies(&site, "accepted") > heard, "not by the timer: {}", primary.log());
         assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
         assert_eq!(site.rcode("www.gone.example"), NOERROR, "taken out");
@@ -141,7 +108,7 @@ fn life_of_a_zone(kind: Kind, signed: bool) {
         Clock::system(),
     )
     .settled();
-    assert_eq!(failing(&fresh), "");
+    assert_eq!(fresh.failing("zone"), "");
     assert_eq!(kept(&fresh), by_differences);
     let log = primary.log();
     match kind {
@@ -152,12 +119,12 @@ fn life_of_a_zone(kind: Kind, signed: bool) {
     }
 
     drop(primary);
-    let outcome = reload(&site);
+    let outcome = site.reload("");
     assert_eq!(outcome["outcome"], "unchanged", "{outcome}");
     assert!(outcome["warnings"][0]["what"].as_str().unwrap().contains("since 20"), "{outcome}");
-    assert_eq!(failing(&site), "connect");
+    assert_eq!(site.failing("zone"), "connect");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
-    assert!(status(&site)["degraded"].to_string().contains("source `zone` (connect)"));
+    assert!(site.status()["degraded"].to_string().contains("source `zone` (connect)"));
 }
 
 #[test]
@@ -209,14 +176,14 @@ fn a_large_zone_comes_whole_and_in_every_length_of_stream() {
         let site = Site::prepare(&(key(KEY, SECRET) + &source(port, more)), Clock::system()).settled();
         for _ in 0..50 {
             // Some listen before they have read it.
-            if failing(&site).is_empty() {
+            if site.failing("zone").is_empty() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(200));
-            reload(&site);
+            site.reload("");
         }
-        assert_eq!(failing(&site), "", "{kind:?}: {} {}", shown(&site), primary.log());
-        assert_eq!(shown(&site)["rules"], 50_001, "{kind:?}: {}", primary.log());
+        assert_eq!(site.failing("zone"), "", "{kind:?}: {} {}", site.source("zone"), primary.log());
+        assert_eq!(site.source("zone")["rules"], 50_001, "{kind:?}: {}", primary.log());
         assert_eq!(site.rcode("www.n49999.listed.example"), NXDOMAIN);
     }
 }
@@ -238,7 +205,7 @@ fn a_wrong_key_an_unknown_one_and_none_are_told_apart() {
         (String::new(), "", "status"),
     ] {
         let site = Site::prepare(&(keys + &source(port, more)), Clock::system()).settled();
-        assert_eq!(failing(&site), reason, "{}", shown(&site));
+        assert_eq!(site.failing("zone"), reason, "{}", site.source("zone"));
         let expected = if reason.is_empty() { NXDOMAIN } else { NOERROR };
         assert_eq!(site.rcode("www.one.example"), expected);
     }
@@ -247,21 +214,21 @@ fn a_wrong_key_an_unknown_one_and_none_are_told_apart() {
     let site = Site::prepare(&(keys + &source(port, "tsig = \"xfer.example\"")), Clock::system());
     std::fs::write(site.path("secret"), wrong).unwrap();
     let site = site.settled();
-    assert_eq!(failing(&site), "signature_wrong");
+    assert_eq!(site.failing("zone"), "signature_wrong");
     std::fs::write(site.path("secret"), format!("{SECRET}\n")).unwrap();
-    assert_eq!(reload(&site)["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
     std::fs::write(site.path("secret"), wrong).unwrap();
-    let outcome = reload(&site);
+    let outcome = site.reload("");
     assert!(outcome["warnings"][0]["what"].as_str().unwrap().contains("(signature_wrong)"), "{outcome}");
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "what was taken in good faith stays");
     std::fs::remove_file(site.path("secret")).unwrap();
-    reload(&site);
-    assert_eq!((failing(&site), site.rcode("www.one.example")), ("io".to_owned(), NXDOMAIN.to_owned()));
+    site.reload("");
+    assert_eq!((site.failing("zone"), site.rcode("www.one.example")), ("io".to_owned(), NXDOMAIN.to_owned()));
     let late = Clock::manual(Clock::system().wall() - Duration::from_secs(3600));
     let site = Site::prepare(&(key(KEY, SECRET) + &source(port, "tsig = \"xfer.example\"")), late).settled();
-    assert_eq!(failing(&site), "signature_wrong");
-    let what = shown(&site)["condition"]["failing"]["what"].to_string();
+    assert_eq!(site.failing("zone"), "signature_wrong");
+    let what = site.source("zone")["condition"]["failing"]["what"].to_string();
     assert!(what.contains("BADTIME"), "{what}");
 }
 
@@ -279,11 +246,11 @@ fn over_tls_only_a_primary_that_proves_itself_is_believed() {
         let serving = Serving { tls: Some(ours.certify_pem("127.0.0.1", 2100)), ..Serving::default() };
         let primary = Primary::start(Kind::Bind, port, &serving, &zone_file(7, &["*.one.example"]));
         let site = prepared(port);
-        assert_eq!(failing(&site), "", "{}", primary.log());
+        assert_eq!(site.failing("zone"), "", "{}", primary.log());
         assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
         primary.change(&zone_file(8, &["*.two.example"]));
-        until("the change", || {
-            reload(&site);
+        until(30, "the change", || {
+            site.reload("");
             site.rcode("www.two.example") == NXDOMAIN
         });
         assert!(primary.log().contains("IXFR started"), "{}", primary.log());
@@ -301,7 +268,7 @@ fn over_tls_only_a_primary_that_proves_itself_is_believed() {
             )]
         });
         let site = prepared(primary.address.port());
-        assert_eq!(failing(&site), "certificate", "{}", shown(&site));
+        assert_eq!(site.failing("zone"), "certificate", "{}", site.source("zone"));
         assert_eq!(primary.asked().len(), 0, "nothing is asked");
     }
     let honest = Scripted::start(Some(ours.certify("127.0.0.1", 2100)));
@@ -309,12 +276,12 @@ fn over_tls_only_a_primary_that_proves_itself_is_believed() {
         vec![(Duration::ZERO, response(request, 0, &[soa(7, TIMES), block("*.one.example"), soa(7, TIMES)]))]
     });
     let site = prepared(honest.address.port());
-    assert_eq!((failing(&site), site.rcode("www.one.example")), (String::new(), NXDOMAIN.to_owned()));
+    assert_eq!((site.failing("zone"), site.rcode("www.one.example")), (String::new(), NXDOMAIN.to_owned()));
     // In the clear where TLS is expected.
     let clear = Scripted::start(None);
     clear.answer(|request| vec![(Duration::ZERO, response(request, 0, &[soa(7, TIMES), soa(7, TIMES)]))]);
     let site = prepared(clear.address.port());
-    assert_ne!(failing(&site), "");
+    assert_ne!(site.failing("zone"), "");
 }
 
 /// The fault table. Each fault meets a resolver that holds a good zone; the operator reloads; the zone holds, the status
@@ -439,9 +406,9 @@ fn every_fault_of_a_primary_keeps_the_last_good_zone_and_is_said() {
         let asked = || [site.rcode("www.one.example"), site.rcode("www.injected.example")];
         assert_eq!(asked(), [NXDOMAIN, NOERROR], "{fault}: {bad}");
         let count = format!("interdict_source_failures_total{{source=\"zone\",reason=\"{reason}\"}}");
-        let failures = metric(&site, &count);
+        let failures = site.metric(&count);
         primary.answer(answer);
-        let outcome = reload(&site);
+        let outcome = site.reload("");
         assert_eq!(outcome["outcome"], "unchanged", "{fault}: {outcome}");
         let what = outcome["warnings"][0]["what"]
             .as_str()
@@ -449,16 +416,16 @@ fn every_fault_of_a_primary_keeps_the_last_good_zone_and_is_said() {
             .to_owned();
         assert!(what.contains(&format!("({reason})")) && what.contains("since 2026-"), "{fault}: {what}");
         assert_eq!(asked(), [NXDOMAIN, NOERROR], "{fault}");
-        let shown = shown(&site);
+        let shown = site.source("zone");
         assert_eq!(
             (&shown["last_good"], &shown["zone"]["serial"]),
             (&true.into(), &serial.into()),
             "{fault}: {shown}"
         );
-        assert_eq!(metric(&site, &count), failures + 1.0, "{fault}");
+        assert_eq!(site.metric(&count), failures + 1.0, "{fault}");
         site.clock.advance(Duration::from_secs(5));
-        reload(&site);
-        let again = self::shown(&site)["condition"]["failing"].clone();
+        site.reload("");
+        let again = site.source("zone")["condition"]["failing"].clone();
         assert_eq!(
             (&again["since"], &again["times"]),
             (&shown["condition"]["failing"]["since"], &2.into()),
@@ -472,9 +439,12 @@ fn every_fault_of_a_primary_keeps_the_last_good_zone_and_is_said() {
             let records = [soa(serial, TIMES), block("*.one.example"), block(&mended), soa(serial, TIMES)];
             vec![(Duration::ZERO, response(q, 0, &records))]
         });
-        let outcome = reload(&site);
+        let outcome = site.reload("");
         assert_eq!(outcome["outcome"], "published", "{fault}: {outcome}");
-        assert_eq!((failing(&site), status(&site)["degraded"].to_string()), (String::new(), "[]".to_owned()));
+        assert_eq!(
+            (site.failing("zone"), site.status()["degraded"].to_string()),
+            (String::new(), "[]".to_owned())
+        );
         assert_eq!(site.rcode(&expected), NXDOMAIN, "{fault}");
         table.push(format!("{fault:28} {reason:12} {what}"));
     }
@@ -489,7 +459,7 @@ fn a_primary_that_forgets_to_sign_is_not_believed() {
     });
     let policy = key(KEY, SECRET) + &source(primary.address.port(), "tsig = \"xfer.example\"");
     let site = Site::prepare(&policy, manual()).settled();
-    assert_eq!(failing(&site), "signature_missing");
+    assert_eq!(site.failing("zone"), "signature_missing");
     assert_eq!(site.rcode("www.one.example"), NOERROR);
     // The configuration is kept with its generation, and the secret in it is nobody else's.
     let mut kept = 0;
@@ -532,18 +502,18 @@ fn differences_that_do_not_fit_are_replaced_by_the_whole_zone() {
             let records = if is_ixfr(request) { &differences[..] } else { &whole[..] };
             vec![(Duration::ZERO, response(request, 0, records))]
         });
-        assert_eq!(reload(&site)["outcome"], "published");
+        assert_eq!(site.reload("")["outcome"], "published");
         let asked: Vec<bool> = primary.asked()[before..].iter().map(|request| is_ixfr(request)).collect();
         assert_eq!(asked, [true, false]);
         assert_eq!(site.rcode(&expected), NXDOMAIN);
         assert_eq!(site.rcode("www.wrong.example"), NOERROR);
     }
     // While nothing changes one record comes, and nothing is compiled.
-    let before = (primary.asked().len(), status(&site)["compiled_on"].clone());
+    let before = (primary.asked().len(), site.status()["compiled_on"].clone());
     primary.answer(|request| vec![(Duration::ZERO, response(request, 0, &[soa(9, TIMES)]))]);
-    assert_eq!(reload(&site)["outcome"], "unchanged");
-    assert_eq!((primary.asked().len(), status(&site)["compiled_on"].clone()), (before.0 + 1, before.1));
-    assert_eq!(failing(&site), "");
+    assert_eq!(site.reload("")["outcome"], "unchanged");
+    assert_eq!((primary.asked().len(), site.status()["compiled_on"].clone()), (before.0 + 1, before.1));
+    assert_eq!(site.failing("zone"), "");
 }
 
 #[test]
@@ -556,37 +526,40 @@ fn the_zones_own_times_are_kept_and_past_expire_it_stays_in_force_loudly() {
     });
     let mut site = Site::prepare(&source(primary.address.port(), ""), manual()).settled();
     let wait = |site: &Site| {
-        let next =
-            shown(site)["condition"]["next_fetch"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let next = site.source("zone")["condition"]["next_fetch"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .unwrap();
         next.duration_since(site.clock.wall()).as_secs_f64()
     };
     let within = |wait: f64, expected: f64| (expected * 0.9 - 0.1..=expected * 1.1 + 0.1).contains(&wait);
     assert!(within(wait(&site), 1200.0), "refresh: {}", wait(&site));
     assert_eq!(
-        metric(&site, "interdict_source_expires_timestamp_seconds{source=\"zone\"}"),
+        site.metric("interdict_source_expires_timestamp_seconds{source=\"zone\"}"),
         site.clock.wall().as_second() as f64 + 4000.0
     );
     primary.down();
     site.clock.advance(Duration::from_secs(1330));
     for (times, expected) in [(1, 30.0), (2, 60.0), (3, 100.0), (4, 100.0)] {
-        until("the next failure", || shown(&site)["condition"]["failing"]["times"] == times);
+        until(30, "the next failure", || site.source("zone")["condition"]["failing"]["times"] == times);
         let now = wait(&site);
         assert!(within(now, expected), "after {times}: {now}");
         site.clock.advance(Duration::from_secs_f64(now + 1.0));
     }
-    let said = |site: &Site| status(site)["degraded"].to_string();
+    let said = |site: &Site| site.status()["degraded"].to_string();
     assert!(!said(&site).contains("EXPIRE"), "{}", said(&site));
     site.clock.advance(Duration::from_secs(4000));
-    until("it is said", || said(&site).contains("PAST THE ZONE'S EXPIRE TIME, 2026-11-25T13:06:40Z"));
+    until(30, "it is said", || said(&site).contains("PAST THE ZONE'S EXPIRE TIME, 2026-11-25T13:06:40Z"));
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN, "it never stops by itself");
     // Nor by a restart.
     site.stop();
     let site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
-    until("it is said again", || said(&site).contains("PAST THE ZONE'S EXPIRE TIME"));
+    until(30, "it is said again", || said(&site).contains("PAST THE ZONE'S EXPIRE TIME"));
     primary.up();
-    reload(&site);
-    assert_eq!((said(&site), failing(&site)), ("[]".to_owned(), String::new()));
+    site.reload("");
+    assert_eq!((said(&site), site.failing("zone")), ("[]".to_owned(), String::new()));
 }
 
 #[test]
@@ -619,10 +592,10 @@ fn what_strangers_say_of_a_zone_is_refused_and_counted() {
     );
     assert_eq!(primary.asked().len(), before, "nobody is asked for it");
     assert_eq!(rcode(site.udp(&notify("RPZ.Example"))), 0);
-    until("the primary is asked", || primary.asked().len() == before + 1);
+    until(30, "the primary is asked", || primary.asked().len() == before + 1);
     site.clock.advance(Duration::from_secs(10));
     assert_eq!(rcode(site.tcp(&notify(ZONE))), 0, "over TCP too");
-    until("the primary is asked", || primary.asked().len() == before + 2);
+    until(30, "the primary is asked", || primary.asked().len() == before + 2);
     assert_eq!(notifies(&site, "accepted"), 2.0);
     // Queries go on as ever, and another opcode is still not implemented.
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
@@ -643,8 +616,8 @@ fn a_restart_without_the_primary_keeps_the_zone_and_goes_on_by_differences() {
     site.clock.advance(Duration::from_secs(7200));
     let site = site.settled();
     assert_eq!(site.rcode("www.one.example"), NXDOMAIN);
-    until("it is said", || failing(&site) == "connect");
-    let degraded = status(&site)["degraded"].to_string();
+    until(30, "it is said", || site.failing("zone") == "connect");
+    let degraded = site.status()["degraded"].to_string();
     assert!(
         degraded.contains("since 2026-11-25T14:00:00Z; its content of 2026-11-25T12:00:00Z is used"),
         "{degraded}"
@@ -662,7 +635,7 @@ fn a_restart_without_the_primary_keeps_the_zone_and_goes_on_by_differences() {
         ];
         vec![(Duration::ZERO, response(request, 0, &records))]
     });
-    assert_eq!(reload(&site)["outcome"], "published");
+    assert_eq!(site.reload("")["outcome"], "published");
     assert_eq!(
         (site.rcode("www.one.example"), site.rcode("www.two.example")),
         (NOERROR.to_owned(), NXDOMAIN.to_owned())

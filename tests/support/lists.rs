@@ -7,10 +7,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::listening::{Listening, Stream, Tls, send, stream};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -35,9 +36,9 @@ pub struct Authority {
 
 pub struct ListServer {
     pub address: SocketAddr,
+    scheme: &'static str,
     state: Arc<State>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    running: Option<Arc<AtomicBool>>,
+    listening: Listening,
 }
 
 #[derive(Default)]
@@ -102,12 +103,14 @@ impl Authority {
 }
 
 impl ListServer {
-    pub fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut server = Self { address, state: Arc::default(), tls, running: None };
-        server.serve(listener);
-        server
+    pub fn start(tls: Tls) -> Self {
+        let (state, scheme) = (Arc::<State>::default(), if tls.is_some() { "https" } else { "http" });
+        let shared = Arc::clone(&state);
+        let listening = Listening::start(move |tcp| {
+            shared.connections.fetch_add(1, Ordering::Relaxed);
+            connection(&mut *stream(tcp, &tls), &shared);
+        });
+        Self { address: listening.address, scheme, state, listening }
     }
 
     /// One certified for its own address.
@@ -116,7 +119,7 @@ impl ListServer {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("{}://{}{path}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// Serves `body` at `path` as servers of files do: with an ETag, and 304 to whoever has it.
@@ -145,63 +148,16 @@ impl ListServer {
     }
 
     pub fn down(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.store(false, Ordering::Relaxed);
-            // The listener is closed once its thread is gone.
-            for _ in 0..100 {
-                if TcpListener::bind(self.address).is_ok() {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            panic!("the list server does not stop");
-        }
+        self.listening.down();
     }
 
     pub fn up(&mut self) {
-        let listener = TcpListener::bind(self.address).unwrap();
-        self.serve(listener);
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let running = Arc::new(AtomicBool::new(true));
-        self.running = Some(Arc::clone(&running));
-        listener.set_nonblocking(true).unwrap();
-        let (state, tls) = (Arc::clone(&self.state), self.tls.clone());
-        std::thread::spawn(move || {
-            while running.load(Ordering::Relaxed) {
-                let Ok((stream, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(2));
-                    continue;
-                };
-                state.connections.fetch_add(1, Ordering::Relaxed);
-                let (state, tls) = (Arc::clone(&state), tls.clone());
-                std::thread::spawn(move || connection(stream, tls, &state));
-            }
-        });
+        self.listening.up();
     }
 }
-
-impl Drop for ListServer {
-    fn drop(&mut self) {
-        if let Some(running) = &self.running {
-            running.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
 
 /// One request, one reply, and the end.
-fn connection(tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, state: &State) {
-    tcp.set_nonblocking(false).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    tcp.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut stream: Box<dyn Stream> = match tls {
-        Some(tls) => Box::new(rustls::StreamOwned::new(rustls::ServerConnection::new(tls).unwrap(), tcp)),
-        None => Box::new(tcp),
-    };
+fn connection(stream: &mut dyn Stream, state: &State) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -222,13 +178,7 @@ fn connection(tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, state: &St
     let answer = state.answers.lock().unwrap().get(&path).cloned();
     let reply =
         answer.map_or_else(|| Reply::new("404 Not Found", &[], b"no such list\n"), |answer| answer(&asked));
-    for (pause, piece) in reply.0 {
-        std::thread::sleep(pause);
-        // Whoever had enough has closed.
-        if stream.write_all(&piece).and_then(|()| stream.flush()).is_err() {
-            return;
-        }
-    }
+    send(stream, reply.0);
 }
 
 /// A proxy that lets CONNECT through, or refuses it; counts.

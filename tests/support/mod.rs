@@ -1,6 +1,9 @@
 //! A running interdict with a scripted upstream, on ports of its own. Shared by the suites.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each suite uses the part it needs")]
 
+pub mod listening;
+pub mod operator;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -336,6 +339,29 @@ pub fn read(path: &std::path::Path) -> String {
 }
 
 /// A query with one question; `edns` is the payload of its OPT record.
+/// A response code as scenarios name it.
+pub fn code(reply: &Message) -> &'static str {
+    match u16::from(reply.metadata.response_code) {
+        0 => "NOERROR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        5 => "REFUSED",
+        _ => "another",
+    }
+}
+
+/// The reply to one question for a name's address, within three seconds, over UDP.
+pub fn reply_of(server: SocketAddr, name: &str) -> Option<Vec<u8>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    socket.connect(server).unwrap();
+    socket.send(&query(7, 0x0100, name, 1, None)).ok()?;
+    let mut reply = vec![0; 1500];
+    let length = socket.recv(&mut reply).ok()?;
+    reply.truncate(length);
+    Some(reply)
+}
+
 pub fn query(id: u16, flags: u16, name: &str, record_type: u16, edns: Option<u16>) -> Vec<u8> {
     let mut out = id.to_be_bytes().to_vec();
     out.extend(flags.to_be_bytes());

@@ -2,13 +2,12 @@
 //! zone from a file; and a scripted one that answers as it is told.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each suite uses the part it needs")]
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::listening::{Listening, Stream, Tls, send, stream};
 use crate::support::read;
 
 pub const ZONE: &str = "rpz.example";
@@ -275,22 +274,17 @@ pub struct Scripted {
     pub address: SocketAddr,
     script: Arc<Mutex<Script>>,
     asked: Arc<Mutex<Vec<Vec<u8>>>>,
-    running: Option<Arc<AtomicBool>>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    listening: Listening,
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
-
 impl Scripted {
-    pub fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+    pub fn start(tls: Tls) -> Self {
         let script: Script = Arc::new(|_| Vec::new());
         let (script, asked) = (Arc::new(Mutex::new(script)), Arc::default());
-        let mut scripted = Self { address, script, asked, running: None, tls };
-        scripted.serve(listener);
-        scripted
+        let shared = (Arc::clone(&script), Arc::clone(&asked));
+        let listening =
+            Listening::start(move |tcp| connection(&mut *stream(tcp, &tls), &shared.0, &shared.1));
+        Self { address: listening.address, script, asked, listening }
     }
 
     pub fn answer(&self, script: impl Fn(&[u8]) -> Vec<(Duration, Vec<u8>)> + Send + Sync + 'static) {
@@ -303,61 +297,15 @@ impl Scripted {
     }
 
     pub fn down(&mut self) {
-        let Some(running) = self.running.take() else { return };
-        running.store(false, Ordering::Relaxed);
-        for _ in 0..100 {
-            if TcpListener::bind(self.address).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the primary does not stop");
+        self.listening.down();
     }
 
     pub fn up(&mut self) {
-        let listener = TcpListener::bind(self.address).unwrap();
-        self.serve(listener);
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let running = Arc::new(AtomicBool::new(true));
-        self.running = Some(Arc::clone(&running));
-        listener.set_nonblocking(true).unwrap();
-        let (script, asked, tls) = (Arc::clone(&self.script), Arc::clone(&self.asked), self.tls.clone());
-        std::thread::spawn(move || {
-            while running.load(Ordering::Relaxed) {
-                let Ok((tcp, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(2));
-                    continue;
-                };
-                let (script, asked, tls) = (Arc::clone(&script), Arc::clone(&asked), tls.clone());
-                std::thread::spawn(move || connection(tcp, tls, &script, &asked));
-            }
-        });
+        self.listening.up();
     }
 }
 
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        if let Some(running) = &self.running {
-            running.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-fn connection(
-    tcp: TcpStream,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    script: &Mutex<Script>,
-    asked: &Mutex<Vec<Vec<u8>>>,
-) {
-    tcp.set_nonblocking(false).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    tcp.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut stream: Box<dyn Stream> = match tls {
-        Some(tls) => Box::new(rustls::StreamOwned::new(rustls::ServerConnection::new(tls).unwrap(), tcp)),
-        None => Box::new(tcp),
-    };
+fn connection(stream: &mut dyn Stream, script: &Mutex<Script>, asked: &Mutex<Vec<Vec<u8>>>) {
     let mut length = [0; 2];
     if stream.read_exact(&mut length).is_err() {
         return;
@@ -368,13 +316,7 @@ fn connection(
     }
     asked.lock().unwrap().push(request.clone());
     let script = Arc::clone(&script.lock().unwrap());
-    for (pause, piece) in script(&request) {
-        std::thread::sleep(pause);
-        // Whoever had enough has closed.
-        if stream.write_all(&piece).and_then(|()| stream.flush()).is_err() {
-            return;
-        }
-    }
+    send(stream, script(&request));
 }
 
 /// A record: owner relative to the zone, type, value.

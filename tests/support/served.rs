@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Upstream, query, read};
+use crate::support::{Upstream, read, reply_of};
 
 /// A running `interdict serve` with a scripted upstream.
 pub struct Served {
@@ -122,13 +122,7 @@ impl Drop for Served {
 }
 
 fn ask(server: SocketAddr, name: &str) -> Option<u8> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket.connect(server).unwrap();
-    socket.send(&query(7, 0x0100, name, 1, None)).ok()?;
-    let mut reply = [0; 1500];
-    socket.recv(&mut reply).ok()?;
-    Some(reply[3] & 15)
+    Some(reply_of(server, name)?[3] & 15)
 }
 
 /// A port that was free for both transports a moment ago.
