@@ -48,14 +48,18 @@ listen = "{self.admin}"
 {self.log}
 [policy]
 state = "{self.folder}/state"
-[[policy.source]]
-name = "bench"
-from = "{self.bed.domains()}"
-format = "domains"
-subdomains = true
+{self.rules()}
 """)
         return [[self.built or self.bed.program("interdict"), "-c", path, "serve"]]
 
+
+    def rules(self):
+        """Where the rules come from, in the configuration's words."""
+        return f"""[[policy.source]]
+name = "bench"
+from = "{self.bed.domains()}"
+format = "domains"
+subdomains = true"""
 
     def change(self, name):
         """Replaces the list by one with a name more, and asks for a reload as an operator does."""
