@@ -145,9 +145,9 @@ fn made_of(inputs: &Inputs, sources: &[sources::Config]) -> [u8; 32] {
     }
     for source in sources {
         let raw = inputs.sources.get(&source.name).map(|raw| (&raw.name, raw.digest.to_string()));
-        text(format!("{:?} {:?} {:?} {raw:?}", source.name, source.app, source.instrument));
-        text(format!("{} {:?} {} {}", source.format, source.zone, source.subdomains, source.tolerate));
-        text(format!("{:?} {:?} {}", source.title(), source.overriding, source.is_collected()));
+        // Whatever is set for it counts, so that nothing can be forgotten here; where that is written does not.
+        let settings = sources::Config { place: Place::default(), ..source.clone() };
+        text(format!("{settings:?} {raw:?}"));
     }
     hash.finalize().into()
 }
