@@ -168,14 +168,17 @@ fn a_kill_at_any_moment_leaves_one_whole_generation() {
         .replace("address = \"127.0.0.1:0\"", &format!("address = \"{address}\""));
     for round in 0..ROUNDS {
         std::fs::write(&site.config, &fixed).unwrap();
-        let mut serving = Command::new(env!("CARGO_BIN_EXE_interdict"))
-            .arg("--config")
-            .arg(&site.config)
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let start = || {
+            Command::new(env!("CARGO_BIN_EXE_interdict"))
+                .arg("--config")
+                .arg(&site.config)
+                .arg("serve")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let mut serving = start();
         let verb = |arguments: &[&str]| {
             Command::new(env!("CARGO_BIN_EXE_interdict"))
                 .arg("--config")
@@ -189,6 +192,10 @@ fn a_kill_at_any_moment_leaves_one_whole_generation() {
         let began = Instant::now();
         while !verb(&["status"]) {
             assert!(began.elapsed() < Duration::from_secs(20), "round {round}: it does not start");
+            // Between two rounds a test beside this one may have taken its port.
+            if serving.try_wait().unwrap().is_some() {
+                serving = start();
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
         // Changes go on while it is killed: the command line's own process asks, and is left without an answer.
