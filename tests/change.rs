@@ -16,6 +16,7 @@ use std::time::Duration;
 use interdict::clock::Clock;
 use serde_json::Value;
 use support::Site;
+use support::operator::until;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
@@ -131,6 +132,8 @@ fn a_date_of_law_needs_no_file_of_the_day() {
     site.clock.advance(Duration::from_secs(120));
     site.until("wechat.com", NXDOMAIN);
     assert_eq!(site.rcode("a.one.example"), NXDOMAIN);
+    // A law that was agreed to is in force first and written down then.
+    until(5, "it is written down", || site.get("/api/v1/history")[0]["generation"] == 2);
     let history = site.get("/api/v1/history");
     assert_eq!((&history[0]["who"], &history[0]["what"]), (&"date".into(), &"date".into()));
 }
