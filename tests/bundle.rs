@@ -258,7 +258,8 @@ fn no_byte_of_a_bundle_can_be_another_and_none_can_lack() {
     let read = Bundle::read(&good.clone().into(), "b").unwrap();
     assert!(read.verify("b").is_ok());
     assert_eq!(read.book.digest(), small_rulebook().digest(), "names, addresses and all");
-    assert_eq!(read.book.memory(), small_rulebook().memory());
+    // It knows nothing of the runs in which the lists are compared.
+    assert!(read.book.memory() <= small_rulebook().memory());
     for at in 0..good.len() {
         for flip in [0x01, 0x80, 0xFF] {
             let mut other = good.clone();
@@ -302,9 +303,9 @@ fn what_is_wrong_with_a_bundle_is_said() {
     };
     let good = small();
     let mut later = good.clone();
-    later[16] = 2;
+    later[16] = 3;
     seal_bundle(&mut later);
-    says(&later, "in form 2, and this version of interdict reads form 1");
+    says(&later, "in form 3, and this version of interdict reads form 2");
     says(&good[..good.len() - 1], "cut off");
     let mut damaged = good;
     *damaged.last_mut().unwrap() ^= 1;

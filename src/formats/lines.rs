@@ -1,7 +1,8 @@
-//! Owns what all list syntaxes share: lines, names in them, counting, complaints. Never knows a syntax.
+//! Owns what all list syntaxes share: lines, names in them, parts, counting, complaints. Never knows a syntax.
 
 use std::net::IpAddr;
 
+use super::part::{Carried, Part};
 use super::{Format, MOST_PROBLEMS, Parsed, ZoneHead};
 use crate::dns::Name;
 use crate::policy::{Action, AddressRule, Prefix, Reach, Rule, Whose};
@@ -12,7 +13,30 @@ pub(super) struct Reader<'f> {
     file: &'f str,
     format: Format,
     parsed: Parsed,
+    /// The part being read.
+    part: Part,
+    /// Complaints in the parts before it.
+    problems: usize,
     line: u32,
+    /// Where that line begins.
+    at: usize,
+    /// What carries over from the lines before to the next.
+    pub(super) carried: Carried,
+    /// Whether the line needs no other to be understood, so that a part may begin there.
+    pub(super) stands_alone: bool,
+    /// Whether the last line is the beginning of something.
+    pub(super) is_unfinished: bool,
+    /// Whether something besides rules was found in the line.
+    noted: bool,
+}
+
+/// What was read of some lines.
+pub(super) struct Reading {
+    pub(super) parsed: Parsed,
+    /// What carries over to the line behind.
+    pub(super) carried: Carried,
+    /// Whether a run of rules and the last line are at their ends, so that what follows can stay as it is.
+    pub(super) is_whole: bool,
 }
 
 /// Longest line in bytes; the longest meaningful one is a few hundred.
@@ -22,7 +46,26 @@ const QUOTED: usize = 80;
 
 impl<'f> Reader<'f> {
     pub(super) fn new(file: &'f str, format: Format) -> Self {
-        Self { file, format, parsed: Parsed::default(), line: 0 }
+        Self::within(file, format, 0, 0, Carried::default())
+    }
+
+    /// A reader of the lines from byte `at` on, before which there are `lines` others.
+    pub(super) fn within(file: &'f str, format: Format, at: usize, lines: u32, carried: Carried) -> Self {
+        let part = Part { at, before: lines, carried: carried.clone(), ..Part::default() };
+        let parsed = Parsed::default();
+        Self {
+            file,
+            format,
+            parsed,
+            part,
+            problems: 0,
+            line: lines,
+            at,
+            carried,
+            stands_alone: true,
+            is_unfinished: false,
+            noted: false,
+        }
     }
 
     /// True, with a complaint, when the bytes are not a list at all: a web page or compressed bytes.
@@ -38,23 +81,28 @@ impl<'f> Reader<'f> {
             None
         };
         if let Some((what, hint)) = found {
-            self.parsed.refused = 1;
+            self.part.refused = 1;
             let what = format!("this is {what}, not a list in the syntax `{}`", self.format);
-            self.parsed.problems.push(Problem::error(Place::file(self.file), what, hint));
+            self.part.problems.push(Problem::error(Place::file(self.file), what, hint));
         }
         found.is_some()
     }
 
     /// Calls `read` for each line that is text, without line ends and surrounding blanks.
     pub(super) fn each_line(&mut self, text: &[u8], mut read: impl FnMut(&mut Self, &str)) {
-        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let mark = if self.at == 0 { text.strip_prefix(b"\xEF\xBB\xBF") } else { None };
+        let mut next = self.at + if mark.is_some() { 3 } else { 0 };
+        let text = mark.unwrap_or(text);
         if text.is_empty() {
             return;
         }
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
         for bytes in text.split(|byte| *byte == b'\n') {
+            self.at = next;
+            next += bytes.len() + 1;
             self.line += 1;
-            self.parsed.lines += 1;
+            self.part.lines += 1;
+            self.noted = false;
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
             if bytes.len() > LONGEST_LINE {
                 self.refuse(
@@ -97,23 +145,39 @@ impl<'f> Reader<'f> {
 
     /// Adds a rule; refuses one that would meet every name.
     pub(super) fn add(&mut self, name: Name, reach: Reach, action: Option<Action>) {
-        match name.label_count() {
-            0 => return self.refuse(".", "the rule would meet every name", "name a domain"),
-            1 if reach != Reach::Exact => {
-                let what = format!("`{name}` is a whole top-level domain");
-                self.problem(Problem::warning(
-                    Place::line(self.file, self.line),
-                    what,
-                    "make sure that is meant",
-                ));
-            }
-            _ => {}
+        let labels = name.label_count();
+        if labels == 0 {
+            return self.refuse(".", "the rule would meet every name", "name a domain");
         }
+        if let Some(last) = self.parsed.rules.last()
+            && last.ends_run()
+            && last.line < self.line
+            && self.stands_alone
+            && !self.noted
+        {
+            self.begin_part();
+        }
+        if labels == 1 && reach != Reach::Exact {
+            let what = format!("`{name}` is a whole top-level domain");
+            let place = Place::line(self.file, self.line);
+            self.problem(Problem::warning(place, what, "make sure that is meant"));
+        }
+        self.part.rules += 1;
         self.parsed.rules.push(Rule { name, reach, action, line: self.line });
+    }
+
+    /// A part ends before this line, and the next one begins with it.
+    fn begin_part(&mut self) {
+        self.problems += self.part.problems.len();
+        self.part.lines -= 1;
+        let (at, before, carried) = (self.at, self.line - 1, self.carried.clone());
+        let next = Part { at, before, lines: 1, carried, ..Part::default() };
+        self.parsed.parts.push(std::mem::replace(&mut self.part, next));
     }
 
     /// Adds a rule about addresses.
     pub(super) fn add_address(&mut self, whose: Whose, prefix: Prefix, action: Action) {
+        self.part.rules += 1;
         self.parsed.addresses.push(AddressRule { whose, prefix, action, line: self.line });
     }
 
@@ -129,39 +193,33 @@ impl<'f> Reader<'f> {
 
     /// What the list says of itself as a zone.
     pub(super) fn zone_head(&mut self) -> &mut ZoneHead {
-        self.parsed.zone.get_or_insert_default()
+        self.part.zone.get_or_insert_default()
     }
 
     /// Counts a line that means nothing to a resolver.
     pub(super) fn skip(&mut self, reason: &'static str) {
-        *self.parsed.skipped.entry(reason).or_default() += 1;
-    }
-
-    /// Warns of lines that were counted under `reason`, if there are any: once for all of them.
-    pub(super) fn warn_of_skipped(&mut self, reason: &'static str, what: &str, hint: &str) {
-        if let Some(count) = self.parsed.skipped.get(reason) {
-            let lines = if *count == 1 { "line" } else { "lines" };
-            let what = format!("{count} {lines} left out: {what}");
-            // Not bounded: there are only so many reasons.
-            self.parsed.problems.push(Problem::warning(Place::file(self.file), what, hint));
-        }
+        self.noted = true;
+        *self.part.skipped.entry(reason).or_default() += 1;
     }
 
     /// Counts a malformed line and complains about it.
     pub(super) fn refuse(&mut self, text: &str, why: &str, hint: &str) {
-        self.parsed.refused += 1;
+        self.noted = true;
+        self.part.refused += 1;
         let quoted: String = text.chars().take(QUOTED).collect();
         let what = if quoted.is_empty() { why.to_owned() } else { format!("`{quoted}`: {why}") };
         self.problem(Problem::error(Place::line(self.file, self.line), what, hint));
     }
 
-    pub(super) fn finish(self) -> Parsed {
-        self.parsed
+    pub(super) fn finish(mut self) -> Reading {
+        let is_whole = !self.is_unfinished && self.parsed.rules.last().is_none_or(Rule::ends_run);
+        self.parsed.parts.push(self.part);
+        Reading { parsed: self.parsed, carried: self.carried, is_whole }
     }
 
     fn problem(&mut self, problem: Problem) {
-        if self.parsed.problems.len() < MOST_PROBLEMS {
-            self.parsed.problems.push(problem);
+        if self.problems + self.part.problems.len() < MOST_PROBLEMS {
+            self.part.problems.push(problem);
         }
     }
 

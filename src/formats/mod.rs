@@ -1,11 +1,14 @@
 //! One list syntax a file: hosts, domains, adblock, dnsmasq, rpz (text → rules with line numbers). Owns what each
-//! syntax means to a resolver. Never reads a file and never enforces anything.
+//! syntax means to a resolver, and which parts of a list read differently than before. Never reads a file and never enforces
+//! anything.
 
 mod adblock;
+mod changed;
 mod dnsmasq;
 mod domains;
 mod hosts;
 mod lines;
+mod part;
 mod prefix;
 mod rpz;
 
@@ -15,6 +18,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::changed::{Reread, reread};
+pub use self::part::Part;
 use crate::dns::Name;
 use crate::policy::{AddressRule, Rule};
 use crate::problem::Problem;
@@ -61,6 +66,8 @@ pub struct Parsed {
     pub lines: u64,
     /// What a response policy zone says of itself.
     pub zone: Option<ZoneHead>,
+    /// The stretches of text that can be read again by themselves, in order.
+    pub parts: Vec<Part>,
 }
 
 impl Parsed {
@@ -85,17 +92,23 @@ pub const MOST_PROBLEMS: usize = 1000;
 /// Reads a list. `file` is its name in complaints. Never fails: what is wrong is in the result.
 pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Parsed {
     let mut reader = lines::Reader::new(file, format);
-    if reader.is_something_else(text) {
-        return reader.finish();
+    if !reader.is_something_else(text) {
+        read(&mut reader, format, text, options);
     }
+    let mut parsed = reader.finish().parsed;
+    parsed.sum_up(format, file);
+    parsed
+}
+
+/// Reads lines, with the reader where it stands.
+fn read(reader: &mut lines::Reader<'_>, format: Format, text: &[u8], options: &Options) {
     match format {
-        Format::Adblock => adblock::parse(&mut reader, text),
-        Format::Dnsmasq => dnsmasq::parse(&mut reader, text),
-        Format::Domains => domains::parse(&mut reader, text, options.subdomains),
-        Format::Hosts => hosts::parse(&mut reader, text, options.subdomains),
-        Format::Rpz => rpz::parse(&mut reader, text, options.zone.as_ref()),
+        Format::Adblock => adblock::parse(reader, text),
+        Format::Dnsmasq => dnsmasq::parse(reader, text),
+        Format::Domains => domains::parse(reader, text, options.subdomains),
+        Format::Hosts => hosts::parse(reader, text, options.subdomains),
+        Format::Rpz => rpz::parse(reader, text, options.zone.as_ref()),
     }
-    reader.finish()
 }
 
 /// True when the bytes begin as a web page does, and no list in any syntax.

@@ -1,12 +1,14 @@
 //! Owns response policy zones written as zone files: triggers by query name, client and response address, and every action.
 //! Triggers by name servers are counted, warned of and left out. Never follows `$INCLUDE`.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::lines::Reader;
 use super::prefix;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Action, LocalRecord, Reach, Whose};
+use crate::problem::{Place, Problem};
 
 /// What an owner says is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,42 +29,49 @@ const TRIGGERS: &[(&str, Trigger)] = &[
 const NSDNAME: &str = "trigger not supported: name server name";
 const NSIP: &str = "trigger not supported: name server address";
 
-/// What carries over from line to line.
-struct Zone {
-    origin: Option<Name>,
-    owner: Option<String>,
-    /// TTL of records that have none of their own: `$TTL` (RFC 2308 section 4).
-    ttl: Option<u32>,
-    /// Words of a record that goes on over lines, while a parenthesis is open.
-    open: Option<(Vec<String>, bool)>,
-}
-
 pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
-    let mut zone = Zone { origin: zone.cloned(), owner: None, ttl: None, open: None };
+    if reader.carried.origin.is_none() {
+        reader.carried.origin = zone.cloned();
+    }
+    // Words of a record that goes on over lines, while a parenthesis is open, and whether it names no owner.
+    let mut open: Option<(Vec<String>, bool)> = None;
     reader.each_line(text, |reader, line| {
         let blank_owner = line.starts_with([' ', '\t']);
         let (words, depth) = match words(line) {
             Ok(words) => words,
             Err(why) => return reader.refuse(line, why, ""),
         };
-        let (mut all, blank) = zone.open.take().unwrap_or((Vec::new(), blank_owner));
+        reader.stands_alone = open.is_none() && !blank_owner;
+        let (mut all, blank) = open.take().unwrap_or((Vec::new(), blank_owner));
         let was_open = !all.is_empty() || depth < 0;
         all.extend(words);
         if depth > 0 || (was_open && depth == 0 && !all.is_empty() && !closes(line)) {
-            zone.open = Some((all, blank));
+            open = Some((all, blank));
         } else if !all.is_empty() {
-            record(reader, &mut zone, &all, blank, line);
+            record(reader, &all, blank, line);
         }
     });
-    if let Some((all, _)) = zone.open {
+    if let Some((all, _)) = open {
+        reader.is_unfinished = true;
         reader.refuse(&all.join(" "), "a parenthesis is not closed", "the file may be cut off");
     }
+}
+
+/// Warnings of triggers that were counted and left out, once for all of their kind.
+pub(super) fn left_out(file: &str, skipped: &BTreeMap<&'static str, u64>) -> Vec<Problem> {
+    let mut warnings = Vec::new();
     for (reason, what) in [
         (NSDNAME, "rules by name server name (rpz-nsdname) are not supported"),
         (NSIP, "rules by name server address (rpz-nsip) are not supported"),
     ] {
-        reader.warn_of_skipped(reason, what, "nothing of them is enforced; list names or addresses instead");
+        if let Some(count) = skipped.get(reason) {
+            let lines = if *count == 1 { "line" } else { "lines" };
+            let hint = "nothing of them is enforced; list names or addresses instead";
+            let what = format!("{count} {lines} left out: {what}");
+            warnings.push(Problem::warning(Place::file(file), what, hint));
+        }
     }
+    warnings
 }
 
 fn closes(line: &str) -> bool {
@@ -102,18 +111,18 @@ fn words(line: &str) -> Result<(Vec<String>, i32), &'static str> {
     Ok((words, depth))
 }
 
-fn record(reader: &mut Reader<'_>, zone: &mut Zone, words: &[String], blank: bool, line: &str) {
+fn record(reader: &mut Reader<'_>, words: &[String], blank: bool, line: &str) {
     let mut words = words.iter().map(String::as_str);
     let mut word = words.next().unwrap_or("");
     match word {
         "$TTL" => {
-            zone.ttl = words.next().and_then(seconds);
-            reader.zone_head().ttl = zone.ttl;
+            reader.carried.ttl = words.next().and_then(seconds);
+            reader.zone_head().ttl = reader.carried.ttl;
             return;
         }
         "$ORIGIN" => {
             match words.next().map(str::parse) {
-                Some(Ok(origin)) => zone.origin = Some(origin),
+                Some(Ok(origin)) => reader.carried.origin = Some(origin),
                 _ => reader.refuse(line, "$ORIGIN needs a name", "write `$ORIGIN zone.`"),
             }
             return;
@@ -124,7 +133,7 @@ fn record(reader: &mut Reader<'_>, zone: &mut Zone, words: &[String], blank: boo
         _ => {}
     }
     if !blank {
-        zone.owner = Some(word.to_owned());
+        reader.carried.owner = Some(word.to_owned());
         word = words.next().unwrap_or("");
     }
     // TTL and class come in either order, both optional.
@@ -138,18 +147,18 @@ fn record(reader: &mut Reader<'_>, zone: &mut Zone, words: &[String], blank: boo
         word = words.next().unwrap_or("");
     }
     let rdata: Vec<&str> = words.collect();
-    let Some(owner) = zone.owner.clone() else {
+    let Some(owner) = reader.carried.owner.clone() else {
         return reader.refuse(line, "the record has no owner", "the first record of a zone needs one");
     };
     match word.to_ascii_uppercase().as_str() {
         "SOA" => {
             reader.zone_head().serial = rdata.get(2).and_then(|serial| serial.parse().ok());
-            if zone.origin.is_none() && owner.ends_with('.') {
-                zone.origin = owner.parse().ok();
+            if reader.carried.origin.is_none() && owner.ends_with('.') {
+                reader.carried.origin = owner.parse().ok();
             }
         }
         "NS" if owner == "@" || blank => {}
-        kind => trigger(reader, zone, &owner, kind, ttl.or(zone.ttl), &rdata, line),
+        kind => trigger(reader, &owner, kind, ttl.or(reader.carried.ttl), &rdata, line),
     }
 }
 
@@ -179,16 +188,8 @@ fn seconds(word: &str) -> Option<u32> {
     total.checked_add(number)
 }
 
-fn trigger(
-    reader: &mut Reader<'_>,
-    zone: &Zone,
-    owner: &str,
-    kind: &str,
-    ttl: Option<u32>,
-    rdata: &[&str],
-    line: &str,
-) {
-    let relative = match relative(owner, zone.origin.as_ref()) {
+fn trigger(reader: &mut Reader<'_>, owner: &str, kind: &str, ttl: Option<u32>, rdata: &[&str], line: &str) {
+    let relative = match relative(owner, reader.carried.origin.as_ref()) {
         Some(relative) => relative,
         None => {
             return reader.refuse(

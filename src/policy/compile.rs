@@ -1,6 +1,7 @@
 //! Owns the step from law to decision: a draft and a moment in, a snapshot or all its problems out. Pure: the same
 //! draft and moment give the same digest on every host. Never publishes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,12 +10,12 @@ use super::address::Addresses;
 use super::client::ClientTable;
 use super::digest::Written;
 use super::enforce::{Assembly, enforce};
-use super::gathering::Gathering;
 use super::group::Draft;
 use super::instrument::Standing;
 use super::labels::Labels;
+use super::matcher::{HashKey, Listed, NameTable};
 use super::rule::{Action, ActionKind, Reach};
-use super::rulebook::{Actions, Rules};
+use super::rulebook::Actions;
 use super::snapshot::{Origin, RuleKind, RuleSet, Snapshot};
 use crate::dns::{Name, Soa};
 use crate::problem::Problem;
@@ -35,15 +36,25 @@ pub fn compile(
     generation: u64,
     labels: &Labels,
 ) -> Result<Compiled, Vec<Problem>> {
-    let mut problems = draft.book.problems.clone();
+    let mut problems = draft.book.problems();
     check_attribution(&draft, &mut problems);
     let book = Arc::clone(&draft.book);
-    let Rules { table: exceptions, names, kinds, sets, mut actions, digest: exceptions_digest, .. } =
-        exceptions(&draft);
-    let addresses = Addresses::behind(&book.rules.answers, &book.rules.clients);
-    let kinds: Box<[RuleKind]> = book.rules.kinds.iter().chain(&kinds).copied().collect();
+    let mut actions = book.actions.clone();
+    let Freed { sets, kinds: freed, rules, digest: exceptions_digest } =
+        freed(&draft, actions.number(Action::Passthru));
+    let addresses = Addresses::behind(&book.answers, &book.clients);
+    let kinds: Box<[RuleKind]> = book.kinds.iter().chain(&freed).copied().collect();
+    let names: BTreeSet<&[u8]> = rules.iter().map(|rule| rule.name).collect();
+    let names = book.names + names.len();
+    let came = book.since.added.iter();
+    let came = came.map(|((name, kind), line)| Listed { name: name.as_wire(), kind: *kind, line: *line });
+    // Few, whatever came: the background puts them in order before they are many.
+    let beside: Vec<Listed<'_>> = came.chain(rules).collect();
+    let beside = NameTable::new(HashKey::of(&exceptions_digest), beside.into_iter());
 
-    let assembly = Assembly { draft: &draft, on, sets: &sets, kinds: kinds_by_set(&sets, &kinds, &actions) };
+    let mixed = mixed(&sets, &kinds);
+    let named = kinds_by_set(&sets, &kinds, &actions);
+    let assembly = Assembly { draft: &draft, on, sets: &sets, kinds: named, mixed };
     let enforced = enforce(&assembly, &mut actions, labels, &mut problems);
     problems.sort();
     if problems.iter().any(Problem::is_error) {
@@ -62,9 +73,9 @@ pub fn compile(
         digest: [0; 32],
         on,
         next_transition: next_transition(&draft, on),
-        names: book.rules.names + names,
+        names,
         book,
-        exceptions,
+        beside,
         exceptions_digest,
         kinds,
         actions: actions.list.into(),
@@ -75,8 +86,8 @@ pub fn compile(
         soa,
         config: draft.config,
     };
-    snapshot.settle_addresses();
     snapshot.digest = digest(&snapshot);
+    snapshot.settle_addresses();
     Ok(Compiled { snapshot, warnings: problems })
 }
 
@@ -100,17 +111,43 @@ fn check_attribution(draft: &Draft, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The names that exceptions free, behind the rulebook's rules.
-fn exceptions(draft: &Draft) -> Rules {
-    let mut gathering = Gathering::behind(&draft.book.rules);
+/// The names that exceptions free.
+struct Freed<'d> {
+    /// The rulebook's sets, and one for each exception.
+    sets: Vec<RuleSet>,
+    /// Behind the rulebook's.
+    kinds: Vec<RuleKind>,
+    /// Each once an exception.
+    rules: Vec<Listed<'d>>,
+    digest: [u8; 32],
+}
+
+fn freed(draft: &Draft, passthru: u16) -> Freed<'_> {
+    let mut sets = draft.book.sets.clone();
+    let mut kinds = Vec::new();
+    let mut rules = Vec::new();
+    let mut digest = Written::new();
+    digest.update(draft.book.digest);
     for (index, exception) in (0..).zip(&draft.config.exceptions) {
-        let place = &exception.place;
-        let set = gathering.set(Origin::Exception(index), None, None, place.file.clone());
-        for name in &exception.names {
-            gathering.add(set, name.clone(), Reach::Subtree, Some(Action::Passthru), place.line);
+        let (set, line) = (sets.len() as u16, exception.place.line);
+        let kind = (draft.book.kinds.len() + kinds.len()) as u32;
+        let names: BTreeSet<&[u8]> = exception.names.iter().map(Name::as_wire).collect();
+        kinds.push(RuleKind { set, reach: Reach::Subtree, action: passthru });
+        sets.push(RuleSet {
+            origin: Origin::Exception(index),
+            app: None,
+            instrument: None,
+            file: exception.place.file.clone(),
+            rules: names.len() as u32,
+        });
+        for name in names {
+            digest.update(set.to_be_bytes());
+            digest.update(name);
+            rules.push(Listed { name, kind, line });
         }
+        digest.update(line.to_be_bytes());
     }
-    gathering.indexed()
+    Freed { sets, kinds, rules, digest: digest.finalize() }
 }
 
 /// Which kinds of action each set's rules name; the default action apart.
@@ -125,6 +162,14 @@ fn kinds_by_set(sets: &[RuleSet], rules: &[RuleKind], actions: &Actions) -> Vec<
         }
     }
     kinds
+}
+
+/// Which sets have rules for names alone, and others for what is below.
+fn mixed(sets: &[RuleSet], rules: &[RuleKind]) -> Vec<bool> {
+    let has = |set: usize, exact: bool| {
+        rules.iter().any(|kind| usize::from(kind.set) == set && (kind.reach == Reach::Exact) == exact)
+    };
+    (0..sets.len()).map(|set| has(set, true) && has(set, false)).collect()
 }
 
 /// The next moment after `on` at which an instrument or exception starts or ends.
@@ -161,17 +206,19 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     let config = &snapshot.config;
     text(format!("{:?} {} {} {}", config.action, config.ttl, config.sinkhole_ipv4, config.sinkhole_ipv6));
     text(format!("{} {} {} {:?}", config.contact, config.block_ds, config.otherwise, config.allow));
-    text(format!("{:?} {:?}", snapshot.actions, snapshot.clients));
+    text(format!("{:?}", snapshot.clients));
     for set in &snapshot.sets {
         text(format!("{:?} {:?} {:?} {}", set.origin, set.app, set.instrument, set.file));
     }
     for group in &snapshot.groups {
-        text(format!("{} {} {:?}", group.name, group.action, group.by_set));
+        // Numbers of actions depend on what was listed before.
+        let action = snapshot.actions.get(usize::from(group.action));
+        text(format!("{} {action:?} {:?}", group.name, group.by_set));
         for found in &group.enforcements {
             text(format!("{} {} {} {:?}", found.position, found.mode, found.set, found.options));
         }
     }
-    hash.update(snapshot.book.rules.digest);
+    hash.update(snapshot.book.digest);
     hash.update(snapshot.exceptions_digest);
     hash.finalize()
 }

@@ -3,6 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::snapshot::RuleKind;
+
 /// Hashes many small pieces as one long text.
 #[derive(Clone)]
 pub(super) struct Written {
@@ -41,4 +43,15 @@ impl Written {
 /// A digest in hexadecimal.
 pub(super) fn hexadecimal(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A rule as a number: those of equal rules are equal, and those of others nearly never.
+pub(super) fn key_of(name: &[u8], kind: &RuleKind) -> u64 {
+    // Fowler, Noll and Vo's hash of 64 bits.
+    let [high, low] = kind.action.to_be_bytes();
+    let [set_high, set_low] = kind.set.to_be_bytes();
+    let bytes = [set_high, set_low, kind.reach as u8, high, low];
+    name.iter().chain(&bytes).fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
 }

@@ -23,6 +23,8 @@ pub(super) struct Assembly<'d> {
     pub(super) sets: &'d [RuleSet],
     /// The kinds of action that the rules of each set name.
     pub(super) kinds: Vec<Vec<ActionKind>>,
+    /// Which sets have rules for names alone, and others for what is below.
+    pub(super) mixed: Vec<bool>,
 }
 
 /// All groups, and who belongs to them.
@@ -296,6 +298,7 @@ impl Resolver<'_, '_> {
             position,
             mode,
             set,
+            mixed: self.assembly.mixed.get(usize::from(set)).copied().unwrap_or_default(),
             instrument: act,
             exception,
             labels: [0; ActionKind::ALL.len()],

@@ -1,6 +1,7 @@
 //! Owns the explanation: one verdict in words, with every rule that met the name and why it did or did not count.
 //! Reads the snapshot and its verdict; never decides anew.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -257,7 +258,7 @@ impl Snapshot {
             Trigger::ResponseAddress => Whose::Answer,
         };
         let rule = self.addresses_of(whose).rule(cause.rule)?;
-        Some((rule.prefix.to_string(), rule.line))
+        Some((rule.prefix.to_string(), self.line(rule.kind, rule.line)))
     }
 
     fn consider_names(
@@ -269,18 +270,21 @@ impl Snapshot {
     ) {
         let by_name = cause.filter(|cause| cause.trigger == Trigger::QueryName);
         let decided = by_name.map(|cause| cause.rule);
+        let mut met = Vec::new();
         self.search(name, |entry| {
-            let (Some(kind), Some((wire, line))) =
+            if let (Some(kind), Some((wire, line))) =
                 (self.kinds.get(entry.kind as usize), self.rule(entry.number))
-            else {
-                return;
-            };
-            if !kind.reach.meets(entry.depth) {
-                return;
+                && kind.reach.meets(entry.depth)
+            {
+                met.push((entry, *kind, wire, line));
             }
-            let decides = decided == Some(entry.number);
-            all.push(self.consider(group, kind, (name_text(&wire), reach_text(kind.reach)), line, decides));
         });
+        // The shortest name first, whichever table a rule stands in.
+        met.sort_by_key(|(entry, kind, _, line)| (Reverse(entry.depth), kind.set, kind.reach, *line));
+        for (entry, kind, wire, line) in met {
+            let decides = decided == Some(entry.number);
+            all.push(self.consider(group, &kind, (name_text(&wire), reach_text(kind.reach)), line, decides));
+        }
     }
 
     fn consider_addresses(
@@ -299,7 +303,8 @@ impl Snapshot {
         for (number, rule) in self.addresses_of(whose).covering(address) {
             if let Some(kind) = self.kinds.get(rule.kind as usize) {
                 let listed = (rule.prefix.to_string(), reach);
-                all.push(self.consider(group, kind, listed, rule.line, decided == Some(number)));
+                let line = self.line(rule.kind, rule.line);
+                all.push(self.consider(group, kind, listed, line, decided == Some(number)));
             }
         }
     }

@@ -1,15 +1,15 @@
 //! Owns the way of rules into a rulebook: each attributed to a set, sorted, repetitions dropped, numbered by kind. Never looks
 //! at a date, a group or an exception.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::address::{AddressRule, ListedPrefix, Whose};
 use super::catalog::{Catalog, Tier};
-use super::digest::Written;
+use super::digest::{Written, key_of};
 use super::group::SourceRules;
 use super::matcher::{HashKey, Listed, NameTable};
 use super::rule::{Action, Reach, Rule};
-use super::rulebook::{Actions, Rules, Source};
+use super::rulebook::{Actions, Base, Run, Source};
 use super::snapshot::{CANARIES, DEFAULT_ACTION, Origin, RuleKind, RuleSet};
 use crate::dns::Name;
 
@@ -56,15 +56,50 @@ impl Kinds {
     }
 }
 
-/// The sets of a rulebook of that catalog and those lists, whose rules are not looked at.
+/// Rules in order, and all that is said of them once.
+pub(super) struct Indexed {
+    pub(super) base: Base,
+    /// How many different names are listed.
+    pub(super) names: usize,
+    pub(super) kinds: Vec<RuleKind>,
+    pub(super) sets: Vec<RuleSet>,
+    pub(super) actions: Actions,
+    pub(super) addresses: Vec<(Whose, ListedPrefix)>,
+    /// SHA-256 over the names of the catalog.
+    pub(super) catalog_digest: [u8; 32],
+}
+
+/// The sets of a rulebook of that catalog and those lists, whose rules are not looked at; and the digest of the catalog's names.
 pub(super) fn sets(
     catalog: &Catalog,
     sources: impl Iterator<Item = SourceRules>,
-) -> (Vec<RuleSet>, Vec<Source>) {
+) -> (Vec<RuleSet>, Vec<Source>, [u8; 32]) {
     let mut gathering = Gathering::default();
     gathering.catalog(catalog);
     let sources = sources.map(|source| gathering.source(catalog, source)).collect();
-    (gathering.sets, sources)
+    (gathering.sets, sources, gathering.catalog_digest)
+}
+
+/// Rules run by run.
+pub(super) fn runs(rules: &[Rule]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut rest = rules;
+    while let [first, ..] = rest {
+        let end = rest.iter().position(Rule::ends_run).map_or(rest.len(), |last| last + 1);
+        let (run, others) = rest.split_at(end);
+        let [mut written, mut placed] = [Written::new(), Written::new()];
+        for Rule { name, reach, action, line } in run {
+            written.update([*reach as u8, u8::from(action.is_some())]);
+            written.update(name.as_wire());
+            if let Some(action) = action {
+                written.text(&format!("{action:?}"));
+            }
+            placed.update((line - first.line).to_be_bytes());
+        }
+        runs.push(Run { line: first.line, written: written.finalize(), placed: placed.finalize() });
+        rest = others;
+    }
+    runs
 }
 
 /// Rules on their way into a table, each attributed to a set.
@@ -75,14 +110,10 @@ pub(super) struct Gathering {
     addresses: Vec<(u16, AddressRule)>,
     sets: Vec<RuleSet>,
     actions: Actions,
+    catalog_digest: [u8; 32],
 }
 
 impl Gathering {
-    /// Rules that will stand behind `others`: their sets and actions are numbered on from those.
-    pub(super) fn behind(others: &Rules) -> Self {
-        Self { sets: others.sets.clone(), actions: others.actions.clone(), ..Self::default() }
-    }
-
     /// Canaries first, then apps.
     pub(super) fn catalog(&mut self, catalog: &Catalog) {
         let bypass = "blocklists/bypass.toml".to_owned();
@@ -100,6 +131,11 @@ impl Gathering {
                 }
             }
         }
+        let mut digest = Written::new();
+        for Gathered { name, kind, line, .. } in &self.rules {
+            kind.hash_into(name.as_wire(), *line, &mut digest);
+        }
+        self.catalog_digest = digest.finalize();
     }
 
     pub(super) fn source(&mut self, catalog: &Catalog, source: SourceRules) -> Source {
@@ -108,20 +144,20 @@ impl Gathering {
         let act = instrument.as_ref().and_then(|id| catalog.instruments.iter().position(|act| act.id == *id));
         let [known, act] = [known, act].map(|index| index.map(|index| index as u16));
         let set = self.set(Origin::Source(name.clone()), known, act, file);
-        let mut written = Written::new();
+        let runs = runs(&rules);
         for Rule { name, reach, action, line } in rules {
-            written.update([reach as u8, u8::from(action.is_some())]);
-            written.update(name.as_wire());
-            if let Some(action) = &action {
-                written.text(&format!("{action:?}"));
-            }
             self.add(set, name, reach, action, line);
         }
+        let mut about_addresses = Written::new();
         for rule in addresses {
-            written.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
+            about_addresses.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
             self.addresses.push((set, rule));
         }
-        Source { name, app, instrument, disabled, written: written.finalize() }
+        let about_addresses = about_addresses.finalize();
+        let [written, placed] = [[0; 32]; 2];
+        let mut source = Source { name, app, instrument, disabled, runs, about_addresses, written, placed };
+        source.sum_up();
+        source
     }
 
     /// How many rules there are so far.
@@ -129,29 +165,31 @@ impl Gathering {
         self.rules.len()
     }
 
-    pub(super) fn set(
-        &mut self,
-        origin: Origin,
-        app: Option<u16>,
-        instrument: Option<u16>,
-        file: String,
-    ) -> u16 {
+    fn set(&mut self, origin: Origin, app: Option<u16>, instrument: Option<u16>, file: String) -> u16 {
         let number = self.sets.len() as u16;
         self.sets.push(RuleSet { origin, app, instrument, file, rules: 0 });
         number
     }
 
-    pub(super) fn add(&mut self, set: u16, name: Name, reach: Reach, action: Option<Action>, line: u32) {
+    fn add(&mut self, set: u16, name: Name, reach: Reach, action: Option<Action>, line: u32) {
         let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(action));
         self.rules.push(Gathered::new(name, RuleKind { set, reach, action }, line));
     }
 
     /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
-    pub(super) fn indexed(mut self) -> Rules {
+    pub(super) fn indexed(mut self) -> Indexed {
         let gathered = &mut self.rules;
-        widen_covered(gathered);
         gathered.sort_unstable();
-        gathered.dedup_by(|later, first| (&later.name, later.kind) == (&first.name, first.kind));
+        let mut repeated = Vec::new();
+        gathered.dedup_by(|later, first| {
+            let same = (&later.name, later.kind) == (&first.name, first.kind);
+            if same {
+                repeated.push(key_of(later.name.as_wire(), &later.kind));
+            }
+            same
+        });
+        repeated.sort_unstable();
+        repeated.dedup();
         let mut kinds = Kinds::default();
         let mut names = 0;
         let mut digest = Written::new();
@@ -166,11 +204,12 @@ impl Gathering {
                 listed.push(Listed { name: name.as_wire(), kind: kinds.number(*kind), line: *line });
             }
         }
-        let names_digest = digest.finalize();
-        let table = NameTable::new(HashKey::of(&names_digest), listed.into_iter());
+        let digest = digest.finalize();
+        let table = NameTable::new(HashKey::of(&digest), listed.into_iter());
         let addresses = self.numbered_addresses(&mut kinds);
-        let Self { sets, actions, .. } = self;
-        Rules::of(table, names, kinds.list, sets, actions, names_digest, addresses)
+        let Self { sets, actions, catalog_digest, .. } = self;
+        let base = Base { table, digest, repeated: repeated.into() };
+        Indexed { base, names, kinds: kinds.list, sets, actions, addresses, catalog_digest }
     }
 
     /// The rules about addresses, each of a kind that has a number.
@@ -184,34 +223,5 @@ impl Gathering {
             numbered.push((whose, ListedPrefix::new(prefix, kinds.number(kind), line)));
         }
         numbered
-    }
-}
-
-/// An exact rule whose set also denies everything below its name, with the same action, speaks for the whole subtree:
-/// its answer may then be NXDOMAIN.
-fn widen_covered(gathered: &mut [Gathered]) {
-    let mut exact = HashSet::new();
-    // Sets come in runs, and there are few.
-    for run in gathered.chunk_by(|a, b| a.kind == b.kind) {
-        exact.extend(run.first().filter(|rule| rule.kind.reach == Reach::Exact).map(|rule| rule.kind.set));
-    }
-    let wide: HashSet<(u16, u16, &[u8])> = gathered
-        .iter()
-        .filter(|rule| rule.kind.reach != Reach::Exact && exact.contains(&rule.kind.set))
-        .map(|rule| (rule.kind.set, rule.kind.action, rule.name.as_wire()))
-        .collect();
-    if wide.is_empty() {
-        return;
-    }
-    let covered = |Gathered { name, kind, .. }: &Gathered| {
-        kind.reach == Reach::Exact
-            && name.suffixes().any(|above| wide.contains(&(kind.set, kind.action, above)))
-    };
-    let covered: Vec<usize> =
-        (0..gathered.len()).filter(|at| gathered.get(*at).is_some_and(covered)).collect();
-    for at in covered {
-        if let Some(rule) = gathered.get_mut(at) {
-            rule.kind.reach = Reach::Subtree;
-        }
     }
 }

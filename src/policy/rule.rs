@@ -35,6 +35,27 @@ pub enum Reach {
     Subtree,
 }
 
+impl Rule {
+    /// True for about one rule in a thousand, by its name alone: a run of rules ends with it. Lists are compared run by run;
+    /// wherever a line comes or goes, all runs but those around it stay what they were.
+    #[inline]
+    pub fn ends_run(&self) -> bool {
+        /// One in this many; a power of two. Runs of a thousand rules are read and hashed within a millisecond.
+        const LENGTH: u64 = 1024;
+        let wire = self.name.as_wire();
+        let word = |at: usize| {
+            let bytes = wire.get(at..).and_then(<[u8]>::first_chunk::<8>);
+            bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        };
+        let mixed = [word(0), word(8), word(wire.len().saturating_sub(8))].into_iter();
+        // Odd constants with well-mixed bits: the fractional part of the golden ratio, and of the square root of 3.
+        let mixed = mixed.fold(wire.len() as u64, |mixed, word| {
+            (mixed.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        });
+        (mixed ^ mixed >> 32).wrapping_mul(0xBB67_AE85_84CA_A73B) >> 40 & (LENGTH - 1) == 0
+    }
+}
+
 impl Reach {
     /// Whether a name with `depth` labels in front of the listed one is met.
     #[inline]

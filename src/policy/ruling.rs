@@ -28,18 +28,6 @@ pub enum Ruling<'s> {
 }
 
 impl Snapshot {
-    /// Every name that any rule is listed under, each once, in no order that means anything.
-    pub fn listed_names(&self) -> impl Iterator<Item = CanonicalName> {
-        let rules = &self.book.rules.table;
-        let freed = self.exceptions.names().filter(|wire| !rules.lists(wire));
-        rules.names().chain(freed).filter_map(|wire| CanonicalName::read(&wire))
-    }
-
-    /// True when any rule is listed under that very name.
-    pub fn lists(&self, name: &CanonicalName) -> bool {
-        self.book.rules.table.lists(name.as_wire()) || self.exceptions.lists(name.as_wire())
-    }
-
     /// What the group's policy does with `name`; `None` when nothing that is enforced meets it. Refusal, for which response
     /// policy zones have no word, becomes a denial; a denial of the name alone is NODATA, as in this resolver's own answers,
     /// because names below it may live (RFC 8020).

@@ -12,7 +12,7 @@ use super::client::{Client, ClientTable};
 use super::digest::hexadecimal;
 use super::group::{Config, Exception, Mode, Otherwise};
 use super::instrument::Instrument;
-use super::matcher::{Entry, NameTable};
+use super::matcher::NameTable;
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Rulebook;
 use super::verdict::{Cause, Trigger, Verdict};
@@ -27,8 +27,9 @@ pub struct Snapshot {
     pub(super) next_transition: Option<Timestamp>,
     /// The rules of the catalog and of the lists.
     pub(super) book: Arc<Rulebook>,
-    /// The names that exceptions free. Their numbers go on from the rulebook's, as do those of their kinds.
-    pub(super) exceptions: NameTable,
+    /// Rules that came since the rulebook's table was built, and the names that exceptions free. Their numbers go on from that
+    /// table's; exceptions' kinds go on from the rulebook's.
+    pub(super) beside: NameTable,
     pub(super) exceptions_digest: [u8; 32],
     /// How many different names are listed, and freed.
     pub(super) names: usize,
@@ -107,6 +108,8 @@ pub(super) struct Enforcement {
     pub(super) position: u16,
     pub(super) mode: Mode,
     pub(super) set: u16,
+    /// Whether some rules of the set are for names alone, and others for what is below.
+    pub(super) mixed: bool,
     pub(super) instrument: Option<u16>,
     pub(super) exception: Option<u16>,
     /// Number of the label set, by kind of action.
@@ -153,71 +156,6 @@ impl Snapshot {
         self.decide(group, target, Trigger::ResponseName)
     }
 
-    /// True when the lists are too long for a processor's own caches, so that [`Snapshot::look_ahead`] pays.
-    #[inline]
-    pub fn is_large(&self) -> bool {
-        /// A core's second-level cache holds this much beside all else.
-        const CACHED: usize = 512 << 10;
-        self.book.rules.table.memory() > CACHED
-    }
-
-    /// Reads ahead what deciding `names`, a batch of questions, will read. `scratch` is the caller's to keep. The number
-    /// returned means nothing.
-    pub fn look_ahead<'n>(
-        &self,
-        names: impl Iterator<Item = &'n CanonicalName>,
-        scratch: &mut Vec<u64>,
-    ) -> u64 {
-        self.book.rules.table.look_ahead(names, scratch)
-    }
-
-    /// Calls `found` for every rule whose name is among `name` and its ancestors: the rulebook's, then the exceptions'.
-    #[inline]
-    pub(super) fn search(&self, name: &CanonicalName, mut found: impl FnMut(Entry)) {
-        self.book.rules.table.search(name, &mut found);
-        if self.exceptions.len() > 0 {
-            self.search_exceptions(name, &mut found);
-        }
-    }
-
-    /// Out of line: most policies free no names.
-    #[inline(never)]
-    fn search_exceptions(&self, name: &CanonicalName, found: &mut dyn FnMut(Entry)) {
-        let (first, first_kind) = (self.book.rules.table.numbers(), self.book.rules.kinds.len() as u32);
-        self.exceptions.search(name, |Entry { number, kind, depth }| {
-            found(Entry { number: first + number, kind: first_kind + kind, depth });
-        });
-    }
-
-    /// The wire form of rule `number`'s name, and its line.
-    pub(super) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32)> {
-        let table = &self.book.rules.table;
-        match number.checked_sub(table.numbers()) {
-            None => table.rule(number),
-            Some(own) => self.exceptions.rule(own),
-        }
-    }
-
-    /// Every rule, or the exceptions' alone: the wire form of its name, and its kind.
-    pub(super) fn rules(&self, exceptions_alone: bool) -> impl Iterator<Item = (Vec<u8>, u32)> {
-        let first_kind = self.book.rules.kinds.len() as u32;
-        let own = self.exceptions.rules().map(move |(name, kind)| (name, first_kind + kind));
-        (!exceptions_alone).then(|| self.book.rules.table.rules()).into_iter().flatten().chain(own)
-    }
-
-    /// How many rules [`Self::rules`] gives.
-    pub(super) fn listed_count(&self, exceptions_alone: bool) -> usize {
-        self.exceptions.len() + if exceptions_alone { 0 } else { self.book.rules.table.len() }
-    }
-
-    /// True when a rule of `kind` is listed under `name`, in wire form.
-    pub(super) fn holds(&self, name: &[u8], kind: u32) -> bool {
-        match kind.checked_sub(self.book.rules.kinds.len() as u32) {
-            None => self.book.rules.table.holds(name, kind),
-            Some(own) => self.exceptions.holds(name, own),
-        }
-    }
-
     /// Precedence: canaries; then the lowest position (exceptions stand at 0); then the longest listed name; then an
     /// exact rule before a wildcard; then passthru before deny. Shadow rules never weaken an enforced one.
     #[inline]
@@ -244,7 +182,12 @@ impl Snapshot {
                     | (entry.depth as u64) << 8
                     | u64::from(!exact) << 1
                     | u64::from(!self.is_passthru(kind.action));
-                if best.is_none_or(|(lowest, _)| rank < lowest) {
+                let first = match best {
+                    None => true,
+                    Some((lowest, _)) if rank != *lowest => rank < *lowest,
+                    Some((_, other)) => self.stands_before((entry.number, entry.kind), other),
+                };
+                if first {
                     let (rule, kind, depth) = (entry.number, entry.kind, entry.depth as u8);
                     *best = Some((rank, Cause { rule, kind, group, enforcement, trigger, depth, exact }));
                 }
@@ -255,10 +198,46 @@ impl Snapshot {
         }
         match (enforced, shadow) {
             (Some((_, cause)), _) if self.permits(&cause) => Verdict::Permit(cause),
-            (Some((_, cause)), _) => Verdict::Deny(cause),
-            (None, Some((_, cause))) if !self.permits(&cause) => Verdict::Shadow(cause),
+            (Some((_, cause)), _) => Verdict::Deny(self.widened(cause, name)),
+            (None, Some((_, cause))) if !self.permits(&cause) => Verdict::Shadow(self.widened(cause, name)),
             (None, _) => Verdict::Allow,
         }
+    }
+
+    /// Between two rules for the same name at the same place in the group's order: the first line decides.
+    #[cold]
+    fn stands_before(&self, (rule, kind): (u32, u32), other: &Cause) -> bool {
+        let place = |rule: u32, kind: u32| {
+            let found = self.kinds.get(kind as usize)?;
+            let action = self.actions.get(usize::from(found.action));
+            Some((found.set, self.line_of(rule, kind)?, found.reach, action))
+        };
+        place(rule, kind) < place(other.rule, other.kind)
+    }
+
+    /// A rule for the name alone whose list also denies everything below it, with the same action, speaks for the whole
+    /// subtree: its answer may then be NXDOMAIN.
+    #[inline]
+    fn widened(&self, cause: Cause, name: &CanonicalName) -> Cause {
+        if cause.exact && self.enforcement(&cause).is_some_and(|found| found.mixed) {
+            let covered = self.is_covered(&cause, name);
+            return Cause { exact: !covered, ..cause };
+        }
+        cause
+    }
+
+    /// Out of line: lists that name most names twice are the few.
+    #[inline(never)]
+    fn is_covered(&self, cause: &Cause, name: &CanonicalName) -> bool {
+        let Some(own) = self.kinds.get(cause.kind as usize) else { return false };
+        let mut covered = false;
+        self.search(name, |entry| {
+            let kind = self.kinds.get(entry.kind as usize);
+            covered |= kind.is_some_and(|kind| {
+                (kind.set, kind.action) == (own.set, own.action) && kind.reach != Reach::Exact
+            });
+        });
+        covered
     }
 
     /// Decides a client's question. As [`Snapshot::decide_query`], but a DS question at a listed name belongs to the parent
@@ -351,7 +330,7 @@ impl Snapshot {
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
         let addresses = self.addresses.answers.len() + self.addresses.clients.len();
-        self.listed_count(false) + addresses
+        self.listed_count() + addresses
     }
 
     /// Number of different listed names.
@@ -361,7 +340,7 @@ impl Snapshot {
 
     /// Bytes held by names, addresses, rules and the indexes over them.
     pub fn memory(&self) -> usize {
-        self.book.memory() + self.exceptions.memory()
+        self.book.memory() + self.beside.memory()
     }
 
     /// Rules by set: the app's id, `app:shared`, the source's name, `canaries` or the exception's id.

@@ -9,7 +9,7 @@ use super::guard;
 use super::inputs::{self, SourceReport, Understood};
 use super::lists::Lists;
 use super::pipeline::Pipeline;
-use crate::policy::{Bundle, Catalog, Compiled, Image, Labels, Provenance, Snapshot, compile};
+use crate::policy::{Bundle, Catalog, Compiled, Image, Labels, Provenance, Rulebook, Snapshot, compile};
 use crate::problem::{Place, Problem};
 use crate::sources::{self, Raw};
 
@@ -35,7 +35,7 @@ impl Pipeline {
             let what = "the rules come from a bundle already";
             return Err(vec![Problem::error(Place::file(&bundle.name), what, hint)]);
         }
-        let understood = inputs::understand(&inputs, &parts.interpret, None);
+        let understood = inputs::understand(&inputs, &parts.interpret, &[]);
         let Understood { mut draft, guard, reports, warnings: more, .. } =
             understood.map_err(|(_, problems)| problems)?;
         warnings.extend(more);
@@ -74,11 +74,9 @@ impl Lists {
         match Bundle::read(&bundle.image, &bundle.name) {
             Ok(read) => {
                 let reports: Vec<SourceReport> = serde_json::from_value(read.reports).unwrap_or_default();
-                Self { made_of, book: Arc::new(read.book), reports, problems: Vec::new() }
+                Self::unread(made_of, read.book, reports, Vec::new())
             }
-            Err(problem) => {
-                Self { made_of, book: Default::default(), reports: Vec::new(), problems: vec![problem] }
-            }
+            Err(problem) => Self::unread(made_of, Rulebook::default(), Vec::new(), vec![problem]),
         }
     }
 }

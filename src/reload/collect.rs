@@ -6,23 +6,27 @@ use std::sync::Arc;
 
 use super::guard;
 use super::inputs::{self, Failed, Fresh, Holdings, Inputs, Plan};
+use super::lists::Lists;
 use super::pipeline::Pipeline;
+use super::reading::read;
 use super::ready::Ready;
 use super::trigger::Trigger;
 use crate::clock::Moment;
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Place, Problem};
 use crate::sources::{Arrival, Config, Raw, Reason, Refusal, Which};
 
 impl Pipeline {
     /// Fetches what this trigger asks for. Blocks for as long as the network takes, without holding up anything: never call
     /// it on a query thread or in the runtime. True when there is something for [`Pipeline::run`] to look at.
     pub fn collect(&self, trigger: Trigger, accept_leaps: bool) -> bool {
+        let force = self.force();
+        let known = force.as_ref().map(|force| &force.lists);
         let which = match trigger {
             Trigger::LegalDate => return true,
             Trigger::Refresh => {
-                let guard = self.force().map(|force| force.guard.clone()).unwrap_or_default();
+                let guard = force.as_ref().map(|force| force.guard.clone()).unwrap_or_default();
                 return self.collection.fetch_due(&|source: &Config, raw: &Raw, before| {
-                    judge(&guard, accept_leaps, source, raw, before)
+                    judge(&guard, known, accept_leaps, source, raw, before)
                 });
             }
             Trigger::File => Which::Local,
@@ -31,7 +35,7 @@ impl Pipeline {
         // A configuration that cannot be read is complained of by the run.
         if let Ok(plan) = self.plan() {
             self.collection.fetch(&plan.sources, which, &|source: &Config, raw: &Raw, before| {
-                judge(&plan.guard, accept_leaps, source, raw, before)
+                judge(&plan.guard, known, accept_leaps, source, raw, before)
             });
         }
         true
@@ -40,7 +44,7 @@ impl Pipeline {
     /// The start: what was kept is taken, what was never fetched is fetched.
     pub(super) fn begin(&self, plan: &Plan) -> Holdings {
         self.collection.start(&plan.sources, &|source: &Config, raw: &Raw, before| {
-            judge(&plan.guard, false, source, raw, before)
+            judge(&plan.guard, None, false, source, raw, before)
         });
         self.collection.holdings(&plan.sources)
     }
@@ -74,8 +78,10 @@ impl Pipeline {
     /// What there is of the collected sources, and what a fetch of the missing ones, or of `all`, brings now; `judged` as a
     /// reload would, or as it is. Changes nothing.
     pub(super) fn look(&self, plan: &Plan, all: bool, judged: bool) -> Holdings {
+        let force = self.force();
+        let known = force.as_ref().map(|force| &force.lists);
         self.collection.preview(&plan.sources, all, &|source: &Config, raw: &Raw, before| match judged {
-            true => judge(&plan.guard, true, source, raw, before),
+            true => judge(&plan.guard, known, true, source, raw, before),
             false => Ok(0),
         })
     }
@@ -147,26 +153,27 @@ fn without(inputs: &Inputs, arrivals: &[Arrival], holdings: &Holdings) -> Option
 /// Returns its rules.
 fn judge(
     guard: &guard::Config,
+    known: Option<&Arc<Lists>>,
     accept_leaps: bool,
     source: &Config,
     raw: &Raw,
     before: Option<u64>,
 ) -> Result<u64, Refusal> {
-    let parsed = inputs::parse(source, raw);
-    let rules = parsed.rule_count() as u64;
-    if parsed.refused > source.tolerate {
-        let first = parsed.problems.into_iter().find(|problem| problem.severity == Severity::Error);
-        let (first, hint) = first.map_or_else(Default::default, |problem| {
-            (format!("line {}: {}", problem.place.line, problem.what), problem.hint)
+    let (found, _) =
+        read(source, raw, known.and_then(|known| known.reading(&source.name)).map(|reading| &**reading));
+    let rules = found.rules as u64;
+    if found.refused() > source.tolerate {
+        let (first, hint) = found.first_error().map_or_else(Default::default, |problem| {
+            (format!("line {}: {}", problem.place.line, problem.what), problem.hint.clone())
         });
-        let what = format!("{} of its {} lines are malformed: {first}", parsed.refused, parsed.lines);
+        let what = format!("{} of its {} lines are malformed: {first}", found.refused(), found.lines());
         return Err(Refusal::new(Reason::Malformed, what, hint));
     }
     if accept_leaps {
         return Ok(rules);
     }
     if rules == 0 {
-        let what = format!("none of its {} lines is a rule", parsed.lines);
+        let what = format!("none of its {} lines is a rule", found.lines());
         return Err(Refusal::new(Reason::NoRules, what, format!("is `{}` its syntax?", source.format)));
     }
     match before.map(|before| guard.allow(&source.name, before, rules)) {

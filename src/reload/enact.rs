@@ -131,6 +131,8 @@ impl Pipeline {
         }
         state.stale.clone_from(&ready.inputs.stale);
         state.reports.clone_from(&ready.reports);
+        drop(state);
+        self.fold.after(ready);
     }
 
     fn next_spell(&self, before: Option<&Ready>, deed: &Deed<'_>) -> Spell {

@@ -12,7 +12,7 @@ use super::guard;
 use super::lists::Lists;
 use super::outcome::Stage;
 use super::store;
-use crate::formats::{self, Options, Parsed, ZoneHead};
+use crate::formats::ZoneHead;
 use crate::policy::{self, Draft};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{
@@ -265,17 +265,11 @@ fn plan(config: Option<&Raw>, interpret: &Interpret) -> Result<(Plan, Vec<Proble
     }
 }
 
-/// Parses one list.
-pub(super) fn parse(source: &sources::Config, raw: &Raw) -> Parsed {
-    let options = Options { subdomains: source.subdomains, zone: source.zone.clone() };
-    formats::parse(source.format, &raw.name, &raw.bytes, &options)
-}
-
 /// Parses everything, and reports every problem of every input. What `known` says already is not read again.
 pub(super) fn understand(
     inputs: &Inputs,
     interpret: &Interpret,
-    known: Option<&Arc<Lists>>,
+    known: &[&Arc<Lists>],
 ) -> Result<Understood, Failed> {
     let (plan, mut problems) = plan(inputs.config.as_ref(), interpret)?;
     let lists = Lists::of(inputs, &plan.sources, known);

@@ -36,7 +36,7 @@ impl Pipeline {
     pub fn check(&self) -> Checked {
         let parts = &self.parts;
         let understood = self.gather(None, true).and_then(|(inputs, warnings)| {
-            let mut understood = inputs::understand(&inputs, &parts.interpret, None)?;
+            let mut understood = inputs::understand(&inputs, &parts.interpret, &[])?;
             understood.warnings.extend(warnings);
             Ok(understood)
         });
@@ -76,7 +76,7 @@ impl Pipeline {
         let parts = &self.parts;
         let (inputs, _) = self.gather(None, false).map_err(|(_, problems)| problems)?;
         let understood =
-            inputs::understand(&inputs, &parts.interpret, None).map_err(|(_, problems)| problems)?;
+            inputs::understand(&inputs, &parts.interpret, &[]).map_err(|(_, problems)| problems)?;
         // Labels of its own: a question must not make a metric.
         compile(understood.draft, on, 0, &Labels::default()).map(|compiled| compiled.snapshot)
     }
@@ -84,8 +84,8 @@ impl Pipeline {
     /// Inputs that were kept or are in force, compiled for a moment under a number.
     fn compile_kept(&self, inputs: &Inputs, on: Timestamp, number: u64) -> Result<Snapshot, Vec<Problem>> {
         let force = self.force();
-        let known = force.as_ref().map(|force| &force.lists);
-        let understood = inputs::understand(inputs, &self.parts.interpret_kept, known)
+        let known: Vec<_> = force.iter().map(|force| &force.lists).collect();
+        let understood = inputs::understand(inputs, &self.parts.interpret_kept, &known)
             .map_err(|(_, problems)| problems)?;
         compile(understood.draft, on, number, &Labels::default()).map(|compiled| compiled.snapshot)
     }
@@ -133,7 +133,7 @@ impl Pipeline {
         let parts = &self.parts;
         let read = self.gather(Some(&force.inputs), true);
         let (inputs, warnings) = read.map_err(|(_, problems)| problems)?;
-        let understood = inputs::understand(&inputs, &parts.interpret, Some(&force.lists))
+        let understood = inputs::understand(&inputs, &parts.interpret, &[&force.lists])
             .map_err(|(_, problems)| problems)?;
         let next = compile(understood.draft, self.now(), force.generation() + 1, &Labels::default())?;
         let problems = guard::check(&understood.guard, Some(&force.snapshot), &next.snapshot, true);

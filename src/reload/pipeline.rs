@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::approval::{Approval, Waiting, terms, too_long};
 use super::audit::Event;
 use super::enact::Deed;
+use super::fold::Fold;
 use super::guard;
 use super::inputs::{
     self, Failed, Fresh, Gathered, Holdings, Inputs, Interpret, Plan, SourceReport, Understood,
@@ -51,6 +52,7 @@ pub struct Pipeline {
     pub(super) recorder: Recorder,
     pub(super) collection: Collection,
     pub(super) tally: Tally,
+    pub(super) fold: Arc<Fold>,
     on_step: OnStep,
     /// Held while something is changed.
     turn: Mutex<()>,
@@ -148,7 +150,8 @@ impl Pipeline {
         let collection = Collection::new(parts.state.as_deref(), parts.clock.clone());
         let on_step: OnStep = Arc::new(|step| tracing::debug!(?step, "reload"));
         let (turn, state) = (Mutex::default(), Mutex::default());
-        Self { parts, store, recorder, collection, tally: Tally::default(), on_step, turn, state }
+        let (tally, fold) = (Tally::default(), Arc::default());
+        Self { parts, store, recorder, collection, tally, fold, on_step, turn, state }
     }
 
     /// Tells `on_step` of every step before it is taken, instead of the log.
@@ -279,9 +282,10 @@ impl Pipeline {
         let Making { inputs, kept, before, known, number, accept_shrink, rollback_of } = making;
         self.step(Step::Parse);
         let interpret = if kept { &self.parts.interpret_kept } else { &self.parts.interpret };
-        let lists_before = before.map(|before| &before.lists);
+        let folded = self.fold.made();
+        let read_before: Vec<_> = folded.iter().chain(before.map(|before| &before.lists)).collect();
         let Understood { draft, lists, guard, approval, history, sources, reports, mut warnings } =
-            inputs::understand(&inputs, interpret, lists_before)?;
+            inputs::understand(&inputs, interpret, &read_before)?;
         // A clock that was set back never takes a ban out of force: compile for the latest moment known.
         let on = before.map_or(self.parts.clock.wall(), |_| self.now());
         let law = Law::of(&draft, &terms(&guard, &approval));

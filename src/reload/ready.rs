@@ -13,7 +13,7 @@ use super::inputs::{Inputs, SourceReport};
 use super::lists::Lists;
 use super::store;
 use crate::policy::{Law, Snapshot};
-use crate::sources;
+use crate::sources::{self, Raw};
 
 /// What a policy takes besides its names and its inputs: the words of the catalog, groups and settings.
 const REST: u64 = 512 << 10;
@@ -60,11 +60,19 @@ impl Ready {
             return REST;
         }
         let inputs = &self.inputs;
-        let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(inputs.sources.values());
+        let shared = |raw: &&Raw| {
+            let newer = newer.map(|newer| newer.inputs.sources.values());
+            newer.is_some_and(|mut newer| newer.any(|newer| Arc::ptr_eq(&newer.bytes, &raw.bytes)))
+        };
+        let own = inputs.sources.values().filter(|raw| !shared(raw));
+        let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(own);
+        let raw = raw.map(|raw| raw.bytes.len() as u64).sum::<u64>();
+        if newer.is_some_and(|newer| newer.lists.book.shares_table(&self.lists.book)) {
+            return REST + raw + self.lists.book.memory_beside() as u64;
+        }
         let mapped =
             inputs.bundle.as_ref().filter(|bundle| bundle.is_mapped()).map_or(0, |bundle| bundle.image.len());
-        REST + self.snapshot.memory().saturating_sub(mapped) as u64
-            + raw.map(|raw| raw.bytes.len() as u64).sum::<u64>()
+        REST + raw + self.snapshot.memory().saturating_sub(mapped) as u64
     }
 }
 

@@ -1,15 +1,13 @@
 //! Owns the step from a rulebook to a bundle and back: what is written of one, and what must hold before bytes are believed
 //! to be one. Never looks at a date, a group or an exception.
 
-use std::sync::Arc;
-
 use super::super::address::ListedPrefix;
 use super::super::catalog::Catalog;
 use super::super::digest::{Written, hexadecimal};
-use super::super::gathering::sets;
+use super::super::gathering::{Indexed, sets};
 use super::super::group::SourceRules;
 use super::super::matcher::{HashKey, Image, NameTable, StoredTable};
-use super::super::rulebook::{Actions, Rulebook, Rules, Source};
+use super::super::rulebook::{Actions, Base, Rulebook, Source};
 use super::flaw::Flaw;
 use super::frame;
 use super::words::{ActionWords, SourceWords, Words, digest};
@@ -49,18 +47,18 @@ impl Bundle {
     /// The form that this program writes and reads.
     pub const FORM: u32 = frame::VERSION;
 
-    /// Writes a rulebook and where it comes from.
+    /// Writes a rulebook and where it comes from: one that was just read, whose rules are all in its table.
     pub fn write(book: &Rulebook, provenance: Provenance) -> Vec<u8> {
-        let rules = &book.rules;
-        let StoredTable { groups, entries, code, labels } = rules.table.store();
-        let files = rules.sets.iter().rev().take(book.sources.len()).rev().map(|set| set.file.clone());
+        let table = &book.base.table;
+        let StoredTable { groups, entries, code, labels } = table.store();
+        let files = book.sets.iter().rev().take(book.sources.len()).rev().map(|set| set.file.clone());
         let words = Words {
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             stamp: provenance.stamp,
-            rules: rules.table.len(),
-            names: rules.names,
+            rules: table.len(),
+            names: book.names,
             labels,
-            digest: hexadecimal(&rules.names_digest),
+            digest: hexadecimal(&book.base.digest),
             catalog: provenance.catalog,
             sources: book
                 .sources
@@ -68,16 +66,16 @@ impl Bundle {
                 .zip(files)
                 .map(|(source, file)| source_words(source, file))
                 .collect(),
-            actions: rules.actions.list.iter().map(ActionWords::from).collect(),
-            kinds: rules
+            actions: book.actions.list.iter().map(ActionWords::from).collect(),
+            kinds: book
                 .kinds
                 .iter()
                 .map(|kind| {
-                    let own = usize::from(kind.action) < rules.actions.list.len();
+                    let own = usize::from(kind.action) < book.actions.list.len();
                     (kind.set, kind.reach.into(), own.then_some(kind.action))
                 })
                 .collect(),
-            addresses: addresses(rules),
+            addresses: addresses(book),
             reports: provenance.reports,
         };
         // Strings and numbers alone: there is nothing in them that could not be written.
@@ -94,14 +92,14 @@ impl Bundle {
     /// their digest says. Takes a second for a million rules.
     pub fn verify(&self, file: &str) -> Result<(), Problem> {
         let flaw = |what: &str| Err(Flaw::Words(what.to_owned()).problem(file));
-        let rules = &self.book.rules;
-        if !rules.table.is_searchable() {
+        let (book, base) = (&self.book, &self.book.base);
+        if !base.table.is_searchable() {
             return flaw("a rule lies where no search finds it");
         }
-        let mut all: Vec<(Vec<u8>, _, u32)> = rules
+        let mut all: Vec<(Vec<u8>, _, u32)> = base
             .table
-            .lines()
-            .filter_map(|(name, kind, line)| Some((name, *rules.kinds.get(kind as usize)?, line)))
+            .rules()
+            .filter_map(|(_, name, kind, line)| Some((name, *book.kinds.get(kind as usize)?, line)))
             .collect();
         all.sort_unstable();
         let names = all.chunk_by(|one, other| one.0 == other.0).count();
@@ -109,7 +107,7 @@ impl Bundle {
         for (name, kind, line) in &all {
             kind.hash_into(name, *line, &mut hash);
         }
-        if names != rules.names || hash.finalize() != rules.names_digest {
+        if names != book.names || hash.finalize() != base.digest {
             return flaw("its rules are not those that its digest names");
         }
         Ok(())
@@ -122,10 +120,10 @@ pub fn seal_bundle(bytes: &mut [u8]) {
 }
 
 /// The rules about addresses, as they are written.
-fn addresses(rules: &Rules) -> Vec<(bool, String, u32, u32)> {
+fn addresses(book: &Rulebook) -> Vec<(bool, String, u32, u32)> {
     let of = |client: bool, rule: &ListedPrefix| (client, rule.prefix.to_string(), rule.kind, rule.line);
-    let clients = rules.clients.rules().iter().map(|rule| of(true, rule));
-    clients.chain(rules.answers.rules().iter().map(|rule| of(false, rule))).collect()
+    let clients = book.clients.rules().iter().map(|rule| of(true, rule));
+    clients.chain(book.answers.rules().iter().map(|rule| of(false, rule))).collect()
 }
 
 fn source_words(source: &Source, file: String) -> SourceWords {
@@ -136,6 +134,7 @@ fn source_words(source: &Source, file: String) -> SourceWords {
         file,
         disabled: source.disabled,
         written: hexadecimal(&source.written),
+        placed: hexadecimal(&source.placed),
     }
 }
 
@@ -153,17 +152,17 @@ fn read(image: &Image) -> Result<Bundle, Flaw> {
     if catalog.apps.len() + catalog.instruments.len() + words.sources.len() > MOST_SETS {
         return Err(Flaw::Words("it has more apps and lists than can be told apart".to_owned()));
     }
-    let (mut sets, mut sources) = sets(&catalog, words.sources.iter().map(without_rules));
+    let (mut sets, mut sources, catalog_digest) = sets(&catalog, words.sources.iter().map(without_rules));
     for (source, said) in sources.iter_mut().zip(&words.sources) {
-        source.written = digest(&said.written)?;
+        (source.written, source.placed) = (digest(&said.written)?, digest(&said.placed)?);
     }
     let kinds = words.kinds(sets.len())?;
     let actions: Vec<_> = words.actions.iter().map(ActionWords::read).collect::<Result<_, _>>()?;
     let actions = Actions::of(actions).ok_or_else(|| Flaw::Words("an action stands twice".to_owned()))?;
-    let names_digest = digest(&words.digest)?;
+    let base_digest = digest(&words.digest)?;
     let stored = StoredTable { groups, entries, code: code.to_vec(), labels: words.labels };
     let mut counts = vec![0u32; kinds.len()];
-    let table = NameTable::restore(HashKey::of(&names_digest), stored, kinds.len(), |kind| {
+    let table = NameTable::restore(HashKey::of(&base_digest), stored, kinds.len(), |kind| {
         if let Some(count) = counts.get_mut(kind as usize) {
             *count += 1;
         }
@@ -183,9 +182,9 @@ fn read(image: &Image) -> Result<Bundle, Flaw> {
             set.rules += count;
         }
     }
-    let rules = Rules::of(table, words.names, kinds, sets, actions, names_digest, addresses);
-    let mut book = Rulebook { catalog: Arc::new(catalog), sources, rules, bundle: Some(of_file), problems };
-    book.check_never();
+    let base = Base { table, digest: base_digest, repeated: Box::default() };
+    let indexed = Indexed { base, names: words.names, kinds, sets, actions, addresses, catalog_digest };
+    let book = Rulebook::of(catalog, sources, indexed, Some(of_file), problems);
     Ok(Bundle { book, made_by: words.made_by, stamp: words.stamp, reports: words.reports })
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Words {
     pub(super) names: usize,
     /// Fewest and most labels of any.
     pub(super) labels: (usize, usize),
-    /// The rulebook's digest, in hexadecimal.
+    /// The table's digest, in hexadecimal.
     pub(super) digest: String,
     /// The files of the catalog: path and text.
     pub(super) catalog: Vec<(String, String)>,
@@ -51,6 +51,8 @@ pub(super) struct SourceWords {
     pub(super) disabled: bool,
     /// SHA-256 of its rules as written, in hexadecimal.
     pub(super) written: String,
+    /// SHA-256 of where they stand.
+    pub(super) placed: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

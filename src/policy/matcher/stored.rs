@@ -75,7 +75,7 @@ impl NameTable {
             (0..filled).map(move |place| (group * PLACES + place) as u32)
         });
         numbers.all(|number| {
-            let Some((wire, _)) = self.rule(number) else { return false };
+            let Some((wire, ..)) = self.rule(number) else { return false };
             let Some(name) = CanonicalName::read(&wire).filter(|name| name.as_wire() == wire) else {
                 return false;
             };

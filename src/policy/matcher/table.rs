@@ -156,47 +156,30 @@ impl NameTable {
         read
     }
 
-    /// True when a rule of `kind` is listed under `name`, in wire form.
-    pub(crate) fn holds(&self, name: &[u8], kind: u32) -> bool {
-        let mut held = false;
-        self.find(self.hash(name).0, name, |_, found| held |= found == kind);
-        held
-    }
-
-    /// True when any rule is listed under `name`, in wire form.
-    pub(crate) fn lists(&self, name: &[u8]) -> bool {
-        let mut listed = false;
-        self.find(self.hash(name).0, name, |_, _| listed = true);
-        listed
-    }
-
-    /// The wire form of rule `number`'s name, and its line.
-    pub(crate) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32)> {
+    /// The wire form of rule `number`'s name, its kind and its line.
+    pub(crate) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32, u32)> {
         let number = number as usize;
         let stored = self.stored(number / PLACES, number % PLACES)?;
-        Some((self.code.read(stored.code), stored.line))
+        Some((self.code.read(stored.code), stored.kind, stored.line))
     }
 
-    /// Every rule: the wire form of its name, and its kind. In no order that means anything.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = (Vec<u8>, u32)> {
-        self.lines().map(|(name, kind, _)| (name, kind))
+    /// The line of rule `number`.
+    pub(crate) fn line(&self, number: u32) -> Option<u32> {
+        let number = number as usize;
+        self.stored(number / PLACES, number % PLACES).map(|stored| stored.line)
     }
 
-    /// The same, each with its line.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Vec<u8>, u32, u32)> {
-        self.places()
-            .filter_map(|(group, place)| self.stored(group, place))
-            .map(|stored| (self.code.read(stored.code), stored.kind, stored.line))
+    /// Calls `found` with number and kind of every rule that is listed under that very name, in wire form.
+    pub(crate) fn each_named(&self, name: &[u8], found: impl FnMut(u32, u32)) {
+        self.find(self.hash(name).0, name, found);
     }
 
-    /// The wire form of every listed name, each once. In no order that means anything.
-    pub(crate) fn names(&self) -> impl Iterator<Item = Vec<u8>> {
+    /// Every rule: its number, the wire form of its name, its kind and its line. In no order that means anything.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (u32, Vec<u8>, u32, u32)> {
         self.places().filter_map(|(group, place)| {
-            let name = self.code.read(self.stored(group, place)?.code);
-            // Several rules may be listed under it: the one of the lowest number speaks for all.
-            let mut first = u32::MAX;
-            self.find(self.hash(&name).0, &name, |number, _| first = first.min(number));
-            (first as usize == group * PLACES + place).then_some(name)
+            let stored = self.stored(group, place)?;
+            let number = (group * PLACES + place) as u32;
+            Some((number, self.code.read(stored.code), stored.kind, stored.line))
         })
     }
 
@@ -394,7 +377,7 @@ mod tests {
         let name = CanonicalName::from(&name.parse::<Name>().unwrap());
         let mut all = Vec::new();
         table.search(&name, |entry| {
-            let (wire, line) = table.rule(entry.number).unwrap();
+            let (wire, _, line) = table.rule(entry.number).unwrap();
             assert_eq!(line % 100, entry.kind);
             all.push((Name::from_wire(&wire).unwrap().to_string(), entry.depth));
         });
@@ -433,7 +416,7 @@ mod tests {
             assert_eq!(!found(&table, &asked).is_empty(), listed.contains(&asked), "{asked}");
         }
         let mut kept: Vec<String> =
-            table.rules().map(|(wire, _)| Name::from_wire(&wire).unwrap().to_string()).collect();
+            table.rules().map(|(_, wire, ..)| Name::from_wire(&wire).unwrap().to_string()).collect();
         let mut listed = listed;
         kept.sort();
         listed.sort();

@@ -1,0 +1,79 @@
+//! Owns the part of a list: lines that can be read again by themselves, with what was found in them besides rules. Never
+//! holds their text.
+
+use std::collections::BTreeMap;
+
+use super::{Format, MOST_PROBLEMS, Parsed, ZoneHead, rpz};
+use crate::dns::Name;
+use crate::problem::Problem;
+
+/// Lines from the beginning of a run of rules (see [`crate::policy::Rule::ends_run`]) to that of another.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Where its first line begins, in bytes.
+    pub(super) at: usize,
+    /// Lines before it.
+    pub(super) before: u32,
+    /// Lines in it.
+    pub(super) lines: u32,
+    /// Rules in it, about names and addresses.
+    pub(super) rules: usize,
+    /// What its lines were read with.
+    pub(super) carried: Carried,
+    pub(super) skipped: BTreeMap<&'static str, u64>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) refused: u64,
+    pub(super) zone: Option<ZoneHead>,
+}
+
+/// What carries over from line to line in a zone file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Carried {
+    pub(super) origin: Option<Name>,
+    /// The owner of records that name none.
+    pub(super) owner: Option<String>,
+    /// TTL of records that have none of their own: `$TTL` (RFC 2308 section 4).
+    pub(super) ttl: Option<u32>,
+}
+
+impl Carried {
+    /// True when lines that begin with a record of their own read alike after both.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        (&self.origin, self.ttl) == (&other.origin, other.ttl)
+    }
+}
+
+impl Part {
+    /// The same lines, elsewhere in the list.
+    pub(super) fn moved(&self, at: usize, before: u32) -> Self {
+        let mut moved = Self { at, before, ..self.clone() };
+        for problem in moved.problems.iter_mut().filter(|problem| problem.place.line > 0) {
+            problem.place.line = problem.place.line - self.before + before;
+        }
+        moved
+    }
+}
+
+impl Parsed {
+    /// Takes together what was found in the parts.
+    pub(super) fn sum_up(&mut self, format: Format, file: &str) {
+        for part in &self.parts {
+            self.lines += u64::from(part.lines);
+            self.refused += part.refused;
+            for (reason, count) in &part.skipped {
+                *self.skipped.entry(reason).or_default() += count;
+            }
+            let room = MOST_PROBLEMS.saturating_sub(self.problems.len());
+            self.problems.extend(part.problems.iter().take(room).cloned());
+            if let Some(head) = part.zone {
+                let known = self.zone.get_or_insert_default();
+                known.serial = head.serial.or(known.serial);
+                known.ttl = head.ttl.or(known.ttl);
+            }
+        }
+        if format == Format::Rpz {
+            // Not bounded: there are only so many reasons.
+            self.problems.extend(rpz::left_out(file, &self.skipped));
+        }
+    }
+}

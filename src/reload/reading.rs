@@ -1,0 +1,153 @@
+//! Owns what was read in one list: its text, the parts of it, and what a person is told. A list that changed a little is read
+//! again where it changed. Never compiles.
+
+use std::sync::Arc;
+
+use super::inputs::SourceReport;
+use crate::formats::{self, Format, Options, Parsed, Part, Reread};
+use crate::policy::{AddressRule, Edit, Override, Rule};
+use crate::problem::{Place, Problem, Severity};
+use crate::sources::{self, Raw};
+
+/// A list as it was read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    raw: Raw,
+    format: Format,
+    options: Options,
+    parts: Vec<Part>,
+}
+
+/// What was found in a list, its rules left out.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) reading: Arc<Reading>,
+    /// How many rules it has.
+    pub(super) rules: usize,
+    found: Parsed,
+}
+
+/// The rules of a list.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// All of them.
+    Whole(Vec<Rule>, Vec<AddressRule>),
+    /// What differs from the reading before.
+    Edits(Vec<Edit>),
+}
+
+/// Reads a list, where that is enough only what differs from the reading `known`.
+pub(super) fn read(source: &sources::Config, raw: &Raw, known: Option<&Reading>) -> (Found, Content) {
+    let (found, mut content) = match known.and_then(|known| known.again(source, raw)) {
+        Some(read) => read,
+        None => whole(source, raw),
+    };
+    // What its settings impose on its rules.
+    if let Override::Imposed(action) = &source.overriding {
+        let impose = |rules: &mut Vec<Rule>| {
+            rules.iter_mut().for_each(|rule| rule.action = Some(action.clone()));
+        };
+        match &mut content {
+            Content::Whole(rules, addresses) => {
+                impose(rules);
+                addresses.iter_mut().for_each(|rule| rule.action = action.clone());
+            }
+            Content::Edits(edits) => {
+                for edit in edits {
+                    impose(&mut edit.gone);
+                    impose(&mut edit.come);
+                }
+            }
+        }
+    }
+    (found, content)
+}
+
+fn options(source: &sources::Config) -> Options {
+    Options { subdomains: source.subdomains, zone: source.zone.clone() }
+}
+
+fn whole(source: &sources::Config, raw: &Raw) -> (Found, Content) {
+    let options = options(source);
+    let mut found = formats::parse(source.format, &raw.name, &raw.bytes, &options);
+    let rules = found.rule_count();
+    let content = Content::Whole(std::mem::take(&mut found.rules), std::mem::take(&mut found.addresses));
+    let parts = std::mem::take(&mut found.parts);
+    let reading = Arc::new(Reading { raw: raw.clone(), format: source.format, options, parts });
+    (Found { reading, rules, found }, content)
+}
+
+impl Reading {
+    /// Whether this is what reading that text would give.
+    pub(super) fn is_of(&self, raw: &Raw) -> bool {
+        self.raw.digest == raw.digest && self.raw.name == raw.name
+    }
+
+    fn again(&self, source: &sources::Config, raw: &Raw) -> Option<(Found, Content)> {
+        let options = options(source);
+        if (self.format, &self.options, &self.raw.name) != (source.format, &options, &raw.name) {
+            return None;
+        }
+        let before = (&*self.raw.bytes, self.parts.as_slice());
+        let Reread { parts, edits, found, rules } =
+            formats::reread(self.format, &raw.name, &options, before, &raw.bytes)?;
+        let reading = Arc::new(Self { raw: raw.clone(), format: self.format, options, parts });
+        Some((Found { reading, rules, found }, Content::Edits(edits)))
+    }
+}
+
+impl Found {
+    /// How many lines are malformed.
+    pub(super) fn refused(&self) -> u64 {
+        self.found.refused
+    }
+
+    /// How many lines it has.
+    pub(super) fn lines(&self) -> u64 {
+        self.found.lines
+    }
+
+    /// The first complaint that would have the list refused.
+    pub(super) fn first_error(&self) -> Option<&Problem> {
+        self.found.problems.iter().find(|problem| problem.is_error())
+    }
+
+    /// What the status tells of it.
+    pub(super) fn report(&self, source: &sources::Config) -> SourceReport {
+        let Reading { raw, .. } = &*self.reading;
+        let skipped = self.found.skipped.iter().map(|(reason, count)| ((*reason).to_owned(), *count));
+        SourceReport {
+            name: source.name.clone(),
+            file: raw.name.clone(),
+            digest: raw.digest.to_string(),
+            bytes: raw.bytes.len(),
+            lines: self.found.lines,
+            rules: self.rules,
+            skipped: skipped.collect(),
+            refused: self.found.refused,
+            last_good: false,
+            zone: self.found.zone,
+            condition: None,
+        }
+    }
+
+    /// What a person should look at.
+    pub(super) fn problems(self, source: &sources::Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.rules == 0 && self.found.refused == 0 {
+            problems.push(Problem::warning(
+                Place::file(&self.reading.raw.name),
+                format!("source `{}`: none of its {} lines is a rule", source.name, self.found.lines),
+                format!("is `{}` its syntax?", source.format),
+            ));
+        }
+        let tolerated = self.found.refused <= source.tolerate;
+        problems.extend(self.found.problems.into_iter().map(|mut problem| {
+            if tolerated {
+                problem.severity = Severity::Warning;
+            }
+            problem
+        }));
+        problems
+    }
+}
