@@ -84,7 +84,7 @@ fn read_source(
             file: source.title(),
             rules,
             addresses,
-            disabled: source.overriding == Override::Disabled,
+            disabled: source.rehearsed || source.overriding == Override::Disabled,
         }
     };
     let Some(raw) = inputs.sources.get(&source.name) else {
