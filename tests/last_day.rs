@@ -285,6 +285,8 @@ fn a_flood_of_names_is_counted_in_bounded_memory_and_hides_nothing() {
     assert!(found["beyond"].as_u64().unwrap() > 0 && found["names"].as_u64().unwrap() <= 50, "{found:#}");
     assert_eq!(site.metric("interdict_last_day_samples_total{result=\"lost\"}"), 0.0);
     assert!(site.metric("interdict_last_day_names") <= 50.0);
+    let covered = site.status()["last_day"].clone();
+    assert!(covered["questions"] == asked && covered["names"].as_u64().unwrap() <= 50, "{covered}");
     list(&site, "*.one.example\n*.mail.example\n");
     let refused = site.reload("");
     assert!(refused.to_string().contains("`www.mail.example`, number 1 "), "{refused:#}");

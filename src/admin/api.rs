@@ -89,6 +89,9 @@ async fn ready(State(parts): State<Parts>) -> Response {
 
 async fn status(State(parts): State<Parts>) -> Response {
     let mut status = json!(parts.pipeline.status());
+    if let (Some(status), Some(covered)) = (status.as_object_mut(), parts.last_day.covered()) {
+        status.insert("last_day".to_owned(), json!(covered));
+    }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
         status.insert("zone".to_owned(), json!(zone.status()));
     }

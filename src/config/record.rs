@@ -101,7 +101,7 @@ pub(super) fn last_day(
     if log.to.is_some() {
         config.clients = log.clients;
     }
-    if let Some(names) = section.integer("names", 0..200_001) {
+    if let Some(names) = section.integer("names", 0..65_537) {
         config.names = names as usize;
     }
     if let Some(clients) = section.parsed::<telemetry::Clients>("clients", "use one of full, prefix, none") {

@@ -13,7 +13,9 @@ mod rehearsal;
 mod ring;
 
 pub use counters::{Cell, Counter, Counters};
-pub use last_day::{Config as LastDayConfig, Crowd, Day, Feed, LastDay, Party, Sampler, Storage, Wiring};
+pub use last_day::{
+    Config as LastDayConfig, Covered, Crowd, Day, Feed, LastDay, Party, Sampler, Storage, Wiring,
+};
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{Clients, Config, Describe, QueryLog};

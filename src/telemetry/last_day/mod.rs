@@ -10,7 +10,7 @@ mod watch;
 
 pub use crowd::Crowd;
 pub use sampler::{Feed, Sampler};
-pub use sketch::{Day, Party};
+pub use sketch::{Covered, Day, Party};
 pub(super) use watch::METRICS;
 pub use watch::{LastDay, Storage, Wiring};
 
@@ -20,8 +20,8 @@ use super::querylog::Clients;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Names kept, counted apart for each group that asked them; 0 keeps none. Default 8192: many times what the guard looks
-    /// at, so that a flood of random names does not push out what matters, in at most 12 MiB (4 MiB is usual). Any name that
-    /// is more than one question in so many is among them.
+    /// at, so that a flood of random names does not push out what matters, in at most 10 MiB (4 MiB is usual), and twice that
+    /// while it is written down. Any name that is more than one question in so many is among them.
     pub names: usize,
     /// What is kept of the clients that asked. Default none: who asked what is kept only by decision. Where there is a query
     /// log that decision was taken, and its setting counts here too.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::crowd::Crowd;
 use crate::dns::Name;
@@ -57,6 +58,21 @@ pub struct Day {
     pub clients: Clients,
     /// The pairs of name and group that are known, the most asked first.
     pub parties: Vec<Party>,
+}
+
+/// How much is known of the last day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Covered {
+    /// The first moment that counts.
+    pub since: Option<Timestamp>,
+    /// Questions of all names.
+    pub questions: u64,
+    /// Pairs of name and group that are known.
+    pub names: usize,
+    /// Samples that found no room.
+    pub lost: u64,
+    /// What is kept of clients: `full`, `prefix` or `none`.
+    pub clients: &'static str,
 }
 
 /// One name, asked by one group.
@@ -180,19 +196,25 @@ impl Sketch {
         }
     }
 
+    /// The first moment that counts.
+    fn first(&self) -> Option<Timestamp> {
+        let first = Timestamp::from_second(i64::from(self.hour.saturating_sub(HOURS as u32 - 1)) * 3600).ok();
+        self.since.map(|since| first.map_or(since, |first| since.max(first)))
+    }
+
+    /// How much is known at `now`.
+    pub(super) fn covered(&mut self, now: Timestamp, lost: u64) -> Covered {
+        self.turn(now);
+        let (since, questions, names) = (self.first(), self.totals.iter().sum(), self.cells.len());
+        Covered { since, questions, names, lost, clients: self.clients.as_str() }
+    }
+
     /// What is known at `now`.
     pub(super) fn day(&mut self, now: Timestamp, lost: u64) -> Day {
         self.turn(now);
-        let first = Timestamp::from_second(i64::from(self.hour.saturating_sub(HOURS as u32 - 1)) * 3600).ok();
         let mut parties: Vec<Party> = self.cells.iter().filter_map(Cell::party).collect();
         parties.sort_by(|a, b| b.questions.cmp(&a.questions).then_with(|| a.name.cmp(&b.name)));
-        Day {
-            since: self.since.max(first.filter(|_| self.since.is_some())),
-            questions: self.totals.iter().sum(),
-            lost,
-            clients: self.clients,
-            parties,
-        }
+        Day { since: self.first(), questions: self.totals.iter().sum(), lost, clients: self.clients, parties }
     }
 }
 

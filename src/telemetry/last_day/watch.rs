@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Config;
 use super::kept::Kept;
 use super::sampler::Feed;
-use super::sketch::{Day, Sketch};
+use super::sketch::{Covered, Day, Sketch};
 use crate::clock::Clock;
 use crate::policy::{Labels, Live};
 use crate::telemetry::counters::Counters;
@@ -182,6 +182,14 @@ impl LastDay {
         let mut state = self.state();
         self.pass(&mut state, false);
         Some(state.sketch.day(self.clock.wall(), samples.lost()))
+    }
+
+    /// How much of the last day is known; `None` when nothing is kept.
+    pub fn covered(&self) -> Option<Covered> {
+        let samples = self.feed.samples.as_ref()?;
+        let mut state = self.state();
+        self.pass(&mut state, false);
+        Some(state.sketch.covered(self.clock.wall(), samples.lost()))
     }
 
     /// What would have been blocked.
