@@ -89,7 +89,10 @@ async fn ready(State(parts): State<Parts>) -> Response {
 
 async fn status(State(parts): State<Parts>) -> Response {
     let mut status = json!(parts.pipeline.status());
-    if let (Some(status), Some(covered)) = (status.as_object_mut(), parts.last_day.covered()) {
+    let last_day = Arc::clone(&parts.last_day);
+    // It may be about to be written down.
+    let covered = tokio::task::spawn_blocking(move || last_day.covered()).await;
+    if let (Some(status), Ok(Some(covered))) = (status.as_object_mut(), covered) {
         status.insert("last_day".to_owned(), json!(covered));
     }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {

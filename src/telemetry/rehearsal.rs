@@ -7,17 +7,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
-use crate::policy::{ActionKind, LabelSet, Labels, Mode};
+use crate::policy::{LabelSet, Labels, Mode};
 
 /// What was rehearsed since counting began.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsal {
     since: Option<Timestamp>,
     /// Label sets of shadow mode that have a number, and those that the process before counted, by their labels.
-    rows: BTreeMap<(String, String, String, String, String), Row>,
+    rows: BTreeMap<RowKey, Row>,
     /// The highest label number that was looked at.
     known: u32,
 }
+
+/// App, instrument, list, group and action.
+type RowKey = [String; 5];
 
 /// What one kind of rehearsed block came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,7 +83,8 @@ impl Rehearsal {
         for (number, set) in labels.after(self.known) {
             self.known = number;
             if set.mode == Mode::Shadow {
-                self.rows.entry(key(&set)).or_insert_with(|| Row::of(set)).counted = Some((number, 0));
+                let row = Row::of(set);
+                self.rows.entry(row.key()).or_insert(row).counted = Some((number, 0));
             }
         }
         for row in self.rows.values_mut() {
@@ -150,16 +154,9 @@ impl Row {
         Self { app, instrument, source, group, action, queries, first, last, names, counted }
     }
 
-    fn key(&self) -> (String, String, String, String, String) {
-        let Self { app, instrument, source, group, action, .. } = self.clone();
-        (app, instrument, source, group, action)
+    fn key(&self) -> RowKey {
+        [&self.app, &self.instrument, &self.source, &self.group, &self.action].map(Clone::clone)
     }
-}
-
-fn key(set: &LabelSet) -> (String, String, String, String, String) {
-    let action: ActionKind = set.action;
-    let LabelSet { app, instrument, source, group, .. } = set.clone();
-    (app, instrument, source, group, action.to_string())
 }
 
 impl Rehearsed {
@@ -183,5 +180,59 @@ impl RehearsedPart {
                 self.names.insert(place, name.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::ActionKind;
+
+    fn set(source: &str, action: ActionKind, mode: Mode) -> LabelSet {
+        let none = || "none".to_owned();
+        let (app, instrument, group) = (none(), none(), "default".to_owned());
+        LabelSet { app, instrument, source: source.to_owned(), group, action, mode }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn what_is_rehearsed_is_summed_over_actions_and_goes_on_after_a_restart() {
+        let (labels, counters) = (Labels::default(), Counters::new(16));
+        let cell = counters.single_writer();
+        let one = labels.number(&set("one", ActionKind::Nxdomain, Mode::Shadow));
+        let dropped = labels.number(&set("one", ActionKind::Drop, Mode::Shadow));
+        let enforced = labels.number(&set("two", ActionKind::Nxdomain, Mode::Enforce));
+        let mut rehearsal = Rehearsal::default();
+        rehearsal.look(at(0), &labels, &counters);
+        [one, one, dropped, enforced].into_iter().for_each(|number| cell.bump_cause(number));
+        rehearsal.look(at(5), &labels, &counters);
+        cell.bump_cause(one);
+        rehearsal.look(at(9), &labels, &counters);
+        for number in 0..100 {
+            rehearsal.sight(one, || format!("n{number}.example"));
+            rehearsal.sight(enforced, || "enforced.example".to_owned());
+        }
+        let found = rehearsal.report(at(10));
+        assert_eq!(
+            (found.since, found.until, found.queries, found.by.len()),
+            (Some(at(0)), Some(at(10)), 4, 1)
+        );
+        let part = &found.by[0];
+        assert_eq!((part.queries, part.first, part.last), (4, Some(at(5)), Some(at(9))));
+        assert_eq!(part.names.len(), EXAMPLES);
+        // Another process: its counters begin at nothing, and its labels have other numbers.
+        let mut next = Rehearsal::default();
+        next.restore(rehearsal.since(), rehearsal.rows().cloned().collect());
+        let (labels, counters) = (Labels::default(), Counters::new(16));
+        labels.number(&set("two", ActionKind::Nxdomain, Mode::Shadow));
+        let one = labels.number(&set("one", ActionKind::Nxdomain, Mode::Shadow));
+        counters.single_writer().bump_cause(one);
+        next.look(at(20), &labels, &counters);
+        let found = next.report(at(20));
+        assert_eq!((found.since, found.queries, found.by[0].queries), (Some(at(0)), 5, 5));
+        assert_eq!((found.by[0].first, found.by[0].last), (Some(at(5)), Some(at(20))));
     }
 }

@@ -167,11 +167,11 @@ impl LastDay {
 
     fn save(&self) {
         let Some(storage) = self.wiring.get().and_then(|wiring| wiring.storage.as_ref()) else { return };
-        let bytes = {
+        let kept = {
             let state = self.state();
-            Kept::of(&state.sketch, &state.rehearsal).to_bytes()
+            Kept::of(&state.sketch, &state.rehearsal)
         };
-        if let Err(error) = (storage.write)(&bytes) {
+        if let Err(error) = (storage.write)(&kept.to_bytes()) {
             tracing::warn!(%error, "what was asked lately is not kept over a restart");
         }
     }
