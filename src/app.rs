@@ -1,6 +1,7 @@
 //! Composition root: builds the rooms, wires channels, start and stop order. Owns nothing once everything runs but the
 //! handles to stop it. Never handed to another room.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +18,8 @@ use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
-use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, Kind, Metric, Record, Rings, Sample};
+use crate::sources::{CONFIG_FILE, read_file, write_whole};
+use crate::telemetry::{Collect, Counters, Kind, LastDay, Metric, Record, Rings, Sample, Storage, Wiring};
 use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry, zone};
 
 /// A running interdict.
@@ -38,6 +39,7 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     querylog: telemetry::QueryLog,
+    last_day: Arc<LastDay>,
     // Dropped last among the requests' senders: the trigger loop ends with it.
     requests: mpsc::Sender<Request>,
 }
@@ -99,8 +101,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let boot = boot(config_file.as_deref())?;
     let state = state_directory(&boot);
     let labels = Labels::default();
-    let pipeline =
-        Arc::new(pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone()));
+    let last_day = LastDay::new(boot.last_day, clock.clone());
+    let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
+    let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)));
     let sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
     // where the first one was.
@@ -126,6 +129,11 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             "check the path and its owner",
         )]
     })?;
+    let (live_too, counters_too, labels_too) = (live.clone(), Arc::clone(&counters), labels.clone());
+    let storage = state.as_deref().map(asked_before);
+    last_day
+        .begin(Wiring { live: live_too, counters: counters_too, labels: labels_too, storage })
+        .map_err(|error| vec![Problem::error(Place::file("[last_day]"), error.to_string(), "")])?;
     let (notices, noticed) = mpsc::channel(NOTICES);
     let engine = Engine::new(Parts {
         live: live.clone(),
@@ -135,6 +143,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
         notices: Some(notices),
+        last_day: Some(last_day.feed()),
         config: boot.query,
     });
     let statistics = Arc::new(listen::Statistics::default());
@@ -173,6 +182,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         statistics,
         Arc::clone(&pipeline) as _,
         querylog.collector(),
+        Arc::clone(&last_day) as _,
     ];
     let zone = boot.zone.clone().zip(sockets.zone).map(|(config, bound)| {
         let (live, clock, state) = (live.clone(), clock.clone(), state.clone());
@@ -195,6 +205,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let parts = admin::Parts {
         pipeline: Arc::clone(&pipeline),
         zone: zone.clone(),
+        last_day: Arc::clone(&last_day),
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
@@ -215,6 +226,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         threads,
         tasks,
         querylog,
+        last_day,
         requests,
     })
 }
@@ -270,9 +282,10 @@ impl Running {
         /// Time the query log gets to write what waits.
         const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
         let mut querylog = self.querylog;
-        let flushed = tokio::task::spawn_blocking(move || querylog.stop(FLUSH));
+        let last_day = self.last_day;
+        let flushed = tokio::task::spawn_blocking(move || querylog.stop(FLUSH) & last_day.stop(FLUSH));
         if !flushed.await.unwrap_or(false) {
-            tracing::warn!("the query log could not be written to its end");
+            tracing::warn!("the query log, or what was asked lately, could not be written to its end");
         }
     }
 }
@@ -338,6 +351,21 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     Ok(upstream)
 }
 
+/// Where what was asked lately outlives a restart: a file of the service's own user, as it may name clients.
+fn asked_before(state: &Path) -> Storage {
+    /// Far more than what fits into the largest summary that can be configured.
+    const LARGEST: u64 = 256 << 20;
+    let path = state.join(LAST_DAY);
+    let read = path.clone();
+    Storage::new(
+        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes.to_vec()),
+        move |bytes| write_whole(&path, bytes, 0o600),
+    )
+}
+
+/// Name of that file below the state directory.
+const LAST_DAY: &str = "last-day.json";
+
 /// Looks up the words of a record in the generation that decided it.
 fn describe(live: Live) -> telemetry::Describe {
     let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
@@ -372,9 +400,13 @@ struct Blocked {
 
 impl Collect for Blocked {
     fn collect(&self, samples: &mut Vec<Sample>) {
+        // Lists are counted apart, and are no label.
+        let mut rows: BTreeMap<Vec<String>, u64> = BTreeMap::new();
         for (number, set) in self.labels.all() {
-            let value = self.counters.cause(number) as f64;
-            samples.push(Sample { metric: &admin::BLOCKED, labels: admin::blocked_labels(&set), value });
+            *rows.entry(admin::blocked_labels(&set)).or_default() += self.counters.cause(number);
+        }
+        for (labels, count) in rows {
+            samples.push(Sample { metric: &admin::BLOCKED, labels, value: count as f64 });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A block and a cache hit allocate nothing: counted by the allocator itself, on the thread that answers.
+//! A block and a cache hit allocate nothing, and what is kept of what was asked is bounded: counted by the allocator itself.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -13,11 +13,16 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use interdict::app;
+use interdict::clock::Clock;
+use interdict::dns::{CanonicalName, Name};
+use interdict::policy::Labels;
 use interdict::query::{Asker, Outcome, Transport, Worker};
-use interdict::telemetry::Rings;
+use interdict::telemetry::{Clients, Counters, LastDay, LastDayConfig, Rings, Sampler, Wiring};
 use support::{Upstream, engine, query};
 
 struct Counting;
@@ -30,15 +35,20 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ending = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: the caller's promises are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
+
+/// Bytes that are allocated, by all threads.
+static LIVE: AtomicI64 = AtomicI64::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -178,4 +188,43 @@ fn a_block_by_address_and_a_hit_beside_it_allocate_nothing() {
         assert_eq!(count, 0, "{what}");
     }
     upstream.stop();
+}
+
+/// A million names from as many clients, beside one that is asked often. Unbounded, they would take a hundred megabytes.
+#[test]
+fn a_million_names_take_no_more_memory_than_the_first_thousands() {
+    const MARGIN: i64 = 4 << 20;
+    let (clock, labels) = (Clock::system(), Labels::default());
+    let started = app::pipeline(None, None, None, clock.clone(), labels.clone()).start().unwrap();
+    let last_day = LastDay::new(LastDayConfig { names: 1000, clients: Clients::Full }, clock);
+    let counters = Arc::new(Counters::new(1));
+    last_day.begin(Wiring { live: started.live, counters, labels, storage: None }).unwrap();
+    let mut sampler = Sampler::new(Some(last_day.feed()));
+    let mut note = |name: &str, client: u32| {
+        let name: Name = name.parse().unwrap();
+        sampler.note(&CanonicalName::from(&name), Ipv4Addr::from(client).into());
+    };
+    let mut first = 0;
+    for number in 0..1_000_000 {
+        note(&format!("n{number}.flood.example"), number);
+        note(if number % 2 == 0 { "often.example" } else { "other.example" }, number);
+        if number % 500 == 0 {
+            // Takes in what waits, as the thread does ten times a second.
+            assert!(last_day.covered().unwrap().names <= 1000);
+        }
+        if number == 10_000 {
+            first = LIVE.load(Ordering::Relaxed);
+        }
+    }
+    let more = LIVE.load(Ordering::Relaxed) - first;
+    assert!(more < MARGIN, "{more} bytes more");
+    let day = last_day.day().unwrap();
+    assert_eq!((day.lost, day.parties.len()), (0, 1000));
+    let most: Vec<String> = day.parties.iter().take(2).map(|party| party.name.to_string()).collect();
+    assert!(
+        most.contains(&"often.example".to_owned()) && most.contains(&"other.example".to_owned()),
+        "{most:?}"
+    );
+    assert!((500_000..2_000_000).contains(&day.parties[0].crowd.size()), "{}", day.parties[0].crowd.size());
+    assert!(last_day.stop(Duration::from_secs(5)));
 }

@@ -91,6 +91,8 @@ fn the_tour_of_the_readme_works_as_written() {
             ["interdict", "compile", ..] => &[" names, ", "sha256"],
             ["interdict", "bundle", ..] => &["list         own: 1 rules"],
             ["interdict", "status"] => &["generation       1", "source           own: 1 rules"],
+            ["interdict", "diff", "--impact"] => &["newly blocked: 0 queries"],
+            ["interdict", "report", ..] => &["0 queries would have been blocked from 20"],
             ["interdict", "diff"] => &["+ own: 1 rules: two.example"],
             ["interdict", "reload", ..] => &["generation"],
             ["interdict", "rollback", ..] => &["published generation"],

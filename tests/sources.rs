@@ -322,6 +322,29 @@ fn what_the_guard_holds_back_comes_through_when_an_operator_means_it() {
     }
 }
 
+/// A feed that takes in what everybody uses is refused by itself, and taken when somebody means it.
+#[test]
+fn a_list_that_would_block_what_is_asked_most_is_left_out_until_an_operator_means_it() {
+    let authority = Authority::new("ours");
+    let server = ListServer::certified(&authority);
+    server.put("/a", "*.one.example\n");
+    let policy = source("a", &server.url("/a"), "") + "[guard]\nmost_asked = 5\nmost_asked_at_least = 5\n";
+    let site = prepared(&authority, &policy, manual()).settled();
+    for _ in 0..6 {
+        assert_eq!(site.rcode("www.mail.example"), NOERROR);
+    }
+    server.put("/a", "*.one.example\n*.mail.example\n");
+    let outcome = site.reload("");
+    assert_eq!(outcome["outcome"], "unchanged", "{outcome}");
+    assert!(
+        outcome["warnings"].to_string().contains("`www.mail.example`, number 1 of the names"),
+        "{outcome}"
+    );
+    assert_eq!((site.rcode("www.mail.example").as_str(), site.failing("a").as_str()), (NOERROR, "guard"));
+    assert_eq!(site.reload("?accept_most_asked=true")["outcome"], "published");
+    assert_eq!((site.rcode("www.mail.example").as_str(), site.failing("a").as_str()), (NXDOMAIN, ""));
+}
+
 #[test]
 fn a_list_that_must_not_be_is_left_out_and_holds_up_nothing_else() {
     let authority = Authority::new("ours");

@@ -18,11 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auth::Tokens;
 use super::change;
+use super::lately;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
-use crate::telemetry::{Collect, prometheus};
+use crate::telemetry::{Collect, LastDay, prometheus};
 use crate::zone::Zone;
 
 /// What the interface shows and asks.
@@ -32,6 +33,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// The policy as a zone, where it is served.
     pub zone: Option<Arc<Zone>>,
+    /// What was asked lately, and what was rehearsed.
+    pub last_day: Arc<LastDay>,
     /// Where reloads are asked for.
     pub requests: mpsc::Sender<Request>,
     /// Everything the scrape page shows.
@@ -55,6 +58,7 @@ pub(super) fn router(parts: Parts) -> Router {
         .route("/api/v1/history", get(history))
         .route("/api/v1/audit", get(audit))
         .merge(change::routes())
+        .merge(lately::routes())
         .layer(map_response(harden))
         .with_state(parts)
 }
@@ -67,7 +71,7 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-type Parameters = Query<HashMap<String, String>>;
+pub(super) type Parameters = Query<HashMap<String, String>>;
 
 async fn metrics(State(parts): State<Parts>) -> Response {
     let collectors: Vec<&dyn Collect> = parts.collectors.iter().map(|collector| &**collector).collect();
@@ -85,6 +89,12 @@ async fn ready(State(parts): State<Parts>) -> Response {
 
 async fn status(State(parts): State<Parts>) -> Response {
     let mut status = json!(parts.pipeline.status());
+    let last_day = Arc::clone(&parts.last_day);
+    // It may be about to be written down.
+    let covered = tokio::task::spawn_blocking(move || last_day.covered()).await;
+    if let (Some(status), Ok(Some(covered))) = (status.as_object_mut(), covered) {
+        status.insert("last_day".to_owned(), json!(covered));
+    }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
         status.insert("zone".to_owned(), json!(zone.status()));
     }
@@ -153,24 +163,36 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
 
 /// What a reload would change, or what tells two generations apart.
 async fn diff(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
-    let number = |key: &str| parameters.get(key).map(|text| text.parse::<u64>()).transpose();
-    let (from, to) = match (number("from"), number("to")) {
-        (Ok(from), Ok(to)) if from.is_some() == to.is_some() => (from, to),
-        _ => {
-            let what = "two generations are asked for";
-            let problem = Problem::error(Place::file("?from=&to="), what, "write two numbers, or none");
-            return (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response();
-        }
+    let between = match between(&parameters) {
+        Ok(between) => between,
+        Err(problem) => return wrong(&problem),
     };
     let place = parts.compiling.acquire_owned().await.ok();
-    compute(place, move || match (from, to) {
-        (Some(from), Some(to)) => {
+    compute(place, move || match between {
+        Some((from, to)) => {
             let compared = parts.pipeline.compare(from, to);
             compared.map(|difference| Preview { difference, warnings: Vec::new() })
         }
-        _ => parts.pipeline.preview(),
+        None => parts.pipeline.preview(),
     })
     .await
+}
+
+/// The two generations that are asked about, or none.
+pub(super) fn between(parameters: &HashMap<String, String>) -> Result<Option<(u64, u64)>, Problem> {
+    let number = |key: &str| parameters.get(key).map(|text| text.parse::<u64>()).transpose();
+    match (number("from"), number("to")) {
+        (Ok(from), Ok(to)) if from.is_some() == to.is_some() => Ok(from.zip(to)),
+        _ => {
+            let what = "two generations are asked for";
+            Err(Problem::error(Place::file("?from=&to="), what, "write two numbers, or none"))
+        }
+    }
+}
+
+/// What is said to a question that cannot be read.
+pub(super) fn wrong(problem: &Problem) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response()
 }
 
 async fn history(State(parts): State<Parts>) -> Response {
@@ -188,7 +210,7 @@ async fn audit(State(parts): State<Parts>, Query(parameters): Parameters) -> Res
 
 /// Answers with what `work` finds, off the threads that must not wait; `place` is given back when the work is done,
 /// even if the client no longer waits for it.
-async fn compute<T: Serialize + Send + 'static>(
+pub(super) async fn compute<T: Serialize + Send + 'static>(
     place: Option<OwnedSemaphorePermit>,
     work: impl FnOnce() -> Result<T, Vec<Problem>> + Send + 'static,
 ) -> Response {

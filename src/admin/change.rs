@@ -64,7 +64,7 @@ fn complain(key: &str, what: &str, hint: &str) -> Problem {
 }
 
 fn reload(asked: &HashMap<String, String>) -> Parsed<RequestKind> {
-    let accept_shrink = ["accept_shrink", "accept_growth"]
+    let accept_shrink = ["accept_shrink", "accept_growth", "accept_most_asked"]
         .into_iter()
         .any(|name| asked.get(name).is_some_and(|value| value == "true"));
     Ok(RequestKind::Reload { accept_shrink })
@@ -100,13 +100,10 @@ fn reason(asked: &HashMap<String, String>) -> Parsed<String> {
 impl Asked {
     async fn answer(self, kind: impl FnOnce(&HashMap<String, String>) -> Parsed<RequestKind>) -> Response {
         let kind = kind(&self.parameters);
-        let Some(who) = self.owner().await else {
+        let Some(who) = owner(&self.parts, &self.headers).await else {
             let what = kind.as_ref().map_or("request", RequestKind::as_str);
             self.refuse(what).await;
-            let hint =
-                "send `Authorization: Bearer TOKEN` with a token of the file that [admin] tokens names";
-            let problem = Problem::error(Place::file("Authorization"), "no valid token was sent", hint);
-            return (StatusCode::UNAUTHORIZED, Json(json!({ "problems": [problem] }))).into_response();
+            return stranger();
         };
         let (kind, why) = match (kind, reason(&self.parameters)) {
             (Ok(kind), Ok(why)) => (kind, why),
@@ -132,14 +129,6 @@ impl Asked {
         }
     }
 
-    /// Whose token was sent.
-    async fn owner(&self) -> Option<String> {
-        let value = self.headers.get(header::AUTHORIZATION)?;
-        let token = value.to_str().ok()?.strip_prefix("Bearer ")?.to_owned();
-        let tokens = Arc::clone(&self.parts.tokens);
-        tokio::task::spawn_blocking(move || tokens.owner(&token)).await.ok()?
-    }
-
     /// Writes down that a stranger asked.
     async fn refuse(&self, what: &'static str) {
         let from = self.peer.map(|Extension(Peer(address))| address);
@@ -147,4 +136,19 @@ impl Asked {
         // The log may wait for a disk; a stranger need not know.
         drop(tokio::task::spawn_blocking(move || pipeline.refuse_stranger(from, what)).await);
     }
+}
+
+/// Whose token was sent.
+pub(super) async fn owner(parts: &Parts, headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let token = value.to_str().ok()?.strip_prefix("Bearer ")?.to_owned();
+    let tokens = Arc::clone(&parts.tokens);
+    tokio::task::spawn_blocking(move || tokens.owner(&token)).await.ok()?
+}
+
+/// What is said to somebody without a valid token.
+pub(super) fn stranger() -> Response {
+    let hint = "send `Authorization: Bearer TOKEN` with a token of the file that [admin] tokens names";
+    let problem = Problem::error(Place::file("Authorization"), "no valid token was sent", hint);
+    (StatusCode::UNAUTHORIZED, Json(json!({ "problems": [problem] }))).into_response()
 }

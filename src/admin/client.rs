@@ -41,8 +41,11 @@ impl Client {
 
     /// Reads `path`; returns the status and the JSON.
     pub fn read(&self, path: &str) -> Result<(u16, Value), ClientError> {
-        let answer = self.agent.get(format!("{}{path}", self.base)).call();
-        self.finish(answer)
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.finish(request.call())
     }
 
     /// Asks for a change at `path`; returns the status and the JSON.

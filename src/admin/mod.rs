@@ -5,6 +5,7 @@ mod api;
 mod auth;
 mod change;
 mod client;
+mod lately;
 mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,10 +1,12 @@
-//! Owns `diff --impact`: what was asked, replayed against a change before it counts. Reads the state directory and a query
-//! log; needs no running resolver, and costs it nothing.
+//! Owns `diff --impact`: what was asked, replayed against a change before it counts. With a query log it reads that and the
+//! state directory, and needs no running resolver; without one it asks the resolver what was asked in the last day.
 
 use std::path::{Path, PathBuf};
 
-use super::ask::state;
-use super::{Exit, complain, print_json};
+use serde_json::Value;
+
+use super::ask::{ask, state};
+use super::{Exit, complain, print_json, seconds};
 use crate::app;
 use crate::clock::Clock;
 use crate::policy::{Labels, Turned};
@@ -24,6 +26,45 @@ pub(super) fn run(config: Option<PathBuf>, between: Option<(u64, u64)>, log: &Pa
         Err(problems) => {
             complain(&problems);
             Exit::Failed
+        }
+    }
+}
+
+/// The same by what the running resolver was asked in the last day.
+pub(super) fn recall(config: Option<&Path>, between: Option<(u64, u64)>, json: bool) -> Exit {
+    let path = match between {
+        None => "/api/v1/impact".to_owned(),
+        Some((from, to)) => format!("/api/v1/impact?from={from}&to={to}"),
+    };
+    ask(config, json, |client| client.read(&path), print_recalled)
+}
+
+fn print_recalled(found: &Value) {
+    let count = |key: &str| found[key].as_u64().unwrap_or(0);
+    let (asked, beyond) = (count("asked"), count("beyond"));
+    println!(
+        "about {asked} questions from {} to {}",
+        found["since"].as_str().map_or("-".to_owned(), seconds),
+        seconds(found["until"].as_str().unwrap_or("-"))
+    );
+    let share = beyond as f64 * 100.0 / asked.max(1) as f64;
+    println!(
+        "  judged by the {} names asked most; {share:.1} % of the questions are of others, and not judged",
+        count("names")
+    );
+    if count("lost") > 0 {
+        println!("  {} samples were lost: there were more questions than these", count("lost"));
+    }
+    match found["clients_kept"].as_str() {
+        Some("none") => println!("  no clients are kept: their groups stand for them"),
+        Some("prefix") => {
+            println!("  clients are kept as networks: the first address of each stands for all")
+        }
+        _ => {}
+    }
+    for (title, key) in [("newly blocked", "newly_blocked"), ("unblocked", "unblocked")] {
+        if let Ok(side) = serde_json::from_value(found[key].clone()) {
+            turned(title, &side);
         }
     }
 }

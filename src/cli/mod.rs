@@ -12,6 +12,7 @@ mod explain;
 mod history;
 mod impact;
 mod remote;
+mod report;
 mod serve;
 mod source;
 mod status;

@@ -99,6 +99,14 @@ fn print(value: &Value) {
     if let zone @ Value::Object(_) = &value["zone"] {
         print_zone(zone);
     }
+    if let day @ Value::Object(_) = &value["last_day"] {
+        println!(
+            "last day         about {} questions since {}, by {} pairs of name and group",
+            day["questions"],
+            day["since"].as_str().map_or("-".to_owned(), seconds),
+            day["names"]
+        );
+    }
     println!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
     for line in list(&value["degraded"]).filter_map(Value::as_str) {
         println!("degraded         {line}");

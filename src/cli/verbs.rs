@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::remote::Why;
-use super::{Exit, approve, audit, bundle, check, compile, explain, history, impact, remote, serve, status};
+use super::{
+    Exit, approve, audit, bundle, check, compile, explain, history, impact, remote, report, serve, status,
+};
 
 /// A protective DNS resolver that enforces app bans on government networks.
 #[derive(Debug, Parser)]
@@ -42,20 +44,22 @@ enum Verb {
         /// Another's
         #[arg(value_name = "GENERATION")]
         to: Option<u64>,
-        /// Replay a query log: whom and what the change would newly block or unblock
-        #[arg(long, value_name = "FILE")]
-        impact: Option<PathBuf>,
+        /// Say whom and what the change would newly block or unblock, by what was asked in the last day, or by a query log
+        #[arg(long, value_name = "FILE", num_args = 0..=1)]
+        impact: Option<Option<PathBuf>>,
     },
     /// Make the running resolver read everything again
     Reload {
-        /// Let lists lose or gain more rules than the guard allows
-        #[arg(long, visible_alias = "accept-growth")]
+        /// Let lists lose or gain more rules than the guard allows, and block names that are asked most
+        #[arg(long, visible_aliases = ["accept-growth", "accept-most-asked"])]
         accept_shrink: bool,
         #[command(flatten)]
         why: Why,
     },
     /// Show what the running resolver enforces
     Status,
+    /// Report what shadow mode would have blocked
+    Report(report::Arguments),
     /// Show what came into force when, by whom and why
     History {
         /// How many of the newest to show
@@ -101,10 +105,12 @@ pub fn run() -> ExitCode {
         Verb::Compile(options) => compile::run(config, &options, json),
         Verb::Bundle(options) => bundle::run(&options, json),
         Verb::Explain(options) => explain::run(config, &options, json),
-        Verb::Diff { from, to, impact: Some(log) } => impact::run(config, from.zip(to), &log, json),
+        Verb::Diff { from, to, impact: Some(Some(log)) } => impact::run(config, from.zip(to), &log, json),
+        Verb::Diff { from, to, impact: Some(None) } => impact::recall(at, from.zip(to), json),
         Verb::Diff { from, to, impact: None } => remote::diff(at, from.zip(to), json),
         Verb::Reload { accept_shrink, why } => remote::reload(at, accept_shrink, &why, json),
         Verb::Status => status::run(at, json),
+        Verb::Report(options) => report::run(at, &options, json),
         Verb::History { last } => history::run(at, last, json),
         Verb::Rollback { to, why } => remote::rollback(at, to, &why, json),
         Verb::Pin { to, why } => remote::pin(at, to, &why, json),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::record;
 use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::Section;
@@ -30,6 +31,8 @@ pub struct Boot {
     pub admin: admin::Config,
     /// The query log.
     pub querylog: telemetry::Config,
+    /// What was asked in the last day.
+    pub last_day: telemetry::LastDayConfig,
     /// The policy as a zone; `None` for no zone.
     pub zone: Option<zone::Config>,
     /// Where generations are kept.
@@ -55,6 +58,7 @@ impl Default for Boot {
             query: query::Config::default(),
             admin: admin::Config::default(),
             querylog: telemetry::Config::default(),
+            last_day: telemetry::LastDayConfig::default(),
             zone: None,
             state: None,
         }
@@ -72,6 +76,7 @@ impl Boot {
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
             ("[querylog]", self.querylog != other.querylog || self.query != other.query),
+            ("[last_day]", self.last_day != other.last_day),
             ("[zone]", self.zone != other.zone),
             ("[policy] state", self.state != other.state),
         ]
@@ -118,6 +123,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         boot.admin.tokens = admin.string("tokens").map(|path| path.value.into());
     }
     querylog(&mut top.section("querylog"), &mut boot);
+    record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
     boot.state = state(top);
     boot
 }

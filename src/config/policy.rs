@@ -167,4 +167,10 @@ fn guard(section: &mut Section<'_>, config: &mut GuardConfig) {
     if let Some(names) = section.parsed_list::<Name>("must_resolve", NAMES) {
         config.must_resolve = values(names);
     }
+    if let Some(names) = section.integer("most_asked", 0..10_001) {
+        config.most_asked = names as usize;
+    }
+    if let Some(questions) = section.integer("most_asked_at_least", 1..1_000_000_001) {
+        config.most_asked_at_least = questions;
+    }
 }

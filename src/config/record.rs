@@ -1,4 +1,5 @@
-//! Owns the settings of what happens around a change: who must agree to it, and how much of the past is kept.
+//! Owns the settings of what happens around a change: who must agree to it, and how much of the past and of what was asked
+//! is kept.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use super::value::{Size, Span};
 use crate::document::{Located, Section};
 use crate::reload::{ApprovalConfig, Approver, HistoryConfig};
 use crate::sources::Key;
+use crate::telemetry;
 
 const DURATION: &str = "write a duration such as \"24h\"";
 const SIZE: &str = "write a size such as \"1GiB\", or \"0KiB\"";
@@ -87,5 +89,22 @@ pub(super) fn history(section: &mut Section<'_>, config: &mut HistoryConfig) {
         if let Some(size) = section.parsed::<Size>(key, SIZE) {
             *bytes = size.value.0;
         }
+    }
+}
+
+/// `[last_day]`. What is kept of clients is by default what the query log keeps, if there is one.
+pub(super) fn last_day(
+    section: &mut Section<'_>,
+    log: &telemetry::Config,
+    config: &mut telemetry::LastDayConfig,
+) {
+    if log.to.is_some() {
+        config.clients = log.clients;
+    }
+    if let Some(names) = section.integer("names", 0..65_537) {
+        config.names = names as usize;
+    }
+    if let Some(clients) = section.parsed::<telemetry::Clients>("clients", "use one of full, prefix, none") {
+        config.clients = clients.value;
     }
 }

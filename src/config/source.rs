@@ -7,7 +7,7 @@ use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::{Located, Section};
 use crate::formats::Format;
-use crate::policy::Override;
+use crate::policy::{Mode, Override};
 use crate::sources::{
     Address, AddressError, BundleConfig, Config, Key, LIST_FILE, LONGEST_TIMEOUT, Network, Origin, Proxy,
     REFRESH, SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT, TsigKey, ZoneAddress,
@@ -17,6 +17,8 @@ use crate::sources::{
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const OVERRIDES: &str =
     "use one of given, disabled, passthru, drop, nxdomain, nodata, tcp-only, or \"cname walled.example\"";
+const MODES: &str =
+    "enforce leaves it to the groups, shadow only counts, whoever enforces it; to switch it off take it out";
 const PLACE: &str = "write the path of a file, or an address such as \"https://lists.example/extra.rpz\"";
 
 pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config> {
@@ -33,6 +35,7 @@ pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config
     let subdomains = section.boolean("subdomains").unwrap_or(false);
     let zone = section.parsed::<Name>("zone", "write the zone's name").map(|zone| zone.value);
     let overriding = section.parsed::<Override>("override", OVERRIDES);
+    let mode = section.parsed::<Mode>("mode", MODES);
     let tolerate = section.integer("tolerate", 0..u64::from(u32::MAX)).unwrap_or(0);
     let app = section.string("app").map(|app| app.value);
     let instrument = section.string("instrument").map(|instrument| instrument.value);
@@ -46,6 +49,9 @@ pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config
     {
         let hint = "take it out; what a group's lists do is its `action`";
         section.problem(overriding.place.clone(), "`override` is for response policy zones", hint);
+    }
+    if let Some(mode) = mode.as_ref().filter(|mode| mode.value == Mode::Off) {
+        section.problem(mode.place.clone(), "a list whose `mode` is \"off\" is not needed", MODES);
     }
     if let Some(size) = &max_bytes
         && !(1..=LIST_FILE).contains(&size.value.0)
@@ -66,7 +72,8 @@ pub(super) fn read(section: &mut Section<'_>, keys: &[TsigKey]) -> Option<Config
     config.key = key.map(|key| key.value);
     config.max_bytes = max_bytes.map_or(config.max_bytes, |size| size.value.0);
     let overriding = overriding.map_or(Override::Given, |found| found.value);
-    Some(Config { subdomains, zone, overriding, tolerate, app, instrument, ..config })
+    let rehearsed = mode.is_some_and(|mode| mode.value == Mode::Shadow);
+    Some(Config { subdomains, zone, overriding, rehearsed, tolerate, app, instrument, ..config })
 }
 
 /// The keys of `[policy]` that say where a bundle is; with one, nothing else may state rules.

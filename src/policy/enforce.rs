@@ -339,6 +339,7 @@ impl Resolver<'_, '_> {
                 *slot = self.labels.number(&LabelSet {
                     app: self.set_app(set).unwrap_or("none").to_owned(),
                     instrument: self.act_id(act).unwrap_or("none").to_owned(),
+                    source: self.set_source(set).to_owned(),
                     group: self.group.name.clone(),
                     action: kind,
                     mode,
@@ -371,6 +372,13 @@ impl Resolver<'_, '_> {
             text.push_str(&format!("; contact {}", self.assembly.draft.config.contact));
         }
         text
+    }
+
+    fn set_source(&self, set: u16) -> &str {
+        match self.assembly.sets.get(usize::from(set)).map(|set| &set.origin) {
+            Some(Origin::Source(name)) => name,
+            _ => "catalog",
+        }
     }
 
     fn set_app(&self, set: u16) -> Option<&str> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::snapshot::Snapshot;
@@ -35,7 +35,7 @@ pub struct Impact {
 }
 
 /// Questions whose fate turned.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turned {
     /// Questions.
     pub queries: u64,
@@ -48,7 +48,7 @@ pub struct Turned {
 }
 
 /// Questions turned by one cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// App id, or `none`.
     pub app: String,
@@ -64,9 +64,9 @@ pub struct Part {
     pub names: usize,
     /// Different clients.
     pub clients: usize,
-    /// The first of the names, in canonical order.
+    /// Some of the names: of a log the first in canonical order, of a summary the most asked.
     pub name_examples: Vec<String>,
-    /// The first of the clients.
+    /// Some of the clients.
     pub client_examples: Vec<String>,
 }
 
@@ -81,10 +81,12 @@ pub struct Replay<'s> {
     unblocked: Side,
 }
 
-/// How a question's fate turns, and why.
-#[derive(Clone, Copy, Debug)]
-enum Turn {
+/// How a question's fate turns from one policy to another, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The later one blocks it, by a rule of its own.
     Blocked(Cause),
+    /// The earlier one blocked it, by a rule of its own.
     Unblocked(Cause),
 }
 
@@ -154,23 +156,35 @@ impl<'s> Replay<'s> {
 
     fn judge(&self, asked: &Asked) -> Option<Turn> {
         let name = CanonicalName::from(&asked.name);
-        let decide = |snapshot: &Snapshot, client| {
-            match snapshot.decide_question(client, &name, asked.record_type) {
-                Verdict::Deny(cause) => Some(cause),
-                // Answered negatively whatever the policy: no change makes a difference.
-                Verdict::Allow | Verdict::Canary { .. } | Verdict::Permit(_) | Verdict::Shadow(_) => None,
-            }
-        };
-        match (decide(self.before, asked.clients.0), decide(self.after, asked.clients.1)) {
-            (None, Some(cause)) => Some(Turn::Blocked(cause)),
-            (Some(cause), None) => Some(Turn::Unblocked(cause)),
-            _ => None,
-        }
+        Turn::of((self.before, self.after), asked.clients, &name, asked.record_type)
     }
 
     /// What it all came to.
     pub fn finish(self) -> Impact {
         Impact { queries: self.queries, newly_blocked: self.blocked.sum(), unblocked: self.unblocked.sum() }
+    }
+}
+
+impl Turn {
+    /// How the fate of a client's question turns between two policies, to each of which the client is somebody.
+    pub fn of(
+        policies: (&Snapshot, &Snapshot),
+        clients: (Client, Client),
+        name: &CanonicalName,
+        record_type: RecordType,
+    ) -> Option<Self> {
+        let decide = |snapshot: &Snapshot, client| {
+            match snapshot.decide_question(client, name, record_type) {
+                Verdict::Deny(cause) => Some(cause),
+                // Answered negatively whatever the policy: no change makes a difference.
+                Verdict::Allow | Verdict::Canary { .. } | Verdict::Permit(_) | Verdict::Shadow(_) => None,
+            }
+        };
+        match (decide(policies.0, clients.0), decide(policies.1, clients.1)) {
+            (None, Some(cause)) => Some(Self::Blocked(cause)),
+            (Some(cause), None) => Some(Self::Unblocked(cause)),
+            _ => None,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns the label sets of blocked-query metrics: each combination of app, instrument, group, action and mode that any
+//! Owns the label sets of blocked-query metrics: each combination of app, instrument, list, group, action and mode that any
 //! policy of this process can count gets one number, for good. Never sees a query.
 
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ pub struct LabelSet {
     pub app: String,
     /// Instrument id; `none` for rules not attributed to one.
     pub instrument: String,
+    /// The list its rules come from: `catalog` or the source's name. No label of the metric.
+    pub source: String,
     /// Group name.
     pub group: String,
     /// What was done.
@@ -55,8 +57,13 @@ impl Labels {
 
     /// All combinations with their numbers.
     pub fn all(&self) -> Vec<(u32, LabelSet)> {
+        self.after(0)
+    }
+
+    /// Combinations whose number is above `known`.
+    pub fn after(&self, known: u32) -> Vec<(u32, LabelSet)> {
         let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (1..).zip(numbers.sets.iter().cloned()).collect()
+        (known + 1..).zip(numbers.sets.iter().skip(known as usize).cloned()).collect()
     }
 }
 
@@ -70,6 +77,7 @@ mod tests {
         let set = |i: usize| LabelSet {
             app: format!("app{i}"),
             instrument: "none".into(),
+            source: "catalog".into(),
             group: "default".into(),
             action: ActionKind::Nxdomain,
             mode: Mode::Enforce,

@@ -38,7 +38,7 @@ pub use diff::{Change, Difference};
 pub use edit::Edit;
 pub use explain::{Considered, Description, Explanation, Inquiry};
 pub use group::{Config, Draft, Enforce, Exception, Group, Mode, Otherwise, SourceRules};
-pub use impact::{Asked, Impact, Part, Replay, Turned};
+pub use impact::{Asked, Impact, Part, Replay, Turn, Turned};
 pub use instrument::{Covers, Instrument, Kind, LegalDate, Standing, When};
 pub use labels::{LabelSet, Labels};
 pub use law::{Amendment, Law};

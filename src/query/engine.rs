@@ -16,7 +16,7 @@ use crate::clock::{Clock, Moment};
 use crate::dns::{Class, Flags, Message, Name, Query, Rcode};
 use crate::policy::{Live, Reader, Snapshot};
 use crate::resolve::Forwarder;
-use crate::telemetry::{Cell, Counter, Counters, Path, Ring, Rings};
+use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
 
 /// Settings of the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Parts {
     pub rings: Option<Arc<Rings>>,
     /// Where NOTIFY goes, when somebody takes it.
     pub notices: Option<mpsc::Sender<Notice>>,
+    /// Where some queries are noted, so that what was asked lately is known.
+    pub last_day: Option<Arc<Feed>>,
     /// Settings.
     pub config: Config,
 }
@@ -76,6 +78,7 @@ pub struct Worker {
     local: Option<Local>,
     cell: Arc<Cell>,
     ring: Option<Ring>,
+    sampler: Sampler,
     /// Whether so many queries wait for this thread that what must be fetched is dropped.
     crowded: bool,
     now: Moment,
@@ -121,6 +124,7 @@ impl Engine {
             local,
             cell,
             ring,
+            sampler: Sampler::new(self.parts.last_day.clone()),
             crowded: false,
             now: Moment::START,
             wall_ms: 0,
@@ -140,6 +144,7 @@ impl Worker {
             self.snapshot = Arc::clone(current);
         }
         self.now = self.engine.parts.clock.now();
+        self.sampler.tick(self.now);
         if self.ring.is_some() {
             self.wall_ms = self.engine.parts.clock.wall().as_millisecond();
         }
@@ -197,6 +202,9 @@ impl Worker {
         });
         let reply = turn.room(&query, from, reply);
         let client = turn.snapshot.client(from.address);
+        if client.admitted && self.sampler.is_due() {
+            self.sampler.note(&query.name, from.address);
+        }
         let key = turn.key(&query);
         let near = self.local.as_ref().and_then(|local| local.find(&key, self.now));
         let next = if !client.admitted {

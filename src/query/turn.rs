@@ -454,7 +454,11 @@ impl<'t> Turn<'t> {
     }
 
     fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {
-        self.cell.bump_cause(self.snapshot.label_number(&cause));
+        let number = self.snapshot.label_number(&cause);
+        self.cell.bump_cause(number);
+        if let (Decision::Shadow, Some(feed)) = (decision, &self.engine.parts.last_day) {
+            feed.sight(number, &query.name);
+        }
         self.log(query, from, decision, Some(cause));
     }
 

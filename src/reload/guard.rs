@@ -24,6 +24,13 @@ pub struct Config {
     pub must_block: Vec<Name>,
     /// Names that no group may have blocked.
     pub must_resolve: Vec<Name>,
+    /// How many of the names most asked in the last day no change may newly block unasked; 0 for none. Default 100: those are
+    /// what everybody uses, so that to block one is either meant, and somebody says so, or an outage. A list that names
+    /// what a few infected devices ask for is not held up by more.
+    pub most_asked: usize,
+    /// How often a name must have been asked in that day to be one of them. Default 1000: on a quiet network the hundredth
+    /// name is asked by one device now and then.
+    pub most_asked_at_least: u64,
 }
 
 /// Limits of one list; what is not set is as for all others.
@@ -51,6 +58,8 @@ impl Default for Config {
             own: BTreeMap::new(),
             must_block: Vec::new(),
             must_resolve: Vec::new(),
+            most_asked: 100,
+            most_asked_at_least: 1000,
         }
     }
 }

@@ -13,9 +13,10 @@ use super::history::{Generation, Then, generations};
 use super::inputs::{self, Failed, Inputs, SourceReport, Understood};
 use super::outcome::{self, By, ExceptionStatus, Preview, Status};
 use super::pipeline::Pipeline;
+use super::ready::Ready;
 use super::recorder::FILE as AUDIT_FILE;
 use crate::policy::{Compiled, Difference, Explanation, Inquiry, Labels, Snapshot, Standing, When, compile};
-use crate::problem::{Place, Problem};
+use crate::problem::{Place, Problem, Severity};
 
 /// An exception that ends within this time is pointed out.
 const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -130,18 +131,28 @@ impl Pipeline {
     /// What a reload would change.
     pub fn preview(&self) -> Result<Preview, Vec<Problem>> {
         let Some(force) = self.force() else { return Ok(Preview::default()) };
+        let (next, guard, mut warnings) = self.prospect(&force)?;
+        let problems = guard::check(&guard, Some(&force.snapshot), &next, true);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let asked = self.blocks_most_asked(&guard, &force.snapshot, &next);
+        warnings.extend(asked.into_iter().map(|one| Problem { severity: Severity::Warning, ..one }));
+        Ok(Preview { difference: Difference::between(&force.snapshot, &next), warnings })
+    }
+
+    /// What the present inputs would make of the policy in force, with its guard, and what is to be said of the inputs.
+    pub(super) fn prospect(
+        &self,
+        force: &Ready,
+    ) -> Result<(Snapshot, guard::Config, Vec<Problem>), Vec<Problem>> {
         let parts = &self.parts;
         let read = self.gather(Some(&force.inputs), true);
         let (inputs, warnings) = read.map_err(|(_, problems)| problems)?;
         let understood = inputs::understand(&inputs, &parts.interpret, &[&force.lists])
             .map_err(|(_, problems)| problems)?;
         let next = compile(understood.draft, self.now(), force.generation() + 1, &Labels::default())?;
-        let problems = guard::check(&understood.guard, Some(&force.snapshot), &next.snapshot, true);
-        if problems.is_empty() {
-            Ok(Preview { difference: Difference::between(&force.snapshot, &next.snapshot), warnings })
-        } else {
-            Err(problems)
-        }
+        Ok((next.snapshot, understood.guard, warnings))
     }
 
     /// What tells two generations apart, each as it was compiled when it came into force.

@@ -175,7 +175,7 @@ fn listed(source: &sources::Config, rules: Vec<Rule>, addresses: Vec<AddressRule
         file: source.title(),
         rules,
         addresses,
-        disabled: source.overriding == Override::Disabled,
+        disabled: source.rehearsed || source.overriding == Override::Disabled,
     }
 }
 

@@ -20,6 +20,7 @@ mod outcome;
 mod pipeline;
 mod reading;
 mod ready;
+mod recall;
 mod recorder;
 mod replay;
 mod start;
@@ -40,8 +41,9 @@ pub use outcome::{
     BundleStatus, By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step,
 };
 pub use pipeline::{OnStep, Parts, Pipeline};
+pub use recall::Recalled;
 pub use recorder::FILE as AUDIT_FILE;
-pub use replay::{Replayed, replay};
+pub use replay::{LoggedRehearsal, Replayed, rehearsed, replay};
 pub use start::Started;
 pub use store::{Config as HistoryConfig, Input, Role, kept_anchors};
 pub use trigger::{Request, RequestKind, Trigger, watch};

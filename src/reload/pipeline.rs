@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::policy::{Amendment, Compiled, Labels, Law, Live, compile};
 use crate::problem::{Place, Problem};
 use crate::sources::{Arrival, Collection};
+use crate::telemetry::LastDay;
 
 /// What a pipeline works with.
 #[derive(Clone)]
@@ -53,6 +54,8 @@ pub struct Pipeline {
     pub(super) collection: Collection,
     pub(super) tally: Tally,
     pub(super) fold: Arc<Fold>,
+    /// What was asked lately, where that is known.
+    pub(super) last_day: Option<Arc<LastDay>>,
     on_step: OnStep,
     /// Held while something is changed.
     turn: Mutex<()>,
@@ -150,13 +153,29 @@ impl Pipeline {
         let collection = Collection::new(parts.state.as_deref(), parts.clock.clone());
         let on_step: OnStep = Arc::new(|step| tracing::debug!(?step, "reload"));
         let (turn, state) = (Mutex::default(), Mutex::default());
-        let (tally, fold) = (Tally::default(), Arc::default());
-        Self { parts, store, recorder, collection, tally, fold, on_step, turn, state }
+        Self {
+            parts,
+            store,
+            recorder,
+            collection,
+            tally: Tally::default(),
+            fold: Arc::default(),
+            last_day: None,
+            on_step,
+            turn,
+            state,
+        }
     }
 
     /// Tells `on_step` of every step before it is taken, instead of the log.
     pub fn watched_by(mut self, on_step: OnStep) -> Self {
         self.on_step = on_step;
+        self
+    }
+
+    /// Judges changes by what was asked lately too.
+    pub fn recalling(mut self, last_day: Arc<LastDay>) -> Self {
+        self.last_day = Some(last_day);
         self
     }
 
@@ -300,6 +319,9 @@ impl Pipeline {
         self.step(Step::Guard);
         let mut refused =
             guard::check(&guard, before.map(|before| &*before.snapshot), &snapshot, accept_shrink);
+        if let Some(before) = before.filter(|_| !accept_shrink) {
+            refused.extend(self.blocks_most_asked(&guard, &before.snapshot, &snapshot));
+        }
         if !kept {
             let known = before.map(|before| before.snapshot.config());
             refused.extend(too_long(&approval, known, snapshot.config(), on));

@@ -1,14 +1,18 @@
-//! Owns the replay of a query log against two policies. Shows of a client no more than the log does. Never keeps a line.
+//! Owns the reading of a query log: its replay against two policies, and what it says of shadow mode. Shows of a client no
+//! more than the log does. Never keeps a line.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
 use crate::policy::{Asked, Client, Impact, Replay, Snapshot};
+use crate::telemetry::{Decision, Rehearsed, RehearsedPart};
 
 /// What a query log says of a change.
 #[derive(Clone, Debug, Serialize)]
@@ -43,19 +47,13 @@ const LINE: u64 = 16 << 10;
 
 /// Replays the log at `path`. Fails when it cannot be read.
 pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Replayed> {
-    let mut log = BufReader::new(File::open(path)?);
     let mut replay = Replay::new(before, after);
     let (mut first, mut last) = (None, None);
     let (mut refused, mut from_networks, mut from_nobody) = (0, 0, 0);
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        if log.by_ref().take(LINE).read_until(b'\n', &mut bytes)? == 0 {
-            break;
-        }
-        let Some((line, asked, told)) = read(&bytes, before, after) else {
+    each_line(path, |bytes| {
+        let Some((line, asked, told)) = read(bytes, before, after) else {
             refused += 1;
-            continue;
+            return;
         };
         match told {
             Told::Address => {}
@@ -65,9 +63,69 @@ pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Re
         first.get_or_insert_with(|| line.time.clone());
         last = Some(line.time);
         replay.ask(&asked);
-    }
+    })?;
     let impact = replay.finish();
     Ok(Replayed { first, last, refused, from_networks, from_nobody, impact })
+}
+
+/// Calls `take` for each line of the log at `path`.
+fn each_line(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut log = BufReader::new(File::open(path)?);
+    let mut bytes = Vec::new();
+    while log.by_ref().take(LINE).read_until(b'\n', &mut bytes)? > 0 {
+        take(&bytes);
+        bytes.clear();
+    }
+    Ok(())
+}
+
+/// What a query log says of shadow mode.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoggedRehearsal {
+    /// Lines that are none of a query log.
+    pub refused: u64,
+    /// What would have been blocked between its first and its last line.
+    #[serde(flatten)]
+    pub rehearsed: Rehearsed,
+}
+
+/// The part of a line that says what would have blocked it.
+#[derive(Deserialize)]
+struct Ruled {
+    time: Timestamp,
+    name: String,
+    verdict: String,
+    app: String,
+    instrument: String,
+    source: String,
+    group: String,
+}
+
+/// Sums up what shadow mode would have blocked, by the log at `path`. Fails when it cannot be read.
+pub fn rehearsed(path: &Path) -> io::Result<LoggedRehearsal> {
+    let mut parts: BTreeMap<[String; 4], RehearsedPart> = BTreeMap::new();
+    let (mut refused, mut first, mut last) = (0, None::<Timestamp>, None::<Timestamp>);
+    each_line(path, |bytes| {
+        let Ok(line) = serde_json::from_slice::<Ruled>(bytes) else {
+            refused += 1;
+            return;
+        };
+        first = Some(first.map_or(line.time, |first| first.min(line.time)));
+        last = last.max(Some(line.time));
+        if line.verdict == Decision::Shadow.as_str() {
+            let Ruled { time, name, app, instrument, source, group, .. } = line;
+            let empty = || RehearsedPart {
+                app: app.clone(),
+                instrument: instrument.clone(),
+                source: source.clone(),
+                group: group.clone(),
+                ..RehearsedPart::default()
+            };
+            let part = parts.entry([app.clone(), instrument.clone(), source.clone(), group.clone()]);
+            part.or_insert_with(empty).add(1, Some(time), Some(time), &[name]);
+        }
+    })?;
+    Ok(LoggedRehearsal { refused, rehearsed: Rehearsed::of(first, last, parts.into_values().collect()) })
 }
 
 /// What a log tells of a client.

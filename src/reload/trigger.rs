@@ -56,7 +56,8 @@ pub enum RequestKind {
         /// Its number; `None` for the one in force.
         to: Option<u64>,
     },
-    /// Read all inputs again; `accept_shrink` lets lists lose, or gain, more than the guard allows.
+    /// Read all inputs again; `accept_shrink` lets lists lose, or gain, more than the guard allows, and block
+    /// what is asked most.
     Reload {
         /// See above.
         accept_shrink: bool,

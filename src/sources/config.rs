@@ -33,6 +33,9 @@ pub struct Config {
     pub zone: Option<Name>,
     /// What is made of the actions that a response policy zone names. Default: they are left as given.
     pub overriding: Override,
+    /// Whether its rules are only rehearsed, whoever enforces them: `mode = "shadow"`. Default no: a list that is configured is
+    /// meant.
+    pub rehearsed: bool,
     /// Malformed lines that are put up with. Default none: a partly read list is a silent hole.
     pub tolerate: u64,
     /// The app its rules are attributed to.
@@ -105,6 +108,7 @@ impl Config {
             subdomains: false,
             zone: None,
             overriding: Override::Given,
+            rehearsed: false,
             tolerate: 0,
             app: None,
             instrument: None,

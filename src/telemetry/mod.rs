@@ -1,22 +1,29 @@
-//! Counters, latency, record, ring, and one output a file: prometheus, querylog. Owns how the product is observed;
+//! Counters, latency, record, ring, what was asked in the last day and what was rehearsed, and one output a file: prometheus,
+//! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
 mod counters;
+mod last_day;
 mod latency;
 mod metric;
 pub mod prometheus;
 mod querylog;
 mod record;
+mod rehearsal;
 mod ring;
 
 pub use counters::{Cell, Counter, Counters};
+pub use last_day::{
+    Config as LastDayConfig, Covered, Crowd, Day, Feed, LastDay, Party, Sampler, Storage, Wiring,
+};
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{Clients, Config, Describe, QueryLog};
 pub use record::{Decision, Record};
+pub use rehearsal::{Rehearsed, RehearsedPart};
 pub use ring::{Ring, Rings};
 
 /// The rows of this room.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-    Counters::metrics().chain(querylog::METRICS.iter().copied())
+    Counters::metrics().chain(querylog::METRICS.iter().copied()).chain(last_day::METRICS.iter().copied())
 }

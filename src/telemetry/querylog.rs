@@ -102,18 +102,37 @@ impl FromStr for Clients {
 }
 
 impl Clients {
-    fn show(self, client: IpAddr) -> Option<String> {
+    /// What is kept of an address: all of it, the first address of its network, or nothing.
+    pub(super) fn kept(self, client: IpAddr) -> Option<IpAddr> {
         match (self, client) {
-            (Self::Full, _) => Some(client.to_string()),
+            (Self::Full, _) => Some(client),
             (Self::None, _) => None,
             (Self::Prefix, IpAddr::V4(address)) => {
                 let [a, b, c, _] = address.octets();
-                Some(format!("{a}.{b}.{c}.0/24"))
+                Some(IpAddr::from([a, b, c, 0]))
             }
             (Self::Prefix, IpAddr::V6(address)) => {
-                let kept = u128::from(address) & !(u128::MAX >> 56);
-                Some(format!("{}/56", std::net::Ipv6Addr::from(kept)))
+                Some(IpAddr::from((u128::from(address) & !(u128::MAX >> 56)).to_be_bytes()))
             }
+        }
+    }
+
+    /// A client as logs and reports show it; `None` when they do not.
+    pub fn show(self, client: IpAddr) -> Option<String> {
+        let kept = self.kept(client)?;
+        Some(match (self, kept) {
+            (Self::Prefix, IpAddr::V4(_)) => format!("{kept}/24"),
+            (Self::Prefix, IpAddr::V6(_)) => format!("{kept}/56"),
+            _ => kept.to_string(),
+        })
+    }
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::None => "none",
+            Self::Prefix => "prefix",
         }
     }
 }

@@ -17,7 +17,7 @@ use interdict::clock::Clock;
 use interdict::policy::Labels;
 use interdict::query::{Engine, Parts};
 use interdict::resolve::{self, Forwarder};
-use interdict::telemetry::{Counters, Rings};
+use interdict::telemetry::{Counters, LastDay, LastDayConfig, Rings};
 use interdict::{cache, query as data_plane};
 
 /// An upstream on a loopback port. Names that hold `cloaked` are aliases of `www.tiktok.com`, `nxdomain` do not exist,
@@ -147,6 +147,7 @@ pub fn engine_of(
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
         notices: None,
+        last_day: Some(LastDay::new(LastDayConfig::default(), Clock::system()).feed()),
         config: data_plane::Config::default(),
     })
 }
