@@ -189,7 +189,7 @@ fn a_change_that_would_block_what_is_asked_most_is_refused_until_somebody_says_s
     for group in ["default", "lab"] {
         assert!(what.contains(&format!("for the group `{group}` by ")), "{what}");
     }
-    assert!(what.contains("own.txt:2 of the list `own`"), "{what}");
+    assert!(what.contains("own.txt:3 of the list `own`"), "{what}");
     assert_eq!(problems[0]["where"]["file"], "[guard] most_asked");
     assert!(problems[0]["hint"].as_str().unwrap().contains("--accept-most-asked"), "{refused:#}");
     assert_eq!(site.rcode("www.mail.example"), NOERROR);

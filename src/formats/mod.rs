@@ -12,17 +12,12 @@ mod part;
 mod prefix;
 mod rpz;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::changed::{Reread, reread};
-pub use self::part::Part;
+pub use self::part::{Parsed, Part, ZoneHead};
 use crate::dns::Name;
-use crate::policy::{AddressRule, Rule};
-use crate::problem::Problem;
 
 /// A list syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,43 +42,6 @@ pub struct Options {
     pub subdomains: bool,
     /// Origin of a response policy zone that does not name its own.
     pub zone: Option<Name>,
-}
-
-/// What a list holds.
-#[derive(Clone, Debug, Default)]
-pub struct Parsed {
-    /// Its rules, in order.
-    pub rules: Vec<Rule>,
-    /// Its rules about addresses, in order.
-    pub addresses: Vec<AddressRule>,
-    /// Lines that are well-formed but mean nothing to a resolver, by reason.
-    pub skipped: BTreeMap<&'static str, u64>,
-    /// Complaints, at most [`MOST_PROBLEMS`].
-    pub problems: Vec<Problem>,
-    /// Malformed lines, all of them.
-    pub refused: u64,
-    /// Lines read.
-    pub lines: u64,
-    /// What a response policy zone says of itself.
-    pub zone: Option<ZoneHead>,
-    /// The stretches of text that can be read again by themselves, in order.
-    pub parts: Vec<Part>,
-}
-
-impl Parsed {
-    /// How many rules it holds, about names and addresses.
-    pub fn rule_count(&self) -> usize {
-        self.rules.len() + self.addresses.len()
-    }
-}
-
-/// What a zone says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ZoneHead {
-    /// Serial of its SOA record (RFC 1035 section 3.3.13).
-    pub serial: Option<u32>,
-    /// TTL of its records that have none of their own, in seconds (`$TTL`, RFC 2308 section 4).
-    pub ttl: Option<u32>,
 }
 
 /// Enough complaints to see what is wrong with a list.

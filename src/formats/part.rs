@@ -1,11 +1,51 @@
-//! Owns the part of a list: lines that can be read again by themselves, with what was found in them besides rules. Never
-//! holds their text.
+//! Owns what is found in a list: its rules, and part by part, lines that can be read again by themselves, what else there is.
+//! Never holds a text.
 
 use std::collections::BTreeMap;
 
-use super::{Format, MOST_PROBLEMS, Parsed, ZoneHead, rpz};
+use serde::{Deserialize, Serialize};
+
+use super::{Format, MOST_PROBLEMS, rpz};
 use crate::dns::Name;
+use crate::policy::{AddressRule, Rule};
 use crate::problem::Problem;
+
+/// What a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+    /// Its rules about addresses, in order.
+    pub addresses: Vec<AddressRule>,
+    /// Lines that are well-formed but mean nothing to a resolver, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Complaints, at most [`MOST_PROBLEMS`].
+    pub problems: Vec<Problem>,
+    /// Malformed lines, all of them.
+    pub refused: u64,
+    /// Lines read.
+    pub lines: u64,
+    /// What a response policy zone says of itself.
+    pub zone: Option<ZoneHead>,
+    /// The stretches of text that can be read again by themselves, in order.
+    pub parts: Vec<Part>,
+}
+
+impl Parsed {
+    /// How many rules it holds, about names and addresses.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len() + self.addresses.len()
+    }
+}
+
+/// What a zone says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneHead {
+    /// Serial of its SOA record (RFC 1035 section 3.3.13).
+    pub serial: Option<u32>,
+    /// TTL of its records that have none of their own, in seconds (`$TTL`, RFC 2308 section 4).
+    pub ttl: Option<u32>,
+}
 
 /// Lines from the beginning of a run of rules (see [`crate::policy::Rule::ends_run`]) to that of another.
 #[derive(Clone, Debug, Default)]
