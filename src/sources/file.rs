@@ -104,8 +104,11 @@ impl FetchError {
 
 /// Reads a file of at most `cap` bytes.
 pub fn read_file(path: &Path, cap: u64) -> Result<Raw, FetchError> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(cap + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // Room at once, as far as the size is known: a long list is not copied while it grows.
+    let room = file.metadata()?.len().min(cap) as usize + 1;
+    let mut bytes = Vec::with_capacity(room);
+    file.take(cap + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap {
         return Err(FetchError::TooLarge(cap));
     }
