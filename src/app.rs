@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Boot};
+use crate::net::tls::Renewable;
 use crate::policy::{Description, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
@@ -104,6 +105,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let last_day = LastDay::new(boot.last_day, clock.clone());
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
     let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)));
+    let certificate = certificate(&boot)?;
     let sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
     // where the first one was.
@@ -111,6 +113,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         net::drop_to(user)
             .map_err(|error| vec![Problem::error(Place::file("[server] user"), error.to_string(), "")])?;
     }
+    let unreadable = certificate.as_ref().and_then(|certificate| not_renewable(certificate));
     let started = pipeline.start()?;
     let live = started.live;
 
@@ -150,28 +153,18 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let stop_threads = Arc::new(AtomicBool::new(false));
     let (stop_tasks, stopped) = watch::channel(false);
     let (requests, asked) = mpsc::channel(16);
-    let mut threads = Vec::new();
-    let mut tasks = Vec::new();
-    for (number, socket) in sockets.udp.into_iter().enumerate() {
-        let worker = engine.thread_worker();
-        let thread =
-            listen::spawn_udp(number, socket, worker, Arc::clone(&stop_threads), Arc::clone(&statistics));
-        threads.push(
-            thread.map_err(|error| {
-                vec![Problem::error(Place::file("[server] workers"), error.to_string(), "")]
-            })?,
-        );
-    }
-    for listener in sockets.tcp {
-        let (engine, statistics, stopped) = (Arc::clone(&engine), Arc::clone(&statistics), stopped.clone());
-        tasks.push(tokio::spawn(listen::serve_tcp(
-            listener,
-            listen::Config::default(),
-            engine,
-            statistics,
-            stopped,
-        )));
-    }
+    let needs = listen::Needs {
+        engine,
+        certificate: certificate.clone(),
+        statistics: Arc::clone(&statistics),
+        stop_threads: Arc::clone(&stop_threads),
+        stop: stopped.clone(),
+    };
+    let addresses = sockets.listeners.addresses.clone();
+    let listen::Serving { threads, mut tasks } = sockets
+        .listeners
+        .serve(&needs)
+        .map_err(|error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")])?;
     let blocked = Blocked { labels, counters: Arc::clone(&counters) };
     let mut collectors: Vec<Arc<dyn Collect>> = vec![
         Arc::new(Build),
@@ -184,6 +177,11 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         querylog.collector(),
         Arc::clone(&last_day) as _,
     ];
+    if let Some(certificate) = &certificate {
+        let renewal = listen::Renewal::new(Arc::clone(certificate));
+        tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
+        collectors.push(renewal);
+    }
     let zone = boot.zone.clone().zip(sockets.zone).map(|(config, bound)| {
         let (live, clock, state) = (live.clone(), clock.clone(), state.clone());
         let (zone, serving) = zone::start(zone::Parts { config, bound, live, clock, state }, &stopped);
@@ -193,6 +191,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     });
     let mut tokens = admin::Tokens::of(boot.admin.tokens);
     let mut problems = started.problems;
+    problems.extend(unreadable);
+    problems.extend(certificate.iter().filter_map(|certificate| ends_soon(certificate, &clock)));
     problems.extend(tokens.problems());
     if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
         let what = format!("no token for the command line could be written: {error}");
@@ -214,9 +214,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
     tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
-    announce(&live.load(), &sockets.addresses);
+    announce(&live.load(), &addresses);
     Ok(Running {
-        addresses: sockets.addresses,
+        addresses,
         admin: sockets.admin_address,
         zone: zone.map(|zone| zone.addresses().to_vec()).unwrap_or_default(),
         problems,
@@ -291,10 +291,8 @@ impl Running {
 }
 
 struct Sockets {
-    udp: Vec<std::net::UdpSocket>,
-    tcp: Vec<tokio::net::TcpListener>,
+    listeners: listen::Opened,
     admin: tokio::net::TcpListener,
-    addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
     zone: Option<zone::Bound>,
 }
@@ -310,25 +308,50 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let mut udp = Vec::new();
-    let mut tcp = Vec::new();
-    let mut addresses = Vec::new();
-    for listener in &boot.listeners {
-        let first = net::bind_udp(listener.address).map_err(complain)?;
-        let address = first.local_addr().map_err(broken)?;
-        udp.push(first);
-        for _ in 1..workers {
-            udp.push(net::bind_udp(address).map_err(complain)?);
-        }
-        let listener = net::bind_tcp(address).map_err(complain)?;
-        tcp.push(tokio::net::TcpListener::from_std(listener).map_err(broken)?);
-        addresses.push(address);
-    }
+    let listeners = listen::Opened::open(&boot.listeners, workers).map_err(complain)?;
     let admin = net::bind_tcp(boot.admin.listen).map_err(complain)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
     let admin_address = admin.local_addr().map_err(broken)?;
     let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
-    Ok(Sockets { udp, tcp, admin, addresses, admin_address, zone })
+    Ok(Sockets { listeners, admin, admin_address, zone })
+}
+
+/// What clients of encrypted listeners are shown.
+fn certificate(boot: &Boot) -> Result<Option<Arc<Renewable>>, Vec<Problem>> {
+    let read = boot.tls.clone().map(Renewable::read).transpose();
+    read.map(|certificate| certificate.map(Arc::new))
+        .map_err(|error| vec![Problem::error(Place::file("[tls]"), error.to_string(), error.hint())])
+}
+
+/// What is wrong with the certificate, and a warning when it ends soon.
+pub fn check_certificate(boot: &Boot, clock: &Clock) -> Vec<Problem> {
+    match certificate(boot) {
+        Ok(certificate) => {
+            certificate.iter().filter_map(|certificate| ends_soon(certificate, clock)).collect()
+        }
+        Err(problems) => problems,
+    }
+}
+
+fn ends_soon(certificate: &Renewable, clock: &Clock) -> Option<Problem> {
+    /// Seconds before its end at which a certificate should long be renewed: authorities that issue for 90 days ask for it
+    /// after 60, those that issue for a week are not used here.
+    const SOON: i64 = 14 * 86_400;
+    let left = certificate.expires() - clock.wall().as_second();
+    let what = match left {
+        i64::MIN..0 => "the certificate has ended: clients refuse it".to_owned(),
+        0..SOON => format!("the certificate ends in {} days", left / 86_400),
+        _ => return None,
+    };
+    let place = Place::file(certificate.files().certificate.display().to_string());
+    Some(Problem::warning(place, what, "renew it in place: a changed file is picked up by itself"))
+}
+
+/// A warning when the certificate was read as root, and its renewal could not be read any more.
+fn not_renewable(certificate: &Renewable) -> Option<Problem> {
+    let error = certificate.readable().err()?;
+    let what = format!("a renewed certificate will not be picked up: {error}");
+    Some(Problem::warning(Place::file("[tls]"), what, error.hint()))
 }
 
 /// The configured upstreams, or the system's.

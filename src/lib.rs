@@ -14,7 +14,7 @@
 //! | 2 | `policy` | law → decision; pure |
 //! | 3 | `formats` | one list syntax a file: text → rules with line numbers |
 //! | 3 | `telemetry` | counters, latency, record, ring, the last day's questions, and one output a file |
-//! | 3 | `net` | sockets and privileges |
+//! | 3 | `net` | sockets, TLS, and privileges |
 //! | 4 | `sources` | bytes with origin and digest |
 //! | 4 | `cache` | unfiltered upstream answers in wire form |
 //! | 4 | `resolve` | ask others: upstream, exchange, health, forward |

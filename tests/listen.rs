@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
-use interdict::listen::{Config, Statistics, serve_tcp};
+use interdict::listen::{Config, Statistics, Workers, serve_stream};
 use interdict::telemetry::Collect;
 use support::{Site, Upstream, engine, query, read_framed};
 use tokio::sync::watch;
@@ -41,7 +41,8 @@ impl Front {
         let address = listener.local_addr().unwrap();
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        drop(runtime.spawn(serve_tcp(listener, config, engine, Arc::clone(&statistics), stopped)));
+        let (workers, counting) = (Arc::new(Workers::new(engine)), Arc::clone(&statistics));
+        drop(runtime.spawn(serve_stream(listener, None, config, workers, counting, stopped)));
         drop(_inside);
         Self { address, statistics, upstream, stop, runtime: Some(runtime) }
     }
@@ -60,7 +61,8 @@ impl Front {
             samples
                 .iter()
                 .find(|sample| {
-                    sample.metric.name == "interdict_tcp_closed_total" && sample.labels == [reason]
+                    sample.metric.name == "interdict_connections_closed_total"
+                        && sample.labels == ["tcp", reason]
                 })
                 .map(|sample| sample.value)
         };

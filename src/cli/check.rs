@@ -10,7 +10,11 @@ use crate::problem::Problem;
 
 pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     let pipeline = app::pipeline(config.clone(), None, None, Clock::system(), Labels::default());
-    let checked = pipeline.check();
+    let mut checked = pipeline.check();
+    // What is wrong with the file itself the pipeline has found.
+    if let Ok(boot) = app::boot(config.as_deref()) {
+        checked.problems.extend(app::check_certificate(&boot, &Clock::system()));
+    }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();
     if json {
         let summary = checked.snapshot.as_ref().map(|snapshot| {

@@ -5,10 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::listener;
 use super::record;
 use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::Section;
+use crate::listen::Listener;
+use crate::net::tls::Files;
 use crate::resolve::{Route, Upstream};
 use crate::{admin, cache, query, resolve, telemetry, zone};
 
@@ -21,6 +24,8 @@ pub struct Boot {
     pub user: Option<String>,
     /// Where questions are taken.
     pub listeners: Vec<Listener>,
+    /// The certificate that clients are shown; `None` for none.
+    pub tls: Option<Files>,
     /// Upstreams; without servers, the system's.
     pub upstream: resolve::Config,
     /// Kept answers.
@@ -39,20 +44,14 @@ pub struct Boot {
     pub state: Option<PathBuf>,
 }
 
-/// One place where questions are taken, over UDP and TCP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Address and port.
-    pub address: SocketAddr,
-}
-
 impl Default for Boot {
     fn default() -> Self {
         Self {
             workers: 0,
             user: None,
             // A port that needs no privilege and that no other resolver holds.
-            listeners: vec![Listener { address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5353) }],
+            listeners: vec![Listener::do53(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5353))],
+            tls: None,
             upstream: resolve::Config::default(),
             cache: cache::Config::default(),
             query: query::Config::default(),
@@ -72,6 +71,7 @@ impl Boot {
             ("[server] workers", self.workers != other.workers),
             ("[server] user", self.user != other.user),
             ("[[listener]]", self.listeners != other.listeners),
+            ("[tls]", self.tls != other.tls),
             ("[upstream]", self.upstream != other.upstream),
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
@@ -96,8 +96,12 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         boot.workers = server.integer("workers", 0..1025).unwrap_or(0) as usize;
         boot.user = server.string("user").map(|user| user.value);
     }
-    let listeners: Vec<Listener> =
-        top.sections("listener").into_iter().filter_map(|mut section| listener(&mut section)).collect();
+    let listeners: Vec<Listener> = top
+        .sections("listener")
+        .into_iter()
+        .filter_map(|mut section| listener::listener(&mut section))
+        .collect();
+    boot.tls = listener::tls(&mut top.section("tls"), &listeners);
     if !listeners.is_empty() {
         boot.listeners = listeners;
     }
@@ -131,27 +135,6 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
 /// `[policy] state`, the one boot setting of a table whose other keys live as long as a generation.
 fn state(top: &Section<'_>) -> Option<PathBuf> {
     top.peek("policy", "state").map(PathBuf::from)
-}
-
-fn listener(section: &mut Section<'_>) -> Option<Listener> {
-    if let Some(protocol) = section.string("protocol") {
-        match protocol.value.as_str() {
-            "do53" => {}
-            "dot" | "doh" | "doq" | "doh3" => {
-                let what = format!("`{}` is not supported yet", protocol.value);
-                section.problem(protocol.place, what, "use \"do53\": UDP and TCP");
-            }
-            other => section.problem(
-                protocol.place,
-                format!("`{other}` is not a protocol"),
-                "use \"do53\": UDP and TCP",
-            ),
-        }
-    }
-    section.required("address")?;
-    let address =
-        section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
-    Some(Listener { address: address.value })
 }
 
 fn upstream(section: &mut Section<'_>, config: &mut resolve::Config) {

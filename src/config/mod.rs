@@ -2,6 +2,7 @@
 //! reasons are the rooms'. Never opens a socket or a list.
 
 mod boot;
+mod listener;
 mod policy;
 mod record;
 mod source;
@@ -13,7 +14,7 @@ use crate::document;
 use crate::problem::Problem;
 use crate::reload::Plan;
 
-pub use boot::{Boot, Listener};
+pub use boot::Boot;
 
 /// Everything a configuration file says.
 #[derive(Clone, Debug, Default)]

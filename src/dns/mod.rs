@@ -16,7 +16,7 @@ mod types;
 
 pub use canonical::CanonicalName;
 pub use ede::ExtendedError;
-pub use edns::{Edns, OPT_FIXED};
+pub use edns::{Edns, OPT_FIXED, Requested};
 pub use framing::framed;
 pub use message::{Message, Record, Section};
 pub use name::{Name, NameError};

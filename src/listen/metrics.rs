@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::renewal::{EXPIRES, RENEWALS};
+use crate::query::Transport;
 use crate::telemetry::{Collect, Kind, Metric, Sample};
 
 /// What the front ends count. Rare events only; per-query numbers are the workers'.
@@ -10,9 +12,43 @@ pub struct Statistics {
     pub(super) send_failed: AtomicU64,
     pub(super) oversized: AtomicU64,
     pub(super) accept_failed: AtomicU64,
+    connections: [Connections; CONNECTED.len()],
+}
+
+/// The transports that have connections.
+const CONNECTED: [Transport; 2] = [Transport::Tcp, Transport::Dot];
+
+/// What is counted of the connections of one transport.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
     pub(super) connections: AtomicU64,
     pub(super) opened: AtomicU64,
-    pub(super) closed: [AtomicU64; Closed::ALL.len()],
+    closed: [AtomicU64; Closed::ALL.len()],
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Handshake {
+    /// Not at all.
+    Failed,
+    /// With a new session.
+    Full,
+    /// With a ticket of an earlier one.
+    Resumed,
+}
+
+impl Handshake {
+    const ALL: [Self; 3] = [Self::Failed, Self::Full, Self::Resumed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+        }
+    }
 }
 
 /// Why a connection ended.
@@ -21,6 +57,8 @@ pub struct Statistics {
 pub(super) enum Closed {
     /// The client closed it.
     Client,
+    /// The handshake failed, or took too long.
+    Handshake,
     /// Nothing came for too long, or a message did not get finished.
     Idle,
     /// It was open for too long.
@@ -32,11 +70,13 @@ pub(super) enum Closed {
 }
 
 impl Closed {
-    const ALL: [Self; 5] = [Self::Client, Self::Idle, Self::Lifetime, Self::Limit, Self::SlowReader];
+    const ALL: [Self; 6] =
+        [Self::Client, Self::Handshake, Self::Idle, Self::Lifetime, Self::Limit, Self::SlowReader];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::Handshake => "handshake",
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
             Self::Limit => "limit",
@@ -46,25 +86,31 @@ impl Closed {
 }
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&CONNECTIONS, &OPENED, &CLOSED, &ERRORS];
+pub static METRICS: &[&Metric] = &[&CONNECTIONS, &OPENED, &CLOSED, &HANDSHAKES, &ERRORS, &EXPIRES, &RENEWALS];
 
 static CONNECTIONS: Metric = Metric {
-    name: "interdict_tcp_connections",
-    help: "Open TCP connections.",
+    name: "interdict_connections",
+    help: "Open connections.",
     kind: Kind::Gauge,
-    labels: &[],
+    labels: &["protocol"],
 };
 static OPENED: Metric = Metric {
-    name: "interdict_tcp_connections_total",
-    help: "TCP connections accepted.",
+    name: "interdict_connections_total",
+    help: "Connections accepted.",
     kind: Kind::Counter,
-    labels: &[],
+    labels: &["protocol"],
 };
 static CLOSED: Metric = Metric {
-    name: "interdict_tcp_closed_total",
-    help: "TCP connections that ended, by reason.",
+    name: "interdict_connections_closed_total",
+    help: "Connections that ended, by reason.",
     kind: Kind::Counter,
-    labels: &["reason"],
+    labels: &["protocol", "reason"],
+};
+static HANDSHAKES: Metric = Metric {
+    name: "interdict_tls_handshakes_total",
+    help: "TLS handshakes, by how they ended.",
+    kind: Kind::Counter,
+    labels: &["protocol", "result"],
 };
 static ERRORS: Metric = Metric {
     name: "interdict_listen_errors_total",
@@ -74,8 +120,23 @@ static ERRORS: Metric = Metric {
 };
 
 impl Statistics {
-    pub(super) fn count_closed(&self, reason: Closed) {
+    /// What is counted of the connections of `transport`.
+    pub(super) fn of(&self, transport: Transport) -> &Connections {
+        let found = CONNECTED.iter().zip(&self.connections).find(|(connected, _)| **connected == transport);
+        let [first, ..] = &self.connections;
+        found.map_or(first, |(_, connections)| connections)
+    }
+}
+
+impl Connections {
+    pub(super) fn closed(&self, reason: Closed) {
         if let Some(count) = self.closed.get(reason as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn handshake(&self, how: Handshake) {
+        if let Some(count) = self.handshakes.get(how as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -83,17 +144,28 @@ impl Statistics {
 
 impl Collect for Statistics {
     fn collect(&self, samples: &mut Vec<Sample>) {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
-        let mut push = |metric, label: Option<&str>, value| {
-            samples.push(Sample { metric, labels: label.map(str::to_owned).into_iter().collect(), value });
+        let mut push = |metric, labels: &[&str], count: &AtomicU64| {
+            let labels = labels.iter().copied().map(str::to_owned).collect();
+            samples.push(Sample { metric, labels, value: count.load(Ordering::Relaxed) as f64 });
         };
-        push(&CONNECTIONS, None, read(&self.connections));
-        push(&OPENED, None, read(&self.opened));
-        for (reason, count) in Closed::ALL.iter().zip(&self.closed) {
-            push(&CLOSED, Some(reason.as_str()), read(count));
+        for (transport, connections) in CONNECTED.iter().zip(&self.connections) {
+            let protocol = transport.as_str();
+            push(&CONNECTIONS, &[protocol], &connections.connections);
+            push(&OPENED, &[protocol], &connections.opened);
+            for (reason, count) in Closed::ALL.iter().zip(&connections.closed) {
+                // Without TLS there is no handshake.
+                if *transport != Transport::Tcp || *reason != Closed::Handshake {
+                    push(&CLOSED, &[protocol, reason.as_str()], count);
+                }
+            }
+            for (how, count) in Handshake::ALL.iter().zip(&connections.handshakes) {
+                if *transport != Transport::Tcp {
+                    push(&HANDSHAKES, &[protocol, how.as_str()], count);
+                }
+            }
         }
-        push(&ERRORS, Some("accept"), read(&self.accept_failed));
-        push(&ERRORS, Some("oversized"), read(&self.oversized));
-        push(&ERRORS, Some("send"), read(&self.send_failed));
+        push(&ERRORS, &["accept"], &self.accept_failed);
+        push(&ERRORS, &["oversized"], &self.oversized);
+        push(&ERRORS, &["send"], &self.send_failed);
     }
 }

@@ -1,12 +1,15 @@
-//! Questions in, replies out: mmsg (unsafe lives here), udp, tcp. Owns framing and sockets in use; never parses more
-//! than a length.
+//! Questions in, replies out: mmsg (unsafe lives here), udp, stream (TCP and DoT). Owns framing and sockets in use; never
+//! parses more than a length.
 
 mod metrics;
 mod mmsg;
-mod tcp;
+mod open;
+mod renewal;
+mod stream;
 mod udp;
 
 pub use metrics::{METRICS, Statistics};
-pub use tcp::Config;
-pub use tcp::serve as serve_tcp;
-pub use udp::spawn as spawn_udp;
+pub use open::{Listener, Needs, Opened, Protocol, Serving};
+pub use renewal::Renewal;
+pub use stream::serve as serve_stream;
+pub use stream::{Config, Workers};

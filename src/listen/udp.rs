@@ -12,7 +12,7 @@ use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
 use crate::query::{Asker, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
-pub fn spawn(
+pub(super) fn spawn(
     number: usize,
     socket: UdpSocket,
     worker: Worker,

@@ -1,9 +1,10 @@
-//! Sockets (reuseport, connected), the wait for many of them, and privileges. Owns how the product meets the operating system's network; never looks into a message.
+//! Sockets (reuseport, connected), the wait for many of them, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
 
 mod poll;
 mod privileges;
 mod sockets;
 mod stream;
+pub mod tls;
 
 pub use poll::{Poll, Ready};
 pub use privileges::{DropError, drop_to};

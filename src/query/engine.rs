@@ -111,11 +111,6 @@ impl Engine {
         self.worker(Some(Local::default()), self.parts.counters.single_writer(), ring)
     }
 
-    /// A worker for a connection: cheap to make, counting together with others of its kind.
-    pub fn connection_worker(self: &Arc<Self>) -> Worker {
-        self.worker(None, Arc::clone(&self.shared), self.shared_ring.clone())
-    }
-
     fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, ring: Option<Ring>) -> Worker {
         Worker {
             engine: Arc::clone(self),
@@ -197,6 +192,7 @@ impl Worker {
             }
         };
         turn.cell.bump(match from.transport {
+            Transport::Dot => Counter::QueryDot,
             Transport::Tcp => Counter::QueryTcp,
             Transport::Udp => Counter::QueryUdp,
         });

@@ -14,6 +14,8 @@ pub struct Asker {
 /// How a query came and its reply goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
+    /// A stream of length-prefixed messages inside of TLS (RFC 7858).
+    Dot,
     /// A stream of length-prefixed messages.
     Tcp,
     /// One datagram each way; replies are cut at the client's size.
@@ -35,9 +37,15 @@ pub enum Outcome {
 pub type Sink = Box<dyn FnOnce(&[u8]) + Send>;
 
 impl Transport {
+    /// True when the client's address is proved, and replies of any size fit: whatever is not UDP.
+    pub fn is_connected(self) -> bool {
+        self != Self::Udp
+    }
+
     /// The word in labels and logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Dot => "dot",
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         }

@@ -88,7 +88,7 @@ impl<'t> Turn<'t> {
     /// The part of the buffer that the reply may use.
     pub(super) fn room<'b>(&self, query: &Query<'_>, from: Asker, reply: &'b mut [u8]) -> &'b mut [u8] {
         let room = match from.transport {
-            Transport::Tcp => reply.len(),
+            Transport::Dot | Transport::Tcp => reply.len(),
             Transport::Udp => query.udp_limit(self.engine.parts.config.udp_payload).min(reply.len()),
         };
         reply.split_at_mut(room).0
@@ -116,8 +116,8 @@ impl<'t> Turn<'t> {
                 return Judged::Done(self.negative(query, Rcode::NXDOMAIN, usize::from(depth), reply));
             }
             Verdict::Deny(cause) => match self.snapshot.action(&cause) {
-                // Over TCP the client has done what was asked of it.
-                Action::TcpOnly if from.transport == Transport::Tcp => Screening::Met,
+                // Over a connection the client has done what was asked of it.
+                Action::TcpOnly if from.transport.is_connected() => Screening::Met,
                 _ if self.snapshot.awaits_addresses(&cause, query.record_type) => Screening::Awaited(cause),
                 // Who is sent to a name and asks for that name has arrived.
                 Action::Redirect(target) if target.as_wire() == query.name.as_wire() => Screening::Met,
@@ -323,7 +323,7 @@ impl<'t> Turn<'t> {
     /// True when the client has done what a rule asks of it: it came over TCP, or is where it was sent.
     fn is_done(&self, query: &Query<'_>, from: Asker, screening: Screening, cause: Cause) -> bool {
         match self.snapshot.action(&cause) {
-            Action::TcpOnly => from.transport == Transport::Tcp,
+            Action::TcpOnly => from.transport.is_connected(),
             Action::Redirect(target) => {
                 screening == Screening::Redirected || target.as_wire() == query.name.as_wire()
             }

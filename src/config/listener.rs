@@ -1,0 +1,67 @@
+//! Owns `[[listener]]` and `[tls]`: where questions are taken, over what, within which limits. Never opens a socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::value::Span;
+use crate::document::Section;
+use crate::listen::{self, Listener, Protocol};
+use crate::net::tls::Files;
+
+pub(super) fn listener(section: &mut Section<'_>) -> Option<Listener> {
+    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\"";
+    let mut protocol = Protocol::Do53;
+    if let Some(written) = section.string("protocol") {
+        match written.value.as_str() {
+            "do53" => {}
+            "dot" => protocol = Protocol::Dot,
+            later @ ("doh" | "doq" | "doh3") => {
+                section.problem(written.place, format!("`{later}` is not supported yet"), HINT);
+            }
+            other => section.problem(written.place, format!("`{other}` is not a protocol"), HINT),
+        }
+    }
+    let mut limits = match protocol {
+        Protocol::Do53 => listen::Config::default(),
+        Protocol::Dot => listen::Config::encrypted(),
+    };
+    if let Some(connections) = section.integer("connections", 1..1_000_000) {
+        limits.connections = connections as usize;
+    }
+    if let Some(connections) = section.integer("connections_of_client", 1..1_000_000) {
+        limits.connections_of_client = connections as usize;
+    }
+    if let Some(idle) = section.parsed::<Span>("idle", "write a duration such as \"30s\"") {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
+        if allowed.contains(&idle.value.0) {
+            limits.idle = idle.value.0;
+        } else {
+            section.problem(idle.place, "`idle` is out of range", "write a duration from \"1s\" to \"1h\"");
+        }
+    }
+    section.required("address")?;
+    let address =
+        section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
+    Some(Listener { address: address.value, protocol, limits })
+}
+
+/// `[tls]`, which every encrypted one of `listeners` needs.
+pub(super) fn tls(section: &mut Section<'_>, listeners: &[Listener]) -> Option<Files> {
+    let certificate = section.string("certificate");
+    let key = section.string("key");
+    let needed = listeners.iter().any(|listener| listener.protocol.is_encrypted());
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            Some(Files { certificate: certificate.value.into(), key: key.value.into() })
+        }
+        (None, None) if !needed => None,
+        _ => {
+            section.problem(
+                section.place(),
+                "an encrypted listener needs a certificate and its key",
+                "set [tls] certificate and key, both PEM files",
+            );
+            None
+        }
+    }
+}

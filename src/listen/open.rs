@@ -1,0 +1,139 @@
+//! Owns the listeners as an operator wants them, their sockets, and what is started on each. All sockets are open before the first
+//! question is taken.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle as Task;
+
+use super::metrics::Statistics;
+use super::stream::{self, Workers};
+use super::{Config, udp};
+use crate::net::tls::{self, Application, Renewable, ServerConfig};
+use crate::net::{BindError, bind_tcp, bind_udp};
+use crate::query::Engine;
+
+/// One place where questions are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Limits of its connections.
+    pub limits: Config,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// DNS over UDP and TCP, as ever.
+    Do53,
+    /// DNS over TLS (RFC 7858).
+    Dot,
+}
+
+/// Open sockets that nobody reads yet.
+#[derive(Debug)]
+pub struct Opened {
+    /// Where they are, with the ports that the system chose, in the order of the listeners.
+    pub addresses: Vec<SocketAddr>,
+    udp: Vec<UdpSocket>,
+    connected: Vec<(TcpListener, Protocol, Config)>,
+}
+
+/// What was started.
+#[derive(Debug)]
+pub struct Serving {
+    /// The threads of UDP; they end when `stop_threads` is set.
+    pub threads: Vec<JoinHandle<()>>,
+    /// Everything else; it ends when `stop` changes.
+    pub tasks: Vec<Task<()>>,
+}
+
+/// What the listeners need.
+#[derive(Debug)]
+pub struct Needs {
+    /// Answers questions.
+    pub engine: Arc<Engine>,
+    /// Shown to clients of encrypted listeners.
+    pub certificate: Option<Arc<Renewable>>,
+    /// Counts.
+    pub statistics: Arc<Statistics>,
+    /// Ends the threads.
+    pub stop_threads: Arc<AtomicBool>,
+    /// Ends the tasks.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Listener {
+    /// UDP and TCP at `address`, with the default limits.
+    pub fn do53(address: SocketAddr) -> Self {
+        Self { address, protocol: Protocol::Do53, limits: Config::default() }
+    }
+}
+
+impl Protocol {
+    /// True when a certificate is needed.
+    pub fn is_encrypted(self) -> bool {
+        self != Self::Do53
+    }
+}
+
+impl Opened {
+    /// Opens every listener, UDP once for each of `workers` threads. Must be called on a runtime.
+    pub fn open(listeners: &[Listener], workers: usize) -> Result<Self, BindError> {
+        let mut opened = Self { addresses: Vec::new(), udp: Vec::new(), connected: Vec::new() };
+        for Listener { address, protocol, limits } in listeners {
+            let failed = |cause| BindError { address: *address, cause };
+            let mut at = *address;
+            if *protocol == Protocol::Do53 {
+                let first = bind_udp(at)?;
+                at = first.local_addr().map_err(failed)?;
+                opened.udp.push(first);
+                for _ in 1..workers {
+                    opened.udp.push(bind_udp(at)?);
+                }
+            }
+            let listener =
+                bind_tcp(at).and_then(|listener| TcpListener::from_std(listener).map_err(failed))?;
+            opened.addresses.push(listener.local_addr().map_err(failed)?);
+            opened.connected.push((listener, *protocol, *limits));
+        }
+        Ok(opened)
+    }
+
+    /// Begins to take questions.
+    pub fn serve(self, needs: &Needs) -> io::Result<Serving> {
+        let Needs { engine, certificate, statistics, stop_threads, stop } = needs;
+        let workers = Arc::new(Workers::new(Arc::clone(engine)));
+        let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
+        for (listener, protocol, limits) in self.connected {
+            let tls = match protocol {
+                Protocol::Do53 => None,
+                Protocol::Dot => Some(encrypted(certificate.as_ref(), Application::Dot)?),
+            };
+            let (workers, statistics) = (Arc::clone(&workers), Arc::clone(statistics));
+            tasks.push(tokio::spawn(stream::serve(listener, tls, limits, workers, statistics, stop.clone())));
+        }
+        let mut threads = Vec::new();
+        for (number, socket) in self.udp.into_iter().enumerate() {
+            let (stop, statistics) = (Arc::clone(stop_threads), Arc::clone(statistics));
+            threads.push(udp::spawn(number, socket, engine.thread_worker(), stop, statistics)?);
+        }
+        Ok(Serving { threads, tasks })
+    }
+}
+
+fn encrypted(
+    certificate: Option<&Arc<Renewable>>,
+    application: Application,
+) -> io::Result<Arc<ServerConfig>> {
+    let certificate = certificate.ok_or_else(|| io::Error::other("there is no certificate"))?;
+    tls::server(Arc::clone(certificate), application).map_err(io::Error::other)
+}

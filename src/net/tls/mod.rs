@@ -1,0 +1,11 @@
+//! TLS towards clients: certificate (read, and renewed in place), server settings, session. Owns every use of `rustls` on
+//! the listening side; never reads a socket by itself, and never looks into what a session carries.
+
+mod certificate;
+mod server;
+mod session;
+
+pub use certificate::{CertificateError, Files, Renewable};
+pub use rustls::ServerConfig;
+pub use server::{Application, server};
+pub use session::{Session, TlsError};

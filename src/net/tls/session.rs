@@ -1,0 +1,84 @@
+//! Owns one client's TLS session: bytes of the network in, what they carry out, and back. Never reads or writes a socket, and never keeps
+//! more than a record.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+
+/// A session; the client speaks first.
+#[derive(Debug)]
+pub struct Session(ServerConnection);
+
+/// Why a session cannot go on. What is still to be said of it, an alert, waits to be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS: {0}")]
+pub struct TlsError(#[from] rustls::Error);
+
+impl Session {
+    /// A session under `config`.
+    pub fn new(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
+        let mut connection = ServerConnection::new(config)?;
+        // The caller bounds what it says.
+        connection.set_buffer_limit(None);
+        Ok(Self(connection))
+    }
+
+    /// Takes what came from the network and appends what it carries to `text`. Says whether the client has ended its side.
+    pub fn receive(&mut self, mut bytes: &[u8], text: &mut Vec<u8>) -> Result<bool, TlsError> {
+        let mut ended = false;
+        while !bytes.is_empty() && !ended {
+            // Fails only when more waits to be read out than fits, and none does.
+            if self.0.read_tls(&mut bytes).is_err() {
+                return Err(rustls::Error::General("more than fits".to_owned()).into());
+            }
+            let state = self.0.process_new_packets()?;
+            let length = state.plaintext_bytes_to_read();
+            ended = state.peer_has_closed();
+            let begin = text.len();
+            text.resize(begin + length, 0);
+            if let Some(room) = text.get_mut(begin..)
+                && self.0.reader().read_exact(room).is_err()
+            {
+                text.truncate(begin);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes `text` to be sent.
+    pub fn say(&mut self, text: &[u8]) {
+        // Writes to memory, whose limit was taken off.
+        let _whole = self.0.writer().write_all(text).is_ok();
+    }
+
+    /// Says that nothing more will come.
+    pub fn close(&mut self) {
+        self.0.send_close_notify();
+    }
+
+    /// True while something waits to be sent.
+    pub fn has_to_send(&self) -> bool {
+        self.0.wants_write()
+    }
+
+    /// Hands `writer` what waits to be sent, until nothing does or it takes no more.
+    pub fn send(&mut self, mut writer: impl Write) -> io::Result<()> {
+        while self.0.wants_write() {
+            if self.0.write_tls(&mut writer)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// True until the client is known and may ask.
+    pub fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    /// True when the client came back with a ticket.
+    pub fn is_resumed(&self) -> bool {
+        self.0.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
