@@ -11,7 +11,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 CORES = sorted(os.sched_getaffinity(0))
-PROGRAMS = ("floor", "load", "names", "upstream")
+PROGRAMS = ("connected", "floor", "load", "names", "upstream")
 # Popular names: as many as the smallest of the caches holds with all their records.
 POPULAR = 5_000
 # Listed names are numbered from zero, others from here.
@@ -124,6 +124,17 @@ class Bed:
         with open(self.listed, "rb") as file:
             file.seek(max(0, os.path.getsize(self.listed) - 300))
             return file.read().decode().split()[-1]
+
+    certificate = key = None
+
+    def certify(self):
+        """Makes a certificate of the kind that sites have, for servers that are configured from now on."""
+        self.certificate, self.key = (os.path.join(self.folder, name) for name in ("cert.pem", "key.pem"))
+        subprocess.run([
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key,
+            "-out", self.certificate, "-days", "30", "-subj", "/CN=dns.example", "-addext",
+            "subjectAltName=DNS:dns.example,IP:127.0.0.1",
+            "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True)
 
     def domains(self):
         """The policy as a list of names, each with everything below it."""

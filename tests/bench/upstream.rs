@@ -5,6 +5,9 @@
 
 mod batch;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 /// Seconds; longer than any run, so that nothing expires under measurement.
 const TTL: u32 = 86_400;
 /// First labels that begin so belong to names that do not exist.
@@ -16,7 +19,28 @@ const SIGNATURE: usize = 256;
 
 /// Usage: `upstream ADDRESS:PORT ...`.
 fn main() {
+    for address in std::env::args().skip(1) {
+        let listener = TcpListener::bind(address).expect("an address to listen on");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve_tcp(stream));
+            }
+        });
+    }
     batch::serve("upstream", |bytes, length| answer(bytes, length).unwrap_or(0));
+}
+
+/// Answers what comes over one connection, for those that forward a question as it came.
+fn serve_tcp(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut message = vec![0; 4096];
+    loop {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let length = usize::from(u16::from_be_bytes(length));
+        stream.read_exact(&mut message[..length])?;
+        let length = answer(&mut message, length).unwrap_or(0);
+        stream.write_all(&[&(length as u16).to_be_bytes()[..], &message[..length]].concat())?;
+    }
 }
 
 /// Turns a query into its answer in place; the answer's length.

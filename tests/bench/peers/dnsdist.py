@@ -7,6 +7,7 @@ class Dnsdist(Peer):
     name = "dnsdist"
     program = "dnsdist"
     package = "dnsdist"
+    connected_modes = ("tcp", "dot", "doh")
     # It forwards them: a load balancer does not look at RD.
     without_recursion = {"NOERROR", "EMPTY", "NXDOMAIN"}
 
@@ -14,6 +15,12 @@ class Dnsdist(Peer):
         listen = "".join(
             f'addLocal("{address}:{self.port}", {{ reusePort = true }})\n'
             for address in ("127.0.0.1", "[::1]") for _ in range(self.bed.workers))
+        if self.bed.certificate:
+            pair = f'"{self.bed.certificate}", "{self.bed.key}"'
+            listen += f'addTLSLocal("127.0.0.1:{self.dot_port}", {pair})\n'
+            listen += f'addDOHLocal("127.0.0.1:{self.doh_port}", {pair}, "/dns-query", {{ numberOfStoredSessions=0 }})\n'
+            listen += "setMaxTCPConnectionsPerClient(0)\n"
+            listen += "setTCPRecvTimeout(600)\nsetMaxTCPConnectionDuration(0)\nsetMaxTCPQueriesPerConnection(0)\n"
         path = self.write("dnsdist.conf", f"""
 {listen}
 setACL({{ "127.0.0.0/8", "::1/128" }})

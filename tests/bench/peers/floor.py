@@ -7,6 +7,7 @@ from .peer import Peer
 
 class Floor(Peer):
     name = "floor"
+    connected_modes = ()
     most_names = 1 << 40
 
     @classmethod

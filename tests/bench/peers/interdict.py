@@ -13,6 +13,7 @@ from .peer import Peer
 class Interdict(Peer):
     name = "interdict"
     most_names = 1 << 40
+    connected_modes = ("tcp", "dot")
     log = ""
     # Another build, where one is measured.
     built = None
@@ -39,6 +40,7 @@ workers = {self.bed.workers}
 address = "127.0.0.1:{self.port}"
 [[listener]]
 address = "[::1]:{self.port}"
+{self.encrypted()}
 [upstream]
 servers = ["udp://{self.bed.upstream}"]
 [cache]
@@ -52,6 +54,19 @@ state = "{self.folder}/state"
 """)
         return [[self.built or self.bed.program("interdict"), "-c", path, "serve"]]
 
+
+    def encrypted(self):
+        """Listeners inside of TLS, where there is a certificate."""
+        if not self.bed.certificate:
+            return ""
+        return f"""[tls]
+certificate = "{self.bed.certificate}"
+key = "{self.bed.key}"
+[[listener]]
+protocol = "dot"
+address = "127.0.0.1:{self.dot_port}"
+idle = "10m"
+"""
 
     def rules(self):
         """Where the rules come from, in the configuration's words."""

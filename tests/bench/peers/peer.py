@@ -29,11 +29,16 @@ class Peer:
     # Largest policy it is given unless it is asked for by name: beyond, it needs several GiB or minutes.
     most_names = 1_000_000
     most_workers = 64
+    # What it speaks over connections, where it is measured: of "tcp", "dot", "doh".
+    connected_modes = ("tcp",)
+    dot_port = doh_port = None
 
     def __init__(self, bed):
         self.bed = bed
         self.port = bed.free_port()
         self.folder = os.path.join(bed.folder, self.name)
+        if bed.certificate:
+            self.dot_port, self.doh_port = bed.free_port(), bed.free_port()
         self.processes = []
         self.started_in = None
         # Whether it was asked every blocked question once; some keep the answers.

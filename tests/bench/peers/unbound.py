@@ -9,6 +9,7 @@ class Unbound(Peer):
     name = "unbound"
     program = "unbound"
     package = "unbound"
+    connected_modes = ("tcp", "dot", "doh")
     version_flags = ("-V",)
 
     def configure(self):
@@ -21,8 +22,8 @@ server:
     so-reuseport: yes
     so-rcvbuf: 4m
     so-sndbuf: 4m
-    outgoing-range: 8192
-    num-queries-per-thread: 4096
+    outgoing-range: {2048 if self.bed.certificate else 8192}
+    num-queries-per-thread: {1024 if self.bed.certificate else 4096}
     msg-cache-size: {self.bed.cache_mib // 3}m
     rrset-cache-size: {self.bed.cache_mib * 2 // 3}m
     msg-cache-slabs: {slabs}
@@ -41,6 +42,7 @@ server:
     directory: "{self.folder}"
     pidfile: ""
     verbosity: 0
+{self.encrypted()}
 remote-control:
     control-enable: yes
     control-interface: {self.folder}/control
@@ -53,6 +55,20 @@ forward-zone:
     forward-addr: {self.bed.upstream.replace(":", "@")}
 """)
         return [[self.path(), "-d", "-c", path]]
+
+    def encrypted(self):
+        if not self.bed.certificate:
+            return ""
+        return f"""
+    interface: 127.0.0.1@{self.dot_port}
+    interface: 127.0.0.1@{self.doh_port}
+    tls-port: {self.dot_port}
+    https-port: {self.doh_port}
+    tls-service-pem: "{self.bed.certificate}"
+    tls-service-key: "{self.bed.key}"
+    incoming-num-tcp: 3500
+    tcp-idle-timeout: 600000
+"""
 
     def change(self, name):
         self.bed.add_to_rpz(name)
