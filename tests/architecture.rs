@@ -105,7 +105,7 @@ fn a_room_imports_only_lower_layers() {
 fn a_foreign_crate_has_one_door() {
     let doors: &[(&str, &[&str])] = &[
         ("arc_swap", &["policy/live.rs"]),
-        ("base64::", &["dns/tsig/key.rs"]),
+        ("base64::", &["dns/tsig/key.rs", "listen/https/request.rs"]),
         // The fetchers hand TLS its provider.
         (
             "aws_lc_rs",
@@ -128,6 +128,7 @@ fn a_foreign_crate_has_one_door() {
                 "net/tls/mod.rs",
                 "net/tls/server.rs",
                 "net/tls/session.rs",
+                "net/tls/stream.rs",
                 "sources/http.rs",
                 "sources/transfer/connection.rs",
                 "sources/transfer/refused.rs",
@@ -137,12 +138,22 @@ fn a_foreign_crate_has_one_door() {
         ("rustls_native_certs", &["sources/http.rs"]),
         ("flate2", &["sources/unpack.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
-        ("bytes::", &["policy/matcher/image.rs"]),
+        (
+            "bytes::",
+            &[
+                "policy/matcher/image.rs",
+                "listen/https/http1.rs",
+                "listen/https/http2.rs",
+                "listen/https/request.rs",
+            ],
+        ),
         ("memmap2", &["sources/map.rs"]),
         ("minisign_verify", &["sources/signature.rs"]),
         ("notify::", &["reload/trigger.rs"]),
         ("axum", &["admin/api.rs", "admin/change.rs", "admin/lately.rs", "admin/serve.rs"]),
-        ("hyper::", &["admin/serve.rs"]),
+        ("hyper::", &["admin/serve.rs", "listen/https/http1.rs"]),
+        ("h2::", &["listen/https/http2.rs"]),
+        ("http_body_util", &["listen/https/http1.rs"]),
         ("toml::", &["document.rs"]),
         ("libc::", &["listen/mmsg.rs"]),
         ("nix::sys::epoll", &["net/poll.rs"]),

@@ -59,7 +59,8 @@ impl Encrypted {
         let certificate = certify(&site, "dns.example");
         site.write_config(&format!(
             "[tls]\ncertificate = \"DIR/cert.pem\"\nkey = \"DIR/key.pem\"\n\
-             [[listener]]\nprotocol = \"dot\"\naddress = \"127.0.0.1:0\"\n{listener}"
+             [[listener]]\nprotocol = \"dot\"\naddress = \"127.0.0.1:0\"\n{listener}\
+             [[listener]]\nprotocol = \"doh\"\naddress = \"127.0.0.1:0\"\n{listener}"
         ));
         Self { site: site.started(), client: Arc::new(client(&[certificate], &[b"dot"])) }
     }
@@ -67,6 +68,37 @@ impl Encrypted {
     fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.site.running.as_ref().unwrap().addresses[1]).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    /// The URI of DNS over HTTPS.
+    fn uri(&self) -> String {
+        format!("https://dns.example:{}/dns-query", self.site.running.as_ref().unwrap().addresses[2].port())
+    }
+
+    /// Runs curl with this server's certificate; returns what it printed.
+    fn curl(&self, arguments: &[&str]) -> String {
+        let port = self.site.running.as_ref().unwrap().addresses[2].port();
+        let ca = self.site.path("cert.pem");
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "10", "--cacert", ca.to_str().unwrap()])
+            .args(["--resolve", &format!("dns.example:{port}:127.0.0.1")])
+            .args(arguments)
+            .output()
+            .expect("curl is installed");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    fn connect_http2(&self) -> Tls {
+        let name = ServerName::try_from("dns.example").unwrap();
+        let mut config = (*self.client).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let tcp = TcpStream::connect(self.site.running.as_ref().unwrap().addresses[2]).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        tcp.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
         stream
     }
 
@@ -319,4 +351,258 @@ fn kdig_gets_its_answers_over_tls() {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(&format!("status: {expected}")) && said.contains("PADDING"), "{said}");
     }
+}
+
+// Frames of HTTP/2 (RFC 9113 section 6).
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The header fields of a GET, without compression.
+fn get(path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x87, 0x04, path.len() as u8];
+    block.extend(path.as_bytes());
+    block.extend([0x01, 11]);
+    block.extend(b"dns.example");
+    block
+}
+
+/// Reads frames until one of `kind`; none when the connection ends first.
+fn read_until(stream: &mut Tls, kind: u8) -> Option<Vec<u8>> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        stream.read_exact(&mut payload).ok()?;
+        if head[3] == kind {
+            return Some(payload);
+        }
+    }
+}
+
+fn write_message(server: &Encrypted, name: &str) -> String {
+    let path = server.site.path(&format!("{name}.query"));
+    std::fs::write(&path, with_options(name, b"\0\x0C\0\x01\0\0\x0B\0\0")).unwrap();
+    format!("@{}", path.display())
+}
+
+/// Questions for addresses in URIs.
+const BANNED: &str = "?dns=AAABAAABAAAAAAAABndlY2hhdANjb20AAAEAAQ";
+const FETCHED: &str = "?dns=AAABAAABAAAAAAAAA25ldwdleGFtcGxlAAABAAE";
+const SILENT: &str = "?dns=AAABAAABAAAAAAAABnNpbGVudAdleGFtcGxlAAABAAE";
+
+#[test]
+fn over_https_a_banned_name_is_blocked_and_another_resolved_by_each_version_and_method() {
+    let server = Encrypted::start("");
+    let uri = server.uri();
+    for version in ["--http1.1", "--http2"] {
+        let head =
+            server.curl(&[version, "--output", "/dev/null", "--dump-header", "-", &format!("{uri}{BANNED}")]);
+        assert!(
+            head.starts_with("HTTP/") && head.contains(" 200") && head.contains("cache-control: max-age=60"),
+            "{head}"
+        );
+        assert!(head.contains("content-type: application/dns-message"), "{head}");
+        let head = server.curl(&[
+            version,
+            "--output",
+            "/dev/null",
+            "--dump-header",
+            "-",
+            &format!("{uri}{FETCHED}"),
+        ]);
+        assert!(head.contains("cache-control: max-age=300"), "{head}");
+        for (name, expected) in
+            [("wechat.com", "NXDOMAIN"), ("www.canada.ca", "NOERROR"), ("nxdomain.example", "NXDOMAIN")]
+        {
+            let (reply, body) = (server.site.path("reply"), write_message(&server, name));
+            let kind = "content-type: application/dns-message";
+            let output = reply.to_str().unwrap();
+            server.curl(&[version, "--header", kind, "--data-binary", &body, "--output", output, &uri]);
+            let mut bytes = Vec::new();
+            std::fs::File::open(&reply).unwrap().read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len(), 468, "padded, as the query was");
+            let message = Message::from_vec(&bytes).unwrap();
+            assert_eq!(code(&message), expected);
+            assert!(message.edns.unwrap().option(11.into()).is_none(), "HTTP keeps its connections itself");
+        }
+    }
+    server.counted("interdict_queries_total{protocol=\"doh\"} 10");
+}
+
+#[test]
+fn what_is_no_query_over_https_gets_its_status() {
+    let server = Encrypted::start("");
+    let (uri, body) = (server.uri(), write_message(&server, "wechat.com"));
+    let kind = "content-type: application/dns-message";
+    let large = server.site.path("large");
+    std::fs::write(&large, vec![0; 70_000]).unwrap();
+    let large = format!("@{}", large.display());
+    for version in ["--http1.1", "--http2"] {
+        for (arguments, expected) in [
+            (vec![uri.replace("/dns-query", "/")], "404"),
+            (vec![uri.clone()], "400"),
+            (vec![format!("{uri}?dns=!!!")], "400"),
+            (
+                vec!["--request".into(), "PUT".into(), "--data-binary".into(), body.clone(), uri.clone()],
+                "405",
+            ),
+            (vec!["--data-binary".into(), body.clone(), uri.clone()], "415"),
+            (vec!["--header".into(), kind.into(), "--data-binary".into(), large.clone(), uri.clone()], "413"),
+            // Without its length in front.
+            (
+                vec![
+                    "--header".into(),
+                    kind.into(),
+                    "--header".into(),
+                    "transfer-encoding: chunked".into(),
+                    "--header".into(),
+                    "expect:".into(),
+                    "--data-binary".into(),
+                    large.clone(),
+                    uri.clone(),
+                ],
+                "413",
+            ),
+        ] {
+            let mut all = vec![version, "--output", "/dev/null", "--write-out", "%{http_code}"];
+            all.extend(arguments.iter().map(String::as_str));
+            let said = server.curl(&all);
+            assert!(said.starts_with(expected), "{version} {arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn over_http2_a_reply_that_is_ready_does_not_wait_for_one_that_is_not() {
+    let server = Encrypted::start("");
+    let mut stream = server.connect_http2();
+    for (id, question) in [(1, SILENT), (3, BANNED), (5, FETCHED)] {
+        stream.write_all(&frame(HEADERS, 5, id, &get(&format!("/dns-query{question}")))).unwrap();
+    }
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        stream.read_exact(&mut payload).unwrap();
+        if head[3] == 0 {
+            order.push(head[8]);
+        }
+    }
+    assert_eq!(order, [3, 5, 1]);
+}
+
+#[test]
+fn clients_that_abuse_http2_are_cut_off_and_harm_nobody() {
+    let server = Encrypted::start("");
+    let innocent = |when: &str| {
+        let began = Instant::now();
+        let said = server.curl(&[
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            &format!("{}{BANNED}", server.uri()),
+        ]);
+        assert_eq!(said, "200", "{when}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{when}: {:?}", began.elapsed());
+    };
+    // Rapid reset: each request is given up as soon as it is made.
+    let mut resets = server.connect_http2();
+    let request = get(&format!("/dns-query{SILENT}"));
+    for number in 0..20_000u32 {
+        let id = 2 * number + 1;
+        let both = [frame(HEADERS, 5, id, &request), frame(RST_STREAM, 0, id, &[0, 0, 0, 8])].concat();
+        if resets.write_all(&both).is_err() {
+            break;
+        }
+    }
+    innocent("while streams are reset");
+    // A head without end.
+    let mut endless = server.connect_http2();
+    endless.write_all(&frame(HEADERS, 0, 1, &get("/dns-query"))).unwrap();
+    let field = [&[0x00, 1][..], b"x", &[0x7F, 0x81, 0x7F], &[b'y'; 16_000]].concat();
+    let mut sent = 0;
+    while sent < 1000
+        && endless.write_all(&frame(CONTINUATION, 0, 1, &field[..field.len().min(16_000)])).is_ok()
+    {
+        sent += 1;
+    }
+    assert!(sent < 1000, "nothing stopped it");
+    innocent("after an endless head");
+    // What is no HTTP/2 at all.
+    let mut garbage = server.connect_http2();
+    garbage.write_all(&[0xFF; 4096]).unwrap();
+    assert!(read_until(&mut garbage, GOAWAY).is_some(), "it is told so");
+    innocent("after garbage");
+}
+
+#[test]
+fn an_idle_https_connection_is_ended_and_a_body_that_does_not_come_is_not_waited_for() {
+    let server = Encrypted::start("idle = \"1s\"\n");
+    let mut idle = server.connect_http2();
+    let began = Instant::now();
+    assert!(read_until(&mut idle, GOAWAY).is_some());
+    // This client does not confirm: it is not waited for.
+    let _end = idle.read_to_end(&mut Vec::new());
+    assert!((900..4000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    server.counted("interdict_connections_closed_total{protocol=\"doh\",reason=\"idle\"} 1");
+    let mut slow = server.connect_http2();
+    let mut head = get("/dns-query");
+    // :method POST, content-type: application/dns-message.
+    head[0] = 0x83;
+    head.extend([0x0F, 0x10, 23]);
+    head.extend(b"application/dns-message");
+    slow.write_all(&frame(HEADERS, 4, 1, &head)).unwrap();
+    let answer = read_until(&mut slow, HEADERS).expect("an answer");
+    assert!(!answer.starts_with(&[0x88]), "not 200: {answer:?}");
+}
+
+#[test]
+fn real_clients_get_their_answers_over_https() {
+    let server = Encrypted::start("");
+    let address = server.site.running.as_ref().unwrap().addresses[2];
+    let port = address.port().to_string();
+    for (name, expected) in [("wechat.com", "NXDOMAIN"), ("www.canada.ca", "NOERROR")] {
+        for method in ["+https", "+https-get"] {
+            let ca = format!("+tls-ca={}", server.site.path("cert.pem").display());
+            let output = Command::new("kdig")
+                .args(["@127.0.0.1", "-p", &port, "+https", method, &ca, "+tls-host=dns.example", name])
+                .output()
+                .expect("kdig is installed");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(&format!("status: {expected}")), "{method}: {said}");
+        }
+    }
+    // Its own resolver, in place of the system's; nobody listens where the name leads.
+    let uri = server.uri();
+    let said = server.curl(&[
+        "--doh-url",
+        &uri,
+        "--doh-insecure",
+        "--connect-timeout",
+        "1",
+        "--verbose",
+        "http://www.canada.ca:9/",
+    ]);
+    assert!(said.contains("192.0.2.7"), "{said}");
+    let said = server.curl(&[
+        "--doh-url",
+        "--doh-url",
+        &uri,
+        "--doh-insecure",
+        "--connect-timeout",
+        "1",
+        "http://wechat.com:9/",
+    ]);
+    assert!(said.contains("resolve host"), "{said}");
 }

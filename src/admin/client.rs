@@ -60,7 +60,7 @@ impl Client {
 
     fn finish(
         &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        answer: Result<http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(u16, Value), ClientError> {
         let mut answer = answer.map_err(|error| ClientError::Unreachable(self.base.clone(), error))?;
         let status = answer.status().as_u16();

@@ -96,14 +96,14 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         boot.workers = server.integer("workers", 0..1025).unwrap_or(0) as usize;
         boot.user = server.string("user").map(|user| user.value);
     }
-    let listeners: Vec<Listener> = top
+    let listeners: Vec<_> = top
         .sections("listener")
         .into_iter()
         .filter_map(|mut section| listener::listener(&mut section))
         .collect();
     boot.tls = listener::tls(&mut top.section("tls"), &listeners);
     if !listeners.is_empty() {
-        boot.listeners = listeners;
+        boot.listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     }
     upstream(&mut top.section("upstream"), &mut boot.upstream);
     {

@@ -7,15 +7,18 @@ use super::value::Span;
 use crate::document::Section;
 use crate::listen::{self, Listener, Protocol};
 use crate::net::tls::Files;
+use crate::problem::Place;
 
-pub(super) fn listener(section: &mut Section<'_>) -> Option<Listener> {
-    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\"";
+/// A listener, and where it is written.
+pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
+    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\", \"doh\"";
     let mut protocol = Protocol::Do53;
     if let Some(written) = section.string("protocol") {
         match written.value.as_str() {
             "do53" => {}
+            "doh" => protocol = Protocol::Doh,
             "dot" => protocol = Protocol::Dot,
-            later @ ("doh" | "doq" | "doh3") => {
+            later @ ("doq" | "doh3") => {
                 section.problem(written.place, format!("`{later}` is not supported yet"), HINT);
             }
             other => section.problem(written.place, format!("`{other}` is not a protocol"), HINT),
@@ -23,7 +26,7 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<Listener> {
     }
     let mut limits = match protocol {
         Protocol::Do53 => listen::Config::default(),
-        Protocol::Dot => listen::Config::encrypted(),
+        Protocol::Doh | Protocol::Dot => listen::Config::encrypted(),
     };
     if let Some(connections) = section.integer("connections", 1..1_000_000) {
         limits.connections = connections as usize;
@@ -39,25 +42,43 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<Listener> {
             section.problem(idle.place, "`idle` is out of range", "write a duration from \"1s\" to \"1h\"");
         }
     }
+    let mut path = String::new();
+    if protocol == Protocol::Doh {
+        path = "/dns-query".to_owned();
+        if let Some(written) = section.string("path") {
+            if written.value.starts_with('/') && !written.value.contains(['?', '#', ' ', '{']) {
+                path = written.value;
+            } else {
+                let what = format!("`{}` is not the path of a URI", written.value);
+                section.problem(
+                    written.place,
+                    what,
+                    "write a path such as \"/dns-query\", without its template",
+                );
+            }
+        }
+    }
     section.required("address")?;
     let address =
         section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
-    Some(Listener { address: address.value, protocol, limits })
+    Some((Listener { address: address.value, protocol, path, limits }, section.place()))
 }
 
 /// `[tls]`, which every encrypted one of `listeners` needs.
-pub(super) fn tls(section: &mut Section<'_>, listeners: &[Listener]) -> Option<Files> {
+pub(super) fn tls(section: &mut Section<'_>, listeners: &[(Listener, Place)]) -> Option<Files> {
     let certificate = section.string("certificate");
     let key = section.string("key");
-    let needed = listeners.iter().any(|listener| listener.protocol.is_encrypted());
+    let needed = listeners.iter().find(|(listener, _)| listener.protocol.is_encrypted());
     match (certificate, key) {
         (Some(certificate), Some(key)) => {
             Some(Files { certificate: certificate.value.into(), key: key.value.into() })
         }
-        (None, None) if !needed => None,
-        _ => {
+        (None, None) if needed.is_none() => None,
+        (certificate, key) => {
+            let half = certificate.is_some() || key.is_some();
+            let place = needed.filter(|_| !half).map_or_else(|| section.place(), |(_, place)| place.clone());
             section.problem(
-                section.place(),
+                place,
                 "an encrypted listener needs a certificate and its key",
                 "set [tls] certificate and key, both PEM files",
             );

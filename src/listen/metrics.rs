@@ -16,7 +16,7 @@ pub struct Statistics {
 }
 
 /// The transports that have connections.
-const CONNECTED: [Transport; 2] = [Transport::Tcp, Transport::Dot];
+const CONNECTED: [Transport; 3] = [Transport::Tcp, Transport::Dot, Transport::Doh];
 
 /// What is counted of the connections of one transport.
 #[derive(Debug, Default)]

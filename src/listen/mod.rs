@@ -1,6 +1,7 @@
-//! Questions in, replies out: mmsg (unsafe lives here), udp, stream (TCP and DoT). Owns framing and sockets in use; never
+//! Questions in, replies out: mmsg (unsafe lives here), udp, stream (TCP and DoT), https (DoH). Owns framing and sockets in use; never
 //! parses more than a length.
 
+mod https;
 mod metrics;
 mod mmsg;
 mod open;

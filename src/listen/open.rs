@@ -13,7 +13,7 @@ use tokio::task::JoinHandle as Task;
 
 use super::metrics::Statistics;
 use super::stream::{self, Workers};
-use super::{Config, udp};
+use super::{Config, https, udp};
 use crate::net::tls::{self, Application, Renewable, ServerConfig};
 use crate::net::{BindError, bind_tcp, bind_udp};
 use crate::query::Engine;
@@ -25,6 +25,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// Where queries are taken, of DNS over HTTPS. Default `/dns-query`, as RFC 8484 writes it and clients guess.
+    pub path: String,
     /// Limits of its connections.
     pub limits: Config,
 }
@@ -34,6 +36,8 @@ pub struct Listener {
 pub enum Protocol {
     /// DNS over UDP and TCP, as ever.
     Do53,
+    /// DNS over HTTPS (RFC 8484).
+    Doh,
     /// DNS over TLS (RFC 7858).
     Dot,
 }
@@ -44,7 +48,7 @@ pub struct Opened {
     /// Where they are, with the ports that the system chose, in the order of the listeners.
     pub addresses: Vec<SocketAddr>,
     udp: Vec<UdpSocket>,
-    connected: Vec<(TcpListener, Protocol, Config)>,
+    connected: Vec<(TcpListener, Listener)>,
 }
 
 /// What was started.
@@ -74,7 +78,7 @@ pub struct Needs {
 impl Listener {
     /// UDP and TCP at `address`, with the default limits.
     pub fn do53(address: SocketAddr) -> Self {
-        Self { address, protocol: Protocol::Do53, limits: Config::default() }
+        Self { address, protocol: Protocol::Do53, path: String::new(), limits: Config::default() }
     }
 }
 
@@ -89,10 +93,10 @@ impl Opened {
     /// Opens every listener, UDP once for each of `workers` threads. Must be called on a runtime.
     pub fn open(listeners: &[Listener], workers: usize) -> Result<Self, BindError> {
         let mut opened = Self { addresses: Vec::new(), udp: Vec::new(), connected: Vec::new() };
-        for Listener { address, protocol, limits } in listeners {
-            let failed = |cause| BindError { address: *address, cause };
-            let mut at = *address;
-            if *protocol == Protocol::Do53 {
+        for wanted in listeners {
+            let mut at = wanted.address;
+            let failed = |cause| BindError { address: wanted.address, cause };
+            if wanted.protocol == Protocol::Do53 {
                 let first = bind_udp(at)?;
                 at = first.local_addr().map_err(failed)?;
                 opened.udp.push(first);
@@ -103,7 +107,7 @@ impl Opened {
             let listener =
                 bind_tcp(at).and_then(|listener| TcpListener::from_std(listener).map_err(failed))?;
             opened.addresses.push(listener.local_addr().map_err(failed)?);
-            opened.connected.push((listener, *protocol, *limits));
+            opened.connected.push((listener, wanted.clone()));
         }
         Ok(opened)
     }
@@ -113,13 +117,23 @@ impl Opened {
         let Needs { engine, certificate, statistics, stop_threads, stop } = needs;
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
-        for (listener, protocol, limits) in self.connected {
+        for (listener, Listener { protocol, path, limits, .. }) in self.connected {
             let tls = match protocol {
                 Protocol::Do53 => None,
+                Protocol::Doh => Some(encrypted(certificate.as_ref(), Application::Http)?),
                 Protocol::Dot => Some(encrypted(certificate.as_ref(), Application::Dot)?),
             };
-            let (workers, statistics) = (Arc::clone(&workers), Arc::clone(statistics));
-            tasks.push(tokio::spawn(stream::serve(listener, tls, limits, workers, statistics, stop.clone())));
+            let (workers, statistics, stop) = (Arc::clone(&workers), Arc::clone(statistics), stop.clone());
+            tasks.push(match tls {
+                Some(tls) if protocol == Protocol::Doh => {
+                    let (path, config) = (path.into(), limits);
+                    tokio::spawn(https::serve(
+                        listener,
+                        https::Shared { tls, path, config, workers, statistics, stop },
+                    ))
+                }
+                tls => tokio::spawn(stream::serve(listener, tls, limits, workers, statistics, stop)),
+            });
         }
         let mut threads = Vec::new();
         for (number, socket) in self.udp.into_iter().enumerate() {

@@ -9,4 +9,4 @@ pub mod tls;
 pub use poll::{Poll, Ready};
 pub use privileges::{DropError, drop_to};
 pub use sockets::{BindError, accept, bind_tcp, bind_udp, connect_udp};
-pub use stream::read_message;
+pub use stream::{Direct, read_message};

@@ -192,6 +192,7 @@ impl Worker {
             }
         };
         turn.cell.bump(match from.transport {
+            Transport::Doh => Counter::QueryDoh,
             Transport::Dot => Counter::QueryDot,
             Transport::Tcp => Counter::QueryTcp,
             Transport::Udp => Counter::QueryUdp,

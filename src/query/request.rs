@@ -14,6 +14,8 @@ pub struct Asker {
 /// How a query came and its reply goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
+    /// Requests of HTTPS (RFC 8484).
+    Doh,
     /// A stream of length-prefixed messages inside of TLS (RFC 7858).
     Dot,
     /// A stream of length-prefixed messages.
@@ -45,6 +47,7 @@ impl Transport {
     /// The word in labels and logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Doh => "doh",
             Self::Dot => "dot",
             Self::Tcp => "tcp",
             Self::Udp => "udp",

@@ -47,6 +47,8 @@ macro_rules! counters {
 
 counters! {
     QUERIES = "interdict_queries_total", "Well-formed queries received.", ["protocol"] {
+        /// Over HTTPS.
+        QueryDoh = "doh",
         /// Over TLS.
         QueryDot = "dot",
         /// Over UDP.

@@ -2,7 +2,7 @@
 //! it. An idle one holds its socket, its session and little else. Never reads more than a length of a message.
 
 use std::future::Future;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,11 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::Config;
-use super::inbox::{Completion, Inbox};
+use super::completion::Completion;
+use super::inbox::Inbox;
 use super::places::Place;
 use super::workers::{Equipped, Workers};
 use crate::dns::{MAX_MESSAGE, Requested};
 use crate::listen::metrics::{Closed, Handshake, Statistics};
+use crate::net::Direct;
 use crate::net::tls::Session;
 use crate::query::{Asker, Outcome};
 
@@ -52,9 +54,6 @@ pub(super) struct Connection {
 const ROUNDS: usize = 4;
 /// Ticks in the shortest limit: a connection ends at most a quarter of it late.
 const RESOLUTION: u32 = 4;
-
-/// What a socket takes without waiting.
-struct Socket<'s>(&'s TcpStream);
 
 impl Connection {
     pub(super) fn new(
@@ -157,7 +156,7 @@ impl Connection {
             if ready!(self.stream.poll_write_ready(context)).is_err() {
                 return Poll::Pending;
             }
-            let mut socket = Socket(&self.stream);
+            let mut socket = Direct(&self.stream);
             let sent = match &mut self.session {
                 Some(session) => session.send(&mut socket),
                 None => socket.write(&self.unsent).map(|length| drop(self.unsent.drain(..length))),
@@ -232,7 +231,7 @@ impl Connection {
     fn handle(&mut self, equipped: &mut Equipped, mut waiting: usize) {
         let Equipped { worker, text, replies, .. } = equipped;
         let encrypted = self.session.is_some();
-        let idle = u16::try_from(self.config.idle.as_millis() / 100).unwrap_or(u16::MAX);
+        let idle = Some(u16::try_from(self.config.idle.as_millis() / 100).unwrap_or(u16::MAX));
         let (mut at, mut filled) = (0, 0);
         worker.begin_batch();
         while waiting < self.config.pipeline
@@ -296,7 +295,7 @@ impl Connection {
         if let Some(session) = &mut self.session {
             session.close();
             // Nobody is left to be told otherwise.
-            let _unsent = session.send(Socket(&self.stream)).is_err();
+            let _unsent = session.send(Direct(&self.stream)).is_err();
         }
     }
 }
@@ -318,18 +317,4 @@ impl Future for Connection {
 fn message(text: &[u8], at: usize) -> Option<&[u8]> {
     let (length, rest) = text.get(at..)?.split_first_chunk::<2>()?;
     rest.get(..usize::from(u16::from_be_bytes(*length)))
-}
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(parts)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use crate::dns::{MAX_MESSAGE, Requested};
+use super::completion::Completion;
 
 /// What waits for one connection.
 #[derive(Debug, Default)]
@@ -24,24 +24,6 @@ struct Inner {
 /// The place of one query whose reply comes later; given up when dropped.
 #[derive(Debug)]
 pub(super) struct Awaited(Arc<Inbox>);
-
-/// How a reply is completed before it is sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Completion {
-    /// What the query asked for.
-    pub(super) requested: Requested,
-    /// How long the connection may idle, in tenths of a second.
-    pub(super) idle: u16,
-    /// Whether nobody else can read it.
-    pub(super) encrypted: bool,
-}
-
-impl Completion {
-    /// Completes the reply in the first `length` bytes of `buffer`; returns its new length.
-    pub(super) fn apply(self, buffer: &mut [u8], length: usize) -> usize {
-        self.requested.complete(buffer, length, Some(self.idle), self.encrypted)
-    }
-}
 
 impl Inbox {
     /// A place for one more query.
@@ -75,25 +57,10 @@ impl Inbox {
 impl Awaited {
     /// Puts the reply in.
     pub(super) fn reply(self, reply: &[u8], completion: Completion) {
+        let whole = completion.whole(reply);
         let mut inner = self.0.lock();
-        let begin = inner.replies.len();
-        inner.replies.extend_from_slice(&[0, 0]);
-        inner.replies.extend_from_slice(reply);
-        if completion.requested != Requested::default() {
-            /// The longest that completing adds.
-            const ADDED: usize = 480;
-            let end = inner.replies.len();
-            inner.replies.resize((end + ADDED).min(begin + 2 + MAX_MESSAGE), 0);
-            let whole = match inner.replies.get_mut(begin + 2..) {
-                Some(room) => completion.apply(room, reply.len()),
-                None => reply.len(),
-            };
-            inner.replies.truncate(begin + 2 + whole);
-        }
-        let length = (inner.replies.len() - begin - 2) as u16;
-        if let Some(place) = inner.replies.get_mut(begin..begin + 2) {
-            place.copy_from_slice(&length.to_be_bytes());
-        }
+        inner.replies.extend_from_slice(&(whole.len() as u16).to_be_bytes());
+        inner.replies.extend_from_slice(&whole);
     }
 }
 

@@ -2,6 +2,7 @@
 //! may come (places), what a connection does (connection), and what handles its queries (workers).
 
 mod accept;
+mod completion;
 mod connection;
 mod inbox;
 mod places;
@@ -9,3 +10,6 @@ mod workers;
 
 pub use accept::{Config, serve};
 pub use workers::Workers;
+
+pub(super) use completion::Completion;
+pub(super) use places::{Place, Places};

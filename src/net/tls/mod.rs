@@ -4,8 +4,10 @@
 mod certificate;
 mod server;
 mod session;
+mod stream;
 
 pub use certificate::{CertificateError, Files, Renewable};
 pub use rustls::ServerConfig;
 pub use server::{Application, server};
 pub use session::{Session, TlsError};
+pub use stream::Stream;

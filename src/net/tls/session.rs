@@ -81,4 +81,9 @@ impl Session {
     pub fn is_resumed(&self) -> bool {
         self.0.handshake_kind() == Some(HandshakeKind::Resumed)
     }
+
+    /// True when the client and this server agreed on `protocol` (ALPN).
+    pub fn speaks(&self, protocol: &[u8]) -> bool {
+        self.0.alpn_protocol() == Some(protocol)
+    }
 }

@@ -13,7 +13,7 @@ from .peer import Peer
 class Interdict(Peer):
     name = "interdict"
     most_names = 1 << 40
-    connected_modes = ("tcp", "dot")
+    connected_modes = ("tcp", "dot", "doh")
     log = ""
     # Another build, where one is measured.
     built = None
@@ -66,6 +66,9 @@ key = "{self.bed.key}"
 protocol = "dot"
 address = "127.0.0.1:{self.dot_port}"
 idle = "10m"
+[[listener]]
+protocol = "doh"
+address = "127.0.0.1:{self.doh_port}"
 """
 
     def rules(self):

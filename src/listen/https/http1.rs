@@ -1,0 +1,79 @@
+//! Owns one connection of HTTP/1.1: a request after the other, each answered before the next is looked at. Beside `admin`, the
+//! door of `hyper`.
+
+use std::io;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::accept::Shared;
+use super::request::{Asked, Said, answer, asked, refusal, response};
+use crate::dns::MAX_MESSAGE;
+use crate::listen::metrics::Closed;
+use crate::net::tls::Stream;
+use crate::query::Asker;
+
+/// Bytes of a request's head: a query of 4 KiB in a URI, and what browsers add. The reader wants 8 KiB at least.
+const HEAD: usize = 16 << 10;
+
+/// Serves to the end.
+pub(super) async fn serve(stream: Stream, from: Asker, shared: Shared) -> Closed {
+    let mut stop = shared.stop.clone();
+    let idle = shared.config.idle;
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { respond(request, from, &shared).await }
+    });
+    let served = Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        _ = stop.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    match ended {
+        Err(error) if error.is_timeout() => Closed::Idle,
+        _ => Closed::Client,
+    }
+}
+
+/// Answers one request; the error ends the connection without one.
+async fn respond(
+    request: Request<Incoming>,
+    from: Asker,
+    shared: &Shared,
+) -> io::Result<Response<Full<Bytes>>> {
+    let said = match asked(&request, &shared.path) {
+        Asked::Refused(status) => Said::Now(refusal(status)),
+        Asked::Query(query) => answer(&query, from, &shared.workers),
+        Asked::Body => {
+            let body = Limited::new(request.into_body(), MAX_MESSAGE).collect();
+            match tokio::time::timeout(shared.config.idle, body).await {
+                Ok(Ok(body)) => answer(&body.to_bytes(), from, &shared.workers),
+                Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                    Said::Now(refusal(StatusCode::PAYLOAD_TOO_LARGE))
+                }
+                Ok(Err(_)) => Said::Now(refusal(StatusCode::BAD_REQUEST)),
+                Err(_) => Said::Now(refusal(StatusCode::REQUEST_TIMEOUT)),
+            }
+        }
+    };
+    let never = || io::Error::other("no answer is given");
+    let response = match said {
+        Said::Now(response) => response,
+        Said::Later(receiver) => response(receiver.await.map_err(|_| never())?),
+        Said::Nothing => return Err(never()),
+    };
+    Ok(response.map(Full::new))
+}
