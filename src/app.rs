@@ -13,14 +13,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Boot};
-use crate::net::tls::Renewable;
-use crate::policy::{Description, Labels, Live, Mode, Snapshot};
+use crate::policy::{Identities, Identity, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Forwarder, system_servers};
 use crate::sources::{CONFIG_FILE, read_file, write_whole};
-use crate::telemetry::{Collect, Counters, Kind, LastDay, Metric, Record, Rings, Sample, Storage, Wiring};
+use crate::telemetry::{
+    Collect, Counters, Described, Kind, LastDay, Metric, Record, Rings, Sample, Storage, Wiring,
+};
 use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry, zone};
 
 /// A running interdict.
@@ -105,7 +106,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let last_day = LastDay::new(boot.last_day, clock.clone());
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
     let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)));
-    let certificate = certificate(&boot)?;
+    let certificate = listen::read_certificate(boot.tls.clone())?;
     let sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
     // where the first one was.
@@ -113,7 +114,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         net::drop_to(user)
             .map_err(|error| vec![Problem::error(Place::file("[server] user"), error.to_string(), "")])?;
     }
-    let unreadable = certificate.as_ref().and_then(|certificate| not_renewable(certificate));
+    let unreadable = certificate.as_deref().and_then(listen::not_renewable);
     let started = pipeline.start()?;
     let live = started.live;
 
@@ -124,7 +125,12 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     })?);
     let store = Arc::new(cache::Store::new(boot.cache));
     let rings = Arc::new(Rings::default());
-    let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe(live.clone()));
+    let identities = Identities::default();
+    let querylog = telemetry::QueryLog::start(
+        &boot.querylog,
+        Arc::clone(&rings),
+        describe(live.clone(), identities.clone()),
+    );
     let querylog = querylog.map_err(|error| {
         vec![Problem::error(
             Place::file("[querylog] to"),
@@ -132,10 +138,17 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             "check the path and its owner",
         )]
     })?;
+    let identities_too = identities.clone();
     let (live_too, counters_too, labels_too) = (live.clone(), Arc::clone(&counters), labels.clone());
     let storage = state.as_deref().map(asked_before);
     last_day
-        .begin(Wiring { live: live_too, counters: counters_too, labels: labels_too, storage })
+        .begin(Wiring {
+            live: live_too,
+            counters: counters_too,
+            labels: labels_too,
+            identities: identities_too,
+            storage,
+        })
         .map_err(|error| vec![Problem::error(Place::file("[last_day]"), error.to_string(), "")])?;
     let (notices, noticed) = mpsc::channel(NOTICES);
     let engine = Engine::new(Parts {
@@ -145,6 +158,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         forwarder: Arc::clone(&forwarder),
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
+        identities,
         notices: Some(notices),
         last_day: Some(last_day.feed()),
         config: boot.query,
@@ -161,7 +175,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         stop: stopped.clone(),
     };
     let addresses = sockets.listeners.addresses.clone();
-    let listen::Serving { threads, mut tasks } = sockets
+    let listen::Serving { threads, mut tasks, servers } = sockets
         .listeners
         .serve(&needs)
         .map_err(|error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")])?;
@@ -178,7 +192,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::clone(&last_day) as _,
     ];
     if let Some(certificate) = &certificate {
-        let renewal = listen::Renewal::new(Arc::clone(certificate));
+        let renewal = listen::Renewal::new(Arc::clone(certificate), servers);
         tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
         collectors.push(renewal);
     }
@@ -192,7 +206,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let mut tokens = admin::Tokens::of(boot.admin.tokens);
     let mut problems = started.problems;
     problems.extend(unreadable);
-    problems.extend(certificate.iter().filter_map(|certificate| ends_soon(certificate, &clock)));
+    problems
+        .extend(certificate.as_deref().and_then(|certificate| listen::ends_soon(certificate, clock.wall())));
     problems.extend(tokens.problems());
     if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
         let what = format!("no token for the command line could be written: {error}");
@@ -316,44 +331,6 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     Ok(Sockets { listeners, admin, admin_address, zone })
 }
 
-/// What clients of encrypted listeners are shown.
-fn certificate(boot: &Boot) -> Result<Option<Arc<Renewable>>, Vec<Problem>> {
-    let read = boot.tls.clone().map(Renewable::read).transpose();
-    read.map(|certificate| certificate.map(Arc::new))
-        .map_err(|error| vec![Problem::error(Place::file("[tls]"), error.to_string(), error.hint())])
-}
-
-/// What is wrong with the certificate, and a warning when it ends soon.
-pub fn check_certificate(boot: &Boot, clock: &Clock) -> Vec<Problem> {
-    match certificate(boot) {
-        Ok(certificate) => {
-            certificate.iter().filter_map(|certificate| ends_soon(certificate, clock)).collect()
-        }
-        Err(problems) => problems,
-    }
-}
-
-fn ends_soon(certificate: &Renewable, clock: &Clock) -> Option<Problem> {
-    /// Seconds before its end at which a certificate should long be renewed: authorities that issue for 90 days ask for it
-    /// after 60, those that issue for a week are not used here.
-    const SOON: i64 = 14 * 86_400;
-    let left = certificate.expires() - clock.wall().as_second();
-    let what = match left {
-        i64::MIN..0 => "the certificate has ended: clients refuse it".to_owned(),
-        0..SOON => format!("the certificate ends in {} days", left / 86_400),
-        _ => return None,
-    };
-    let place = Place::file(certificate.files().certificate.display().to_string());
-    Some(Problem::warning(place, what, "renew it in place: a changed file is picked up by itself"))
-}
-
-/// A warning when the certificate was read as root, and its renewal could not be read any more.
-fn not_renewable(certificate: &Renewable) -> Option<Problem> {
-    let error = certificate.readable().err()?;
-    let what = format!("a renewed certificate will not be picked up: {error}");
-    Some(Problem::warning(Place::file("[tls]"), what, error.hint()))
-}
-
 /// The configured upstreams, or the system's.
 fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     let mut upstream = boot.upstream.clone();
@@ -390,7 +367,7 @@ fn asked_before(state: &Path) -> Storage {
 const LAST_DAY: &str = "last-day.json";
 
 /// Looks up the words of a record in the generation that decided it.
-fn describe(live: Live) -> telemetry::Describe {
+fn describe(live: Live, identities: Identities) -> telemetry::Describe {
     let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
     Arc::new(move |record: &Record| {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -401,15 +378,20 @@ fn describe(live: Live) -> telemetry::Describe {
             known.push(Arc::downgrade(&current));
             found = Some(current).filter(|snapshot| snapshot.generation() == record.generation);
         }
+        let identity = identities.with(record.identity, Identity::to_string);
         match (found, &record.cause) {
-            (Some(snapshot), Some(cause)) => {
-                (snapshot.describe(cause), snapshot.group_name(cause.group).to_owned())
-            }
+            (Some(snapshot), Some(cause)) => Described {
+                words: snapshot.describe(cause),
+                group: snapshot.group_name(cause.group).to_owned(),
+                identity,
+            },
             (Some(snapshot), None) => {
-                let group = snapshot.client(record.client).group;
-                (Description::default(), snapshot.group_name(group).to_owned())
+                let known = |identity: &Identity| snapshot.client_known_as(identity, record.client);
+                let client = identities.with(record.identity, known);
+                let group = client.unwrap_or_else(|| snapshot.client(record.client)).group;
+                Described { group: snapshot.group_name(group).to_owned(), identity, ..Described::default() }
             }
-            (None, _) => (Description::default(), String::new()),
+            (None, _) => Described { identity, ..Described::default() },
         }
     })
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use interdict::app;
 use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name};
-use interdict::policy::Labels;
+use interdict::policy::{Identities, IdentityNumber, Labels};
 use interdict::query::{Asker, Outcome, Transport, Worker};
 use interdict::telemetry::{Clients, Counters, LastDay, LastDayConfig, Rings, Sampler, Wiring};
 use support::{Upstream, engine, query};
@@ -61,7 +61,7 @@ fn allocations(run: impl FnOnce()) -> u64 {
 }
 
 fn asker(transport: Transport) -> Asker {
-    Asker { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport }
+    Asker::at(IpAddr::V4(Ipv4Addr::LOCALHOST), transport)
 }
 
 /// Answers at once, and nothing is fetched.
@@ -178,7 +178,7 @@ fn a_block_by_address_and_a_hit_beside_it_allocate_nothing() {
     ] {
         let mut ask = || {
             worker.begin_batch();
-            let asker = Asker { address, transport: Transport::Udp };
+            let asker = Asker::at(address, Transport::Udp);
             let outcome = worker.handle(packet, asker, &mut reply, || panic!("{what} was fetched"));
             worker.end_batch();
             assert!(matches!(outcome, Outcome::Reply(_)), "{what}: {outcome:?}");
@@ -198,11 +198,19 @@ fn a_million_names_take_no_more_memory_than_the_first_thousands() {
     let started = app::pipeline(None, None, None, clock.clone(), labels.clone()).start().unwrap();
     let last_day = LastDay::new(LastDayConfig { names: 1000, clients: Clients::Full }, clock);
     let counters = Arc::new(Counters::new(1));
-    last_day.begin(Wiring { live: started.live, counters, labels, storage: None }).unwrap();
+    last_day
+        .begin(Wiring {
+            live: started.live,
+            counters,
+            labels,
+            identities: Identities::default(),
+            storage: None,
+        })
+        .unwrap();
     let mut sampler = Sampler::new(Some(last_day.feed()));
     let mut note = |name: &str, client: u32| {
         let name: Name = name.parse().unwrap();
-        sampler.note(&CanonicalName::from(&name), Ipv4Addr::from(client).into());
+        sampler.note(&CanonicalName::from(&name), Ipv4Addr::from(client).into(), IdentityNumber::default());
     };
     let mut first = 0;
     for number in 0..1_000_000 {

@@ -134,7 +134,7 @@ fn a_foreign_crate_has_one_door() {
                 "sources/transfer/refused.rs",
             ],
         ),
-        ("x509_cert", &["net/tls/certificate.rs"]),
+        ("x509_cert", &["net/tls/certificate.rs", "net/tls/names.rs"]),
         ("rustls_native_certs", &["sources/http.rs"]),
         ("flate2", &["sources/unpack.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),

@@ -165,7 +165,7 @@ fn a_bundle_decides_and_explains_as_the_lists_it_was_made_of() {
             let client = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 1, 2, 3)][round % 2].into();
             let explain = |snapshot: &Snapshot| {
                 let (name, record_type, address) = (Some(name.clone()), RecordType::A, None);
-                let inquiry = Inquiry { name, record_type, client, address };
+                let inquiry = Inquiry { name, record_type, client, identity: None, address };
                 serde_json::to_string(&snapshot.explain(&inquiry)).unwrap()
             };
             assert_eq!(explain(&lists), explain(&bundle), "{asked}");
@@ -245,7 +245,8 @@ fn exercise(bundle: Bundle) {
     {
         let name: Name = name.parse().unwrap();
         let (client, address) = (Ipv4Addr::LOCALHOST.into(), Some(Ipv4Addr::new(192, 0, 2, 9).into()));
-        let inquiry = Inquiry { name: Some(name), record_type: RecordType::A, client, address };
+        let inquiry =
+            Inquiry { name: Some(name), record_type: RecordType::A, client, identity: None, address };
         let _words = compiled.snapshot.explain(&inquiry);
     }
     let _changes = interdict::policy::Difference::between(&before.snapshot, &compiled.snapshot);

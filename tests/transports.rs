@@ -8,6 +8,8 @@
     reason = "a test that panics has failed, and may look at the clock"
 )]
 
+#[path = "support/encrypted.rs"]
+mod encrypted;
 mod support;
 
 use std::io::{Read, Write};
@@ -16,130 +18,25 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use encrypted::{Encrypted, Tls, ask, certify, client, receive, send};
 use hickory_proto::op::Message;
 use interdict::clock::Clock;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, HandshakeKind, StreamOwned};
 use support::{Site, code, query};
 
-/// A site whose second listener speaks DoT, with a certificate for `dns.example`.
-struct Encrypted {
-    site: Site,
-    client: Arc<ClientConfig>,
-}
-
-type Tls = StreamOwned<ClientConnection, TcpStream>;
-
-/// Writes a certificate for `name` with its key where the site reads them, and returns it.
-fn certify(site: &Site, name: &str) -> CertificateDer<'static> {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    std::fs::write(site.path("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    std::fs::write(site.path("cert.pem"), made.cert.pem()).unwrap();
-    made.cert.der().clone()
-}
-
-fn client(trusted: &[CertificateDer<'static>], alpn: &[&[u8]]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    for certificate in trusted {
-        roots.add(certificate.clone()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    config
-}
-
-impl Encrypted {
-    fn start(listener: &str) -> Self {
-        let site = Site::prepare("", Clock::system());
-        let certificate = certify(&site, "dns.example");
-        site.write_config(&format!(
-            "[tls]\ncertificate = \"DIR/cert.pem\"\nkey = \"DIR/key.pem\"\n\
-             [[listener]]\nprotocol = \"dot\"\naddress = \"127.0.0.1:0\"\n{listener}\
-             [[listener]]\nprotocol = \"doh\"\naddress = \"127.0.0.1:0\"\n{listener}"
-        ));
-        Self { site: site.started(), client: Arc::new(client(&[certificate], &[b"dot"])) }
-    }
-
-    fn tcp(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.site.running.as_ref().unwrap().addresses[1]).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream
-    }
-
-    /// The URI of DNS over HTTPS.
-    fn uri(&self) -> String {
-        format!("https://dns.example:{}/dns-query", self.site.running.as_ref().unwrap().addresses[2].port())
-    }
-
-    /// Runs curl with this server's certificate; returns what it printed.
-    fn curl(&self, arguments: &[&str]) -> String {
-        let port = self.site.running.as_ref().unwrap().addresses[2].port();
-        let ca = self.site.path("cert.pem");
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--max-time", "10", "--cacert", ca.to_str().unwrap()])
-            .args(["--resolve", &format!("dns.example:{port}:127.0.0.1")])
-            .args(arguments)
-            .output()
-            .expect("curl is installed");
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-    }
-
-    fn connect_http2(&self) -> Tls {
-        let name = ServerName::try_from("dns.example").unwrap();
-        let mut config = (*self.client).clone();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let tcp = TcpStream::connect(self.site.running.as_ref().unwrap().addresses[2]).unwrap();
-        tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        tcp.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
-        stream
-    }
-
-    fn connect(&self) -> Tls {
-        self.connect_as(&self.client)
-    }
-
-    fn connect_as(&self, client: &Arc<ClientConfig>) -> Tls {
-        let name = ServerName::try_from("dns.example").unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::clone(client), name).unwrap(), self.tcp())
-    }
-
-    /// Waits until a metric has a value.
-    fn counted(&self, line: &str) {
-        for _ in 0..200 {
-            let page = self.site.http("GET", "/metrics", None).1;
-            if page.lines().any(|found| found == line) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("{line} is not in\n{}", self.site.http("GET", "/metrics", None).1);
-    }
-}
-
-fn send(stream: &mut Tls, query: &[u8]) {
-    let framed = [&(query.len() as u16).to_be_bytes()[..], query].concat();
-    stream.write_all(&framed).unwrap();
-}
-
-fn receive(stream: &mut Tls) -> std::io::Result<Vec<u8>> {
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut reply)?;
-    Ok(reply)
-}
-
-fn ask(stream: &mut Tls, name: &str) -> Message {
-    send(stream, &query(7, 0x0100, name, 1, Some(1232)));
-    Message::from_vec(&receive(stream).unwrap()).unwrap()
+/// A client of HTTP/2 without a library, for what no library does.
+fn connect_http2(server: &Encrypted) -> Tls {
+    let name = ServerName::try_from("dns.example").unwrap();
+    let mut config = (*server.client).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(server.site.running.as_ref().unwrap().addresses[2]).unwrap();
+    tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    tcp.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+    stream
 }
 
 /// A query with EDNS options.
@@ -483,7 +380,7 @@ fn what_is_no_query_over_https_gets_its_status() {
 #[test]
 fn over_http2_a_reply_that_is_ready_does_not_wait_for_one_that_is_not() {
     let server = Encrypted::start("");
-    let mut stream = server.connect_http2();
+    let mut stream = connect_http2(&server);
     for (id, question) in [(1, SILENT), (3, BANNED), (5, FETCHED)] {
         stream.write_all(&frame(HEADERS, 5, id, &get(&format!("/dns-query{question}")))).unwrap();
     }
@@ -516,7 +413,7 @@ fn clients_that_abuse_http2_are_cut_off_and_harm_nobody() {
         assert!(began.elapsed() < Duration::from_secs(3), "{when}: {:?}", began.elapsed());
     };
     // Rapid reset: each request is given up as soon as it is made.
-    let mut resets = server.connect_http2();
+    let mut resets = connect_http2(&server);
     let request = get(&format!("/dns-query{SILENT}"));
     for number in 0..20_000u32 {
         let id = 2 * number + 1;
@@ -527,7 +424,7 @@ fn clients_that_abuse_http2_are_cut_off_and_harm_nobody() {
     }
     innocent("while streams are reset");
     // A head without end.
-    let mut endless = server.connect_http2();
+    let mut endless = connect_http2(&server);
     endless.write_all(&frame(HEADERS, 0, 1, &get("/dns-query"))).unwrap();
     let field = [&[0x00, 1][..], b"x", &[0x7F, 0x81, 0x7F], &[b'y'; 16_000]].concat();
     let mut sent = 0;
@@ -539,7 +436,7 @@ fn clients_that_abuse_http2_are_cut_off_and_harm_nobody() {
     assert!(sent < 1000, "nothing stopped it");
     innocent("after an endless head");
     // What is no HTTP/2 at all.
-    let mut garbage = server.connect_http2();
+    let mut garbage = connect_http2(&server);
     garbage.write_all(&[0xFF; 4096]).unwrap();
     assert!(read_until(&mut garbage, GOAWAY).is_some(), "it is told so");
     innocent("after garbage");
@@ -548,14 +445,14 @@ fn clients_that_abuse_http2_are_cut_off_and_harm_nobody() {
 #[test]
 fn an_idle_https_connection_is_ended_and_a_body_that_does_not_come_is_not_waited_for() {
     let server = Encrypted::start("idle = \"1s\"\n");
-    let mut idle = server.connect_http2();
+    let mut idle = connect_http2(&server);
     let began = Instant::now();
     assert!(read_until(&mut idle, GOAWAY).is_some());
     // This client does not confirm: it is not waited for.
     let _end = idle.read_to_end(&mut Vec::new());
     assert!((900..4000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     server.counted("interdict_connections_closed_total{protocol=\"doh\",reason=\"idle\"} 1");
-    let mut slow = server.connect_http2();
+    let mut slow = connect_http2(&server);
     let mut head = get("/dns-query");
     // :method POST, content-type: application/dns-message.
     head[0] = 0x83;

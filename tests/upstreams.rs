@@ -587,7 +587,7 @@ fn while_a_crowd_waits_only_misses_are_dropped() {
     let (told, fetched) = mpsc::sync_channel(8);
     let mut handle = |worker: &mut Worker, name: &str| {
         let told = told.clone();
-        let from = query::Asker { address: Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
+        let from = query::Asker::at(Ipv4Addr::LOCALHOST.into(), Transport::Udp);
         let later = || -> Sink { Box::new(move |_: &[u8]| told.send(()).unwrap()) };
         worker.handle(&query(1, 0x0100, name, 1, None), from, &mut reply, later)
     };

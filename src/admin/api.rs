@@ -139,6 +139,13 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
             None
         }
     };
+    let identity = match parameters.get("identity").map(|text| text.parse()).transpose() {
+        Ok(identity) => identity,
+        Err(error) => {
+            complain("identity", String::from(error), "write it as certificate:laptop-7.example");
+            None
+        }
+    };
     let record_type = match parameters.get("type").map_or(Ok(RecordType::A), |text| text.parse()) {
         Ok(record_type) => record_type,
         Err(error) => {
@@ -149,7 +156,7 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
     if !problems.is_empty() {
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
     }
-    let inquiry = Inquiry { name, record_type, client, address };
+    let inquiry = Inquiry { name, record_type, client, identity, address };
     let place = match (on, at) {
         (None, None) => None,
         _ => Arc::clone(&parts.compiling).acquire_owned().await.ok(),

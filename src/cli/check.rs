@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Exit, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
+use crate::listen::check_certificates;
 use crate::policy::Labels;
 use crate::problem::Problem;
 
@@ -13,7 +14,7 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     let mut checked = pipeline.check();
     // What is wrong with the file itself the pipeline has found.
     if let Ok(boot) = app::boot(config.as_deref()) {
-        checked.problems.extend(app::check_certificate(&boot, &Clock::system()));
+        checked.problems.extend(check_certificates(boot.tls, &boot.listeners, Clock::system().wall()));
     }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();
     if json {

@@ -10,7 +10,7 @@ use super::{Exit, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::dns::{Name, RecordType};
-use crate::policy::{Explanation, Inquiry, Labels, When};
+use crate::policy::{Explanation, Identity, Inquiry, Labels, When};
 use crate::reload::Then;
 
 /// Options of `explain`.
@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     /// The client's address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     client: IpAddr,
+    /// Who that is beside the address, as certificate:NAME, path:/PATH or server-name:NAME
+    #[arg(long, value_name = "KIND:NAME")]
+    identity: Option<Identity>,
     /// The day to decide for, or a time with its offset [default: now]
     #[arg(long, value_name = "DATE")]
     on: Option<When>,
@@ -83,11 +86,12 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             return Exit::Failed;
         }
     };
-    let Arguments { name, address, client, record_type, .. } = options;
+    let Arguments { name, address, client, identity, record_type, .. } = options;
     let explanation = snapshot.explain(&Inquiry {
         name: name.clone(),
         record_type: *record_type,
         client: *client,
+        identity: identity.clone(),
         address: *address,
     });
     if json {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::value::Span;
 use crate::document::Section;
 use crate::listen::{self, Listener, Protocol};
-use crate::net::tls::Files;
+use crate::net::tls::{Authority, Files};
 use crate::problem::Place;
 
 /// A listener, and where it is written.
@@ -58,10 +58,34 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
             }
         }
     }
+    let clients = if protocol.is_encrypted() { clients(section) } else { None };
     section.required("address")?;
     let address =
         section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
-    Some((Listener { address: address.value, protocol, path, limits }, section.place()))
+    Some((Listener { address: address.value, protocol, path, clients, limits }, section.place()))
+}
+
+/// `client_ca`, `client_crl` and `require`.
+fn clients(section: &mut Section<'_>) -> Option<Authority> {
+    let certificates = section.string("client_ca");
+    let revoked = section.string("client_crl");
+    let require = section.string("require");
+    if let Some(require) = require.as_ref().filter(|require| require.value != "client-certificate") {
+        let what = format!("`{}` cannot be required", require.value);
+        section.problem(require.place.clone(), what, "write \"client-certificate\", or leave it out");
+    }
+    let Some(certificates) = certificates else {
+        if let Some(alone) = revoked.or(require) {
+            section.problem(
+                alone.place,
+                "there is no `client_ca`",
+                "name the authorities whose certificates clients show",
+            );
+        }
+        return None;
+    };
+    let revoked = revoked.map(|path| path.value.into());
+    Some(Authority { certificates: certificates.value.into(), revoked, required: require.is_some() })
 }
 
 /// `[tls]`, which every encrypted one of `listeners` needs.

@@ -2,6 +2,7 @@
 //! reasons are the rooms'. Never opens a socket or a list.
 
 mod boot;
+mod identity;
 mod listener;
 mod policy;
 mod record;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use jiff::tz::TimeZone;
 
 use super::value::{Growth, Percent, Span};
-use super::{record, source, transfer};
+use super::{identity, record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
@@ -100,11 +100,12 @@ fn group(section: &mut Section<'_>) -> Option<Group> {
     let place = section.place();
     let name = section.required("name");
     let clients = section.parsed_list::<Prefix>("clients", PREFIXES).map(values).unwrap_or_default();
+    let identities = identity::identities(section);
     let mode = section.parsed::<Mode>("mode", MODES).map_or(Mode::Enforce, |mode| mode.value);
     let extended = section.boolean("extended").unwrap_or(false);
     let action = section.parsed::<Action>("action", ACTIONS).map(|action| action.value);
     let enforce = section.items("enforce").map(|items| items.into_iter().filter_map(enforce).collect());
-    Some(Group { name: name?.value, clients, enforce, mode, extended, action, place })
+    Some(Group { name: name?.value, clients, identities, enforce, mode, extended, action, place })
 }
 
 fn enforce(item: Item<'_>) -> Option<Enforce> {

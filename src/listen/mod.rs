@@ -1,6 +1,7 @@
 //! Questions in, replies out: mmsg (unsafe lives here), udp, stream (TCP and DoT), https (DoH). Owns framing and sockets in use; never
 //! parses more than a length.
 
+mod certificate;
 mod https;
 mod metrics;
 mod mmsg;
@@ -9,6 +10,7 @@ mod renewal;
 mod stream;
 mod udp;
 
+pub use certificate::{check_certificates, ends_soon, not_renewable, read_certificate};
 pub use metrics::{METRICS, Statistics};
 pub use open::{Listener, Needs, Opened, Protocol, Serving};
 pub use renewal::Renewal;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle as Task;
 use super::metrics::Statistics;
 use super::stream::{self, Workers};
 use super::{Config, https, udp};
-use crate::net::tls::{self, Application, Renewable, ServerConfig};
+use crate::net::tls::{Application, Authority, Renewable, Server};
 use crate::net::{BindError, bind_tcp, bind_udp};
 use crate::query::Engine;
 
@@ -27,6 +27,8 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Where queries are taken, of DNS over HTTPS. Default `/dns-query`, as RFC 8484 writes it and clients guess.
     pub path: String,
+    /// Whose certificates clients may show; `None` for nobody's.
+    pub clients: Option<Authority>,
     /// Limits of its connections.
     pub limits: Config,
 }
@@ -58,6 +60,8 @@ pub struct Serving {
     pub threads: Vec<JoinHandle<()>>,
     /// Everything else; it ends when `stop` changes.
     pub tasks: Vec<Task<()>>,
+    /// The settings of encrypted listeners, which follow their files.
+    pub servers: Vec<Arc<Server>>,
 }
 
 /// What the listeners need.
@@ -78,7 +82,13 @@ pub struct Needs {
 impl Listener {
     /// UDP and TCP at `address`, with the default limits.
     pub fn do53(address: SocketAddr) -> Self {
-        Self { address, protocol: Protocol::Do53, path: String::new(), limits: Config::default() }
+        Self {
+            address,
+            protocol: Protocol::Do53,
+            path: String::new(),
+            clients: None,
+            limits: Config::default(),
+        }
     }
 }
 
@@ -117,12 +127,16 @@ impl Opened {
         let Needs { engine, certificate, statistics, stop_threads, stop } = needs;
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
-        for (listener, Listener { protocol, path, limits, .. }) in self.connected {
-            let tls = match protocol {
+        let mut servers = Vec::new();
+        for (listener, Listener { protocol, path, clients, limits, .. }) in self.connected {
+            let application = match protocol {
                 Protocol::Do53 => None,
-                Protocol::Doh => Some(encrypted(certificate.as_ref(), Application::Http)?),
-                Protocol::Dot => Some(encrypted(certificate.as_ref(), Application::Dot)?),
+                Protocol::Doh => Some(Application::Http),
+                Protocol::Dot => Some(Application::Dot),
             };
+            let encrypted = |application| encrypted(certificate.as_ref(), application, clients);
+            let tls = application.map(encrypted).transpose()?;
+            servers.extend(tls.clone());
             let (workers, statistics, stop) = (Arc::clone(&workers), Arc::clone(statistics), stop.clone());
             tasks.push(match tls {
                 Some(tls) if protocol == Protocol::Doh => {
@@ -140,14 +154,16 @@ impl Opened {
             let (stop, statistics) = (Arc::clone(stop_threads), Arc::clone(statistics));
             threads.push(udp::spawn(number, socket, engine.thread_worker(), stop, statistics)?);
         }
-        Ok(Serving { threads, tasks })
+        Ok(Serving { threads, tasks, servers })
     }
 }
 
 fn encrypted(
     certificate: Option<&Arc<Renewable>>,
     application: Application,
-) -> io::Result<Arc<ServerConfig>> {
+    clients: Option<Authority>,
+) -> io::Result<Arc<Server>> {
     let certificate = certificate.ok_or_else(|| io::Error::other("there is no certificate"))?;
-    tls::server(Arc::clone(certificate), application).map_err(io::Error::other)
+    let server = Server::new(Arc::clone(certificate), application, clients);
+    server.map(Arc::new).map_err(io::Error::other)
 }

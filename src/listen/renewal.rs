@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::net::tls::Renewable;
+use crate::net::tls::{Renewable, Server};
 use crate::telemetry::{Collect, Kind, Metric, Sample};
 
 /// Looks after one certificate.
 #[derive(Debug)]
 pub struct Renewal {
     certificate: Arc<Renewable>,
+    servers: Vec<Arc<Server>>,
     renewed: AtomicU64,
     failed: AtomicU64,
 }
@@ -34,9 +35,9 @@ pub(super) static RENEWALS: Metric = Metric {
 };
 
 impl Renewal {
-    /// For `certificate`.
-    pub fn new(certificate: Arc<Renewable>) -> Arc<Self> {
-        Arc::new(Self { certificate, renewed: AtomicU64::new(0), failed: AtomicU64::new(0) })
+    /// For `certificate`, and the settings of those that show it.
+    pub fn new(certificate: Arc<Renewable>, servers: Vec<Arc<Server>>) -> Arc<Self> {
+        Arc::new(Self { certificate, servers, renewed: AtomicU64::new(0), failed: AtomicU64::new(0) })
     }
 
     /// Looks after it until `stop` changes.
@@ -54,6 +55,7 @@ impl Renewal {
     }
 
     fn look(&self) {
+        self.look_at_authorities();
         let file = self.certificate.files().certificate.display();
         match self.certificate.renew() {
             Ok(false) => {}
@@ -64,6 +66,21 @@ impl Renewal {
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, hint = error.hint(), "the certificate's files have changed and cannot be used; the one before stays in use");
+            }
+        }
+    }
+}
+
+impl Renewal {
+    /// Authorities' files, as the certificate's own.
+    fn look_at_authorities(&self) {
+        for server in &self.servers {
+            match server.renew() {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("clients' certificates are checked by changed files"),
+                Err(error) => {
+                    tracing::error!(%error, hint = error.hint(), "an authority's files have changed and cannot be used; those before stay in use");
+                }
             }
         }
     }

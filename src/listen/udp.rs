@@ -44,7 +44,7 @@ fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statisti
                 statistics.oversized.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let from = Asker { address: peer.ip().to_canonical(), transport: Transport::Udp };
+            let from = Asker::at(peer.ip().to_canonical(), Transport::Udp);
             let outcome = worker.handle(packet, from, reply, || {
                 let (socket, statistics) = (Arc::clone(&socket), Arc::clone(statistics));
                 Box::new(move |reply: &[u8]| {

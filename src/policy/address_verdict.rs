@@ -145,7 +145,7 @@ impl Snapshot {
     pub(super) fn settle_addresses(&mut self) {
         let mut rulings: Vec<Ruling> = Vec::new();
         let mut known: HashMap<(u16, u32), u32> = HashMap::new();
-        let clients = self.clients.overlaid(&self.addresses.clients, |group, innermost, address| {
+        let mut ruling = |group: u16, innermost: u32, address: IpAddr| {
             *known.entry((group, innermost)).or_insert_with(|| {
                 let mut bests = Bests::default();
                 if let Some(compiled) = self.groups.get(usize::from(group)) {
@@ -159,7 +159,16 @@ impl Snapshot {
                 rulings.push(Ruling { enforced, shadow });
                 rulings.len() as u32 - 1
             })
-        });
+        };
+        let rules = &self.addresses.clients;
+        let clients = self.clients.overlaid(rules, &mut ruling);
+        let identified: Vec<_> = self
+            .identified
+            .clients
+            .iter()
+            .map(|(group, table)| (*group, table.overlaid(rules, &mut ruling)))
+            .collect();
+        self.identified.clients = identified.into_iter().collect();
         self.clients = clients;
         self.addresses.rulings = rulings.into();
 

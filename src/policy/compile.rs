@@ -11,6 +11,7 @@ use super::client::ClientTable;
 use super::digest::Written;
 use super::enforce::{Assembly, enforce};
 use super::group::Draft;
+use super::identity::IdentityTable;
 use super::instrument::Standing;
 use super::labels::Labels;
 use super::matcher::{HashKey, Listed, NameTable};
@@ -62,6 +63,8 @@ pub fn compile(
     }
     let allow = &draft.config.allow;
     let clients = ClientTable::new(&enforced.prefixes, allow, enforced.default_group);
+    let identities = enforced.identities.iter().map(|(identity, group)| (identity, *group));
+    let identified = IdentityTable::new(identities, |group| ClientTable::new(&[], allow, group));
     let soa = Soa::new(
         &fixed_name("interdict.invalid"),
         &fixed_name("contact.interdict.invalid"),
@@ -82,6 +85,7 @@ pub fn compile(
         sets: sets.into(),
         groups: enforced.groups.into(),
         clients,
+        identified,
         addresses,
         soa,
         config: draft.config,
@@ -207,6 +211,9 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     text(format!("{:?} {} {} {}", config.action, config.ttl, config.sinkhole_ipv4, config.sinkhole_ipv6));
     text(format!("{} {} {} {:?}", config.contact, config.block_ds, config.otherwise, config.allow));
     text(format!("{:?}", snapshot.clients));
+    for (identity, group) in snapshot.identified.listed() {
+        text(format!("{identity} {group}"));
+    }
     for set in &snapshot.sets {
         text(format!("{:?} {:?} {:?} {}", set.origin, set.app, set.instrument, set.file));
     }
@@ -300,6 +307,7 @@ origin = ["x"]
         config.groups.push(crate::policy::Group {
             name: "default".into(),
             clients: Vec::new(),
+            identities: Vec::new(),
             enforce: None,
             mode: Mode::Shadow,
             extended: true,

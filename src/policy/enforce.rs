@@ -7,6 +7,7 @@ use super::catalog::Tier;
 use super::client::Prefix;
 use super::compile::exception_standing;
 use super::group::{Draft, Enforce, Group, Mode};
+use super::identity::Identity;
 use super::instrument::Standing;
 use super::labels::{LabelSet, Labels};
 use super::rule::ActionKind;
@@ -31,6 +32,7 @@ pub(super) struct Assembly<'d> {
 pub(super) struct Enforced {
     pub(super) groups: Vec<CompiledGroup>,
     pub(super) prefixes: Vec<(Prefix, u16)>,
+    pub(super) identities: Vec<(Identity, u16)>,
     pub(super) default_group: u16,
 }
 
@@ -50,13 +52,15 @@ pub(super) fn enforce(
     }
     check_groups(assembly, &groups, problems);
     let policy_action = actions.number(config.action.clone());
-    let mut enforced = Enforced { groups: Vec::new(), prefixes: Vec::new(), default_group: 0 };
+    let mut enforced =
+        Enforced { groups: Vec::new(), prefixes: Vec::new(), identities: Vec::new(), default_group: 0 };
     for (number, group) in groups.iter().enumerate() {
         let number = number as u16;
         if group.name == DEFAULT_GROUP {
             enforced.default_group = number;
         }
         enforced.prefixes.extend(group.clients.iter().map(|prefix| (*prefix, number)));
+        enforced.identities.extend(group.identities.iter().map(|identity| (identity.clone(), number)));
         let action = group.action.clone().map_or(policy_action, |action| actions.number(action));
         let kind = group.action.as_ref().unwrap_or(&config.action).kind();
         let mut resolver =
@@ -83,6 +87,7 @@ fn default_group() -> Group {
     Group {
         name: DEFAULT_GROUP.to_owned(),
         clients: Vec::new(),
+        identities: Vec::new(),
         enforce: None,
         mode: Mode::Enforce,
         extended: false,
@@ -94,6 +99,7 @@ fn default_group() -> Group {
 fn check_groups(assembly: &Assembly<'_>, groups: &[Group], problems: &mut Vec<Problem>) {
     let (catalog, config) = (assembly.draft.book.catalog(), &assembly.draft.config);
     let mut prefixes: Vec<(Prefix, &str)> = Vec::new();
+    let mut identities: Vec<(&Identity, &str)> = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         if groups.iter().take(index).any(|other| other.name == group.name) {
             problems.push(Problem::error(
@@ -111,6 +117,16 @@ fn check_groups(assembly: &Assembly<'_>, groups: &[Group], problems: &mut Vec<Pr
                 ));
             }
             prefixes.push((*prefix, &group.name));
+        }
+        for identity in &group.identities {
+            if let Some((_, other)) = identities.iter().find(|(known, _)| *known == identity) {
+                problems.push(Problem::error(
+                    group.place.clone(),
+                    format!("{identity} belongs to `{other}` and to `{}`", group.name),
+                    "a client belongs to one group",
+                ));
+            }
+            identities.push((identity, &group.name));
         }
     }
     for (index, (source, place)) in assembly.draft.sources().enumerate() {

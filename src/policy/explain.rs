@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::address::Whose;
 use super::client::Client;
+use super::identity::Identity;
 use super::rule::{Action, Reach};
 use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, RuleKind, Snapshot};
 use super::verdict::{Cause, Trigger, Verdict};
@@ -24,6 +25,8 @@ pub struct Inquiry {
     pub record_type: RecordType,
     /// Who asks.
     pub client: IpAddr,
+    /// Who that is beside the address.
+    pub identity: Option<Identity>,
     /// An address in the answer.
     pub address: Option<IpAddr>,
 }
@@ -40,6 +43,9 @@ pub struct Explanation {
     pub r#type: String,
     /// The client's address.
     pub client: IpAddr,
+    /// Who that is beside the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// The client's group.
     pub group: String,
     /// Whether the client may ask at all.
@@ -120,9 +126,12 @@ pub struct Considered {
 impl Snapshot {
     /// Explains what a question gets, or an answer.
     pub fn explain(&self, inquiry: &Inquiry) -> Explanation {
-        let Inquiry { name, record_type, client, address } = inquiry;
+        let Inquiry { name, record_type, client, identity, address } = inquiry;
         let asked = name.as_ref().map(CanonicalName::from);
-        let found = self.client(*client);
+        let found = match identity {
+            Some(identity) => self.client_known_as(identity, *client),
+            None => self.client(*client),
+        };
         let verdict = self.decide_inquiry(found, asked.as_ref(), *record_type, *address);
         let (word, cause) = match verdict {
             Verdict::Allow => ("allow", None),
@@ -151,6 +160,7 @@ impl Snapshot {
             address: *address,
             r#type: record_type.to_string(),
             client: *client,
+            identity: identity.as_ref().map(Identity::to_string),
             group: self.group_name(found.group).to_owned(),
             admitted: found.admitted,
             on: self.compiled_on(),

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::address::AddressRule;
 use super::client::Prefix;
+use super::identity::Identity;
 use super::instrument::{When, words};
 use super::rule::{Action, Rule};
 use super::rulebook::{Rulebook, Source};
@@ -63,6 +64,8 @@ pub struct Group {
     pub name: String,
     /// Who belongs to it; the longest prefix over all groups decides.
     pub clients: Vec<Prefix>,
+    /// Who belongs to it wherever they are; goes before the address.
+    pub identities: Vec<Identity>,
     /// What is enforced, first match wins. `None`: what the catalog enforces by default.
     pub enforce: Option<Vec<Enforce>>,
     /// The most that any entry of the group does.

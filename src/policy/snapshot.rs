@@ -11,6 +11,7 @@ use super::catalog::{App, Catalog, Tier};
 use super::client::{Client, ClientTable};
 use super::digest::hexadecimal;
 use super::group::{Config, Exception, Mode, Otherwise};
+use super::identity::IdentityTable;
 use super::instrument::Instrument;
 use super::matcher::NameTable;
 use super::rule::{Action, ActionKind, Reach};
@@ -38,6 +39,7 @@ pub struct Snapshot {
     pub(super) sets: Box<[RuleSet]>,
     pub(super) groups: Box<[CompiledGroup]>,
     pub(super) clients: ClientTable,
+    pub(super) identified: IdentityTable,
     /// Rules about addresses.
     pub(super) addresses: Addresses,
     pub(super) soa: Soa,

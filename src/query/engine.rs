@@ -14,7 +14,7 @@ use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
 use crate::dns::{Class, Flags, Message, Name, Query, Rcode};
-use crate::policy::{Live, Reader, Snapshot};
+use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Forwarder;
 use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
 
@@ -51,6 +51,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// The query log's queues, when there is a log.
     pub rings: Option<Arc<Rings>>,
+    /// Who clients were, beside their addresses.
+    pub identities: Identities,
     /// Where NOTIFY goes, when somebody takes it.
     pub notices: Option<mpsc::Sender<Notice>>,
     /// Where some queries are noted, so that what was asked lately is known.
@@ -145,6 +147,21 @@ impl Worker {
         }
     }
 
+    /// The number under which who shows `credentials`, and asks at `path`, is known to the policy that the batch is handled by.
+    pub fn identify(&self, credentials: &Credentials, path: Option<&str>) -> IdentityNumber {
+        self.snapshot.identify(credentials, path, &self.engine.parts.identities)
+    }
+
+    /// The generation that the batch is handled by.
+    pub fn generation(&self) -> u64 {
+        self.snapshot.generation()
+    }
+
+    /// True when some group is for those who ask at `path`.
+    pub fn knows_path(&self, path: &str) -> bool {
+        self.snapshot.knows(&Identity::path(path))
+    }
+
     /// Shows the batch before its queries are handled, where that makes looking through long lists faster.
     pub fn look_ahead<'p>(&mut self, packets: impl Iterator<Item = &'p [u8]>) {
         if self.ahead.pays {
@@ -198,9 +215,9 @@ impl Worker {
             Transport::Udp => Counter::QueryUdp,
         });
         let reply = turn.room(&query, from, reply);
-        let client = turn.snapshot.client(from.address);
+        let client = turn.client(from);
         if client.admitted && self.sampler.is_due() {
-            self.sampler.note(&query.name, from.address);
+            self.sampler.note(&query.name, from.address, from.identity);
         }
         let key = turn.key(&query);
         let near = self.local.as_ref().and_then(|local| local.find(&key, self.now));

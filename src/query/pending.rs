@@ -317,7 +317,7 @@ impl<'t> Turn<'t> {
         answer: Result<(&Entry, bool), Failure>,
         reply: &mut [u8],
     ) -> Concluded<'t> {
-        let client = self.snapshot.client(waiter.from.address);
+        let client = self.client(waiter.from);
         let judged = self.judge(query, waiter.from, client, false, reply);
         let (entry, stale) = match (&judged, answer) {
             (Judged::Done(done), _) => return Concluded::Done(*done),
@@ -398,7 +398,7 @@ mod tests {
     use crate::query::Transport;
 
     fn waiter(packet: &[u8]) -> Waiter {
-        let from = Asker { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
+        let from = Asker::at(std::net::Ipv4Addr::LOCALHOST.into(), Transport::Udp);
         let packet = Packet::new(packet);
         Waiter { packet, from, redirected: None, since: Moment::START, sink: Box::new(|_| {}) }
     }

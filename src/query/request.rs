@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::policy::IdentityNumber;
+
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
@@ -9,6 +11,8 @@ pub struct Asker {
     pub address: IpAddr,
     /// How the query came.
     pub transport: Transport,
+    /// Who it is beside its address.
+    pub identity: IdentityNumber,
 }
 
 /// How a query came and its reply goes.
@@ -37,6 +41,13 @@ pub enum Outcome {
 
 /// Sends one finished reply; dropped without a call when there will be none.
 pub type Sink = Box<dyn FnOnce(&[u8]) + Send>;
+
+impl Asker {
+    /// Somebody known by nothing but its address.
+    pub const fn at(address: IpAddr, transport: Transport) -> Self {
+        Self { address, transport, identity: IdentityNumber::NONE }
+    }
+}
 
 impl Transport {
     /// True when the client's address is proved, and replies of any size fit: whatever is not UDP.

@@ -8,7 +8,7 @@ use crate::cache::{Entry, Patch};
 use crate::clock::Moment;
 use crate::dns::Name;
 use crate::dns::{ExtendedError, Full, Query, Rcode, RecordType, ReplyWriter};
-use crate::policy::{Action, Cause, Client, Snapshot, Trigger, Verdict};
+use crate::policy::{Action, Cause, Client, Identity, Snapshot, Trigger, Verdict};
 use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
 
 /// What applies to one query.
@@ -85,6 +85,19 @@ impl Done {
 }
 
 impl<'t> Turn<'t> {
+    /// Who asks, to this policy.
+    #[inline]
+    pub(super) fn client(&self, from: Asker) -> Client {
+        if from.identity.is_none() { self.snapshot.client(from.address) } else { self.known_client(from) }
+    }
+
+    #[cold]
+    fn known_client(&self, from: Asker) -> Client {
+        let known = |identity: &Identity| self.snapshot.client_known_as(identity, from.address);
+        let client = self.engine.parts.identities.with(from.identity, known);
+        client.unwrap_or_else(|| self.snapshot.client(from.address))
+    }
+
     /// The part of the buffer that the reply may use.
     pub(super) fn room<'b>(&self, query: &Query<'_>, from: Asker, reply: &'b mut [u8]) -> &'b mut [u8] {
         let room = match from.transport {
@@ -467,6 +480,7 @@ impl<'t> Turn<'t> {
         ring.push(Record {
             time_ms: self.wall_ms,
             client: from.address,
+            identity: from.identity,
             transport: from.transport.as_str(),
             name: query.name.clone(),
             record_type: query.record_type,

@@ -365,6 +365,7 @@ mod tests {
             Enforce { id: "own".to_owned(), mode: Mode::Enforce, extended: false, place: Place::default() };
         let group = Group {
             name: "default".to_owned(),
+            identities: Vec::new(),
             clients: Vec::new(),
             enforce: Some(vec![own]),
             mode: Mode::Enforce,
@@ -415,6 +416,7 @@ mod tests {
                         name: Some(maker.name().parse().unwrap()),
                         record_type: RecordType::A,
                         client: [127, 0, 0, 1].into(),
+                        identity: None,
                         address: None,
                     };
                     let [one, other] =

@@ -18,7 +18,7 @@ pub use last_day::{
 };
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
-pub use querylog::{Clients, Config, Describe, QueryLog};
+pub use querylog::{Clients, Config, Describe, Described, QueryLog};
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
 pub use ring::{Ring, Rings};

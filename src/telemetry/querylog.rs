@@ -44,7 +44,18 @@ pub enum Clients {
 }
 
 /// Turns the ids of a record into words; called on the log's thread.
-pub type Describe = Arc<dyn Fn(&Record) -> (Description, String) + Send + Sync>;
+pub type Describe = Arc<dyn Fn(&Record) -> Described + Send + Sync>;
+
+/// A record in words.
+#[derive(Clone, Debug, Default)]
+pub struct Described {
+    /// Which rule was met, and whose it is.
+    pub words: Description,
+    /// The client's group.
+    pub group: String,
+    /// Who the client is beside its address.
+    pub identity: Option<String>,
+}
 
 /// A running query log.
 #[derive(Debug)]
@@ -69,6 +80,8 @@ const EVERY: Duration = Duration::from_millis(20);
 struct Line<'a> {
     time: String,
     client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
     transport: &'a str,
     name: String,
     r#type: String,
@@ -192,8 +205,8 @@ impl State {
         let mut lines = Vec::new();
         let mut count = 0;
         self.rings.drain(|record| {
-            let (words, group) = describe(&record);
-            let line = line(&record, &words, &group, clients);
+            let described = describe(&record);
+            let line = line(&record, &described, clients);
             if serde_json::to_writer(&mut lines, &line).is_ok() {
                 lines.push(b'\n');
                 count += 1;
@@ -211,12 +224,15 @@ impl State {
     }
 }
 
-fn line<'a>(record: &'a Record, words: &'a Description, group: &'a str, clients: Clients) -> Line<'a> {
+fn line<'a>(record: &'a Record, described: &'a Described, clients: Clients) -> Line<'a> {
+    let Described { words, group, identity } = described;
     Line {
         time: Timestamp::from_millisecond(record.time_ms)
             .map(|time| format!("{time:.3}"))
             .unwrap_or_default(),
         client: clients.show(record.client),
+        // It tells of one person's device: shown where addresses are.
+        identity: identity.as_deref().filter(|_| clients == Clients::Full),
         transport: record.transport,
         name: record.name.to_string(),
         r#type: record.record_type.to_string(),
@@ -355,6 +371,7 @@ impl Collect for State {
 mod tests {
     use super::*;
     use crate::dns::{CanonicalName, RecordType};
+    use crate::policy::IdentityNumber;
     use crate::telemetry::Decision;
 
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -363,6 +380,7 @@ mod tests {
         Record {
             time_ms: 1_698_638_400_123,
             client: "10.20.0.7".parse().unwrap(),
+            identity: IdentityNumber::default(),
             transport: "udp",
             name: CanonicalName::read(b"\x06wechat\x03com\0").unwrap(),
             record_type: RecordType::A,
@@ -376,7 +394,8 @@ mod tests {
         let rings = Arc::new(Rings::default());
         let ring = rings.add();
         let config = Config { to: Some(path.to_owned()), all: false, clients };
-        let describe: Describe = Arc::new(|_| (Description::default(), "default".to_owned()));
+        let describe: Describe =
+            Arc::new(|_| Described { group: "default".to_owned(), ..Described::default() });
         (QueryLog::start(&config, rings, describe).unwrap(), ring)
     }
 

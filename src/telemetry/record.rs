@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::dns::{CanonicalName, RecordType};
-use crate::policy::Cause;
+use crate::policy::{Cause, IdentityNumber};
 
 /// One query worth a line in the log.
 #[derive(Clone, Debug)]
@@ -12,7 +12,9 @@ pub struct Record {
     pub time_ms: i64,
     /// Who asked.
     pub client: IpAddr,
-    /// `udp` or `tcp`.
+    /// Who that is beside the address.
+    pub identity: IdentityNumber,
+    /// `udp`, `tcp`, `dot` or `doh`.
     pub transport: &'static str,
     /// What was asked.
     pub name: CanonicalName,

@@ -64,6 +64,7 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
     });
     draft.config.groups.push(Group {
         name: "default".to_owned(),
+        identities: Vec::new(),
         clients: Vec::new(),
         enforce: Some(enforce.collect()),
         mode: Mode::Enforce,

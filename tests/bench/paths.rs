@@ -119,7 +119,7 @@ fn name(number: u64) -> String {
     name
 }
 
-const ASKER: Asker = Asker { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport: Transport::Udp };
+const ASKER: Asker = Asker::at(IpAddr::V4(Ipv4Addr::LOCALHOST), Transport::Udp);
 
 fn nobody() -> Sink {
     panic!("nothing is fetched")

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::app::{self, Running};
 use interdict::clock::Clock;
-use interdict::policy::Labels;
+use interdict::policy::{Identities, Labels};
 use interdict::query::{Engine, Parts};
 use interdict::resolve::{self, Forwarder};
 use interdict::telemetry::{Counters, LastDay, LastDayConfig, Rings};
@@ -146,6 +146,7 @@ pub fn engine_of(
         forwarder: Arc::new(forwarder),
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
+        identities: Identities::default(),
         notices: None,
         last_day: Some(LastDay::new(LastDayConfig::default(), Clock::system()).feed()),
         config: data_plane::Config::default(),

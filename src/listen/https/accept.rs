@@ -9,18 +9,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::request::Client;
 use super::{http1, http2};
 use crate::listen::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
 use crate::listen::stream::{Place, Places, Workers};
 use crate::net::accept;
-use crate::net::tls::{ServerConfig, Stream};
+use crate::net::tls::{Server, Stream};
 use crate::query::{Asker, Transport};
 
 /// What all connections of a listener share.
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct Shared {
-    pub(in crate::listen) tls: Arc<ServerConfig>,
+    pub(in crate::listen) tls: Arc<Server>,
     /// Where queries are taken.
     pub(in crate::listen) path: Arc<str>,
     pub(in crate::listen) config: Config,
@@ -47,7 +48,7 @@ pub(in crate::listen) async fn serve(listener: TcpListener, mut shared: Shared) 
         };
         let count = statistics.of(Transport::Doh);
         count.opened.fetch_add(1, Ordering::Relaxed);
-        let from = Asker { address: peer.ip().to_canonical(), transport: Transport::Doh };
+        let from = Asker::at(peer.ip().to_canonical(), Transport::Doh);
         match places.enter(from.address, true) {
             Some(place) => drop(tokio::spawn(run(stream, from, place, shared.clone()))),
             None => count.closed(Closed::Limit),
@@ -78,7 +79,7 @@ async fn connection(stream: TcpStream, from: Asker, mut place: Place, shared: Sh
     let count = shared.statistics.of(Transport::Doh);
     // Should this fail, replies are only slower.
     let _slower = stream.set_nodelay(true).is_err();
-    let greeting = Stream::greet(stream, Arc::clone(&shared.tls));
+    let greeting = Stream::greet(stream, shared.tls.config());
     let Ok(Ok(stream)) = timeout(shared.config.handshake, greeting).await else {
         count.handshake(Handshake::Failed);
         return Closed::Handshake;
@@ -86,5 +87,10 @@ async fn connection(stream: TcpStream, from: Asker, mut place: Place, shared: Sh
     place.greeted();
     let is_http2 = stream.session().speaks(b"h2");
     count.handshake(if stream.session().is_resumed() { Handshake::Resumed } else { Handshake::Full });
-    if is_http2 { http2::serve(stream, from, shared).await } else { http1::serve(stream, from, shared).await }
+    let client = Client { from, credentials: Arc::new(stream.session().credentials()) };
+    if is_http2 {
+        http2::serve(stream, client, shared).await
+    } else {
+        http1::serve(stream, client, shared).await
+    }
 }

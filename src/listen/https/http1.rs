@@ -12,22 +12,21 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::accept::Shared;
-use super::request::{Asked, Said, answer, asked, refusal, response};
+use super::request::{Asked, Client, Said, answer, asked, is_known, refusal, response};
 use crate::dns::MAX_MESSAGE;
 use crate::listen::metrics::Closed;
 use crate::net::tls::Stream;
-use crate::query::Asker;
 
 /// Bytes of a request's head: a query of 4 KiB in a URI, and what browsers add. The reader wants 8 KiB at least.
 const HEAD: usize = 16 << 10;
 
 /// Serves to the end.
-pub(super) async fn serve(stream: Stream, from: Asker, shared: Shared) -> Closed {
+pub(super) async fn serve(stream: Stream, client: Client, shared: Shared) -> Closed {
     let mut stop = shared.stop.clone();
     let idle = shared.config.idle;
     let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { respond(request, from, &shared).await }
+        let (client, shared) = (client.clone(), shared.clone());
+        async move { respond(request, &client, &shared).await }
     });
     let served = Builder::new()
         .timer(TokioTimer::new())
@@ -51,16 +50,17 @@ pub(super) async fn serve(stream: Stream, from: Asker, shared: Shared) -> Closed
 /// Answers one request; the error ends the connection without one.
 async fn respond(
     request: Request<Incoming>,
-    from: Asker,
+    client: &Client,
     shared: &Shared,
 ) -> io::Result<Response<Full<Bytes>>> {
-    let said = match asked(&request, &shared.path) {
+    let path = request.uri().path().to_owned();
+    let said = match asked(&request, &shared.path, |path| is_known(path, &shared.workers)) {
         Asked::Refused(status) => Said::Now(refusal(status)),
-        Asked::Query(query) => answer(&query, from, &shared.workers),
+        Asked::Query(query) => answer(&query, client, &path, &shared.workers),
         Asked::Body => {
             let body = Limited::new(request.into_body(), MAX_MESSAGE).collect();
             match tokio::time::timeout(shared.config.idle, body).await {
-                Ok(Ok(body)) => answer(&body.to_bytes(), from, &shared.workers),
+                Ok(Ok(body)) => answer(&body.to_bytes(), client, &path, &shared.workers),
                 Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                     Said::Now(refusal(StatusCode::PAYLOAD_TOO_LARGE))
                 }

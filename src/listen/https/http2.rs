@@ -16,11 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::accept::Shared;
-use super::request::{Asked, Said, answer, asked, refusal, response};
+use super::request::{Asked, Client, Said, answer, asked, is_known, refusal, response};
 use crate::dns::MAX_MESSAGE;
 use crate::listen::metrics::Closed;
 use crate::net::tls::Stream;
-use crate::query::Asker;
 
 /// Bytes of a request's header fields: a query of 4 KiB in a URI, and what browsers add.
 const HEADERS: u32 = 16 << 10;
@@ -28,7 +27,7 @@ const HEADERS: u32 = 16 << 10;
 const RESOLUTION: u32 = 4;
 
 /// Serves to the end.
-pub(super) async fn serve(mut stream: Stream, from: Asker, mut shared: Shared) -> Closed {
+pub(super) async fn serve(mut stream: Stream, client: Client, mut shared: Shared) -> Closed {
     let config = shared.config;
     stream.gather();
     let greeting = Builder::new()
@@ -47,7 +46,7 @@ pub(super) async fn serve(mut stream: Stream, from: Asker, mut shared: Shared) -
                 for (request, respond) in requests.drain(..) {
                     quiet = 0;
                     if waiting.len() < config.pipeline {
-                        take(request, respond, from, &shared, &mut waiting);
+                        take(request, respond, &client, &shared, &mut waiting);
                     } else {
                         // Streams that were reset make room for others, while what they asked for is still waited for.
                         refuse(respond);
@@ -102,12 +101,15 @@ fn accept(
 fn take(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    from: Asker,
+    client: &Client,
     shared: &Shared,
     waiting: &mut JoinSet<()>,
 ) {
-    match asked(&request, &shared.path) {
-        Asked::Query(query) => say(answer(&query, from, &shared.workers), respond, waiting),
+    // Its head is let go of before its body is read.
+    let uri = request.uri().clone();
+    let path = uri.path();
+    match asked(&request, &shared.path, |path| is_known(path, &shared.workers)) {
+        Asked::Query(query) => say(answer(&query, client, path, &shared.workers), respond, waiting),
         Asked::Refused(status) if request.body().is_end_stream() => send(&mut respond, refusal(status)),
         refused_or_body => {
             let refused = if let Asked::Refused(status) = refused_or_body { Some(status) } else { None };
@@ -115,13 +117,17 @@ fn take(
                 Body { stream: request.into_body(), bytes: BytesMut::new(), refused, discarded: 0 };
             // It nearly always came together with the head.
             match body.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(())) => say(answer(&body.bytes, from, &shared.workers), respond, waiting),
+                Poll::Ready(Ok(())) => {
+                    say(answer(&body.bytes, client, path, &shared.workers), respond, waiting)
+                }
                 Poll::Ready(Err(status)) => send(&mut respond, refusal(status)),
                 Poll::Pending => {
-                    let (workers, limit) = (Arc::clone(&shared.workers), shared.config.idle);
+                    let path = path.to_owned();
+                    let (client, workers, limit) =
+                        (client.clone(), Arc::clone(&shared.workers), shared.config.idle);
                     waiting.spawn(async move {
                         match timeout(limit, poll_fn(|context| body.poll(context))).await {
-                            Ok(Ok(())) => match answer(&body.bytes, from, &workers) {
+                            Ok(Ok(())) => match answer(&body.bytes, &client, &path, &workers) {
                                 Said::Now(response) => send(&mut respond, response),
                                 Said::Later(receiver) => later(receiver, respond).await,
                                 Said::Nothing => respond.send_reset(Reason::REFUSED_STREAM),

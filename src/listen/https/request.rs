@@ -1,6 +1,8 @@
 //! Owns what a request of DNS over HTTPS asks for, and what an answer looks like (RFC 8484 sections 4 and 5), whatever version of
 //! HTTP carries it. Never reads a body.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -11,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::dns::{MAX_MESSAGE, Requested, lifetime};
 use crate::listen::stream::{Completion, Workers};
+use crate::policy::Credentials;
 use crate::query::{Asker, Outcome};
 
 /// What a request asks for.
@@ -43,10 +46,17 @@ const ENCODING: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What `request` asks for, where queries are taken at `path`.
-pub(super) fn asked<B>(request: &Request<B>, path: &str) -> Asked {
+/// Who asks over a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) from: Asker,
+    pub(super) credentials: Arc<Credentials>,
+}
+
+/// What `request` asks for, where queries are taken at `path`, and at those that a group is for.
+pub(super) fn asked<B>(request: &Request<B>, path: &str, is_known: impl FnOnce(&str) -> bool) -> Asked {
     let uri = request.uri();
-    if uri.path() != path {
+    if uri.path() != path && !is_known(uri.path()) {
         return Asked::Refused(StatusCode::NOT_FOUND);
     }
     match *request.method() {
@@ -80,13 +90,23 @@ pub(super) fn asked<B>(request: &Request<B>, path: &str) -> Asked {
     }
 }
 
-/// Has a query answered.
-pub(super) fn answer(query: &[u8], from: Asker, workers: &Workers) -> Said {
+/// True when some group is for those who ask at `path`.
+pub(super) fn is_known(path: &str, workers: &Workers) -> bool {
+    workers.with(|equipped| {
+        equipped.worker.begin_batch();
+        equipped.worker.knows_path(path)
+    })
+}
+
+/// Has a query that came at `path` answered.
+pub(super) fn answer(query: &[u8], client: &Client, path: &str, workers: &Workers) -> Said {
     // A connection of HTTP keeps itself: nothing is said of how long (RFC 7828 section 3.1 is about TCP and TLS).
     let completion = Completion { requested: Requested::of(query), idle: None, encrypted: true };
     workers.with(|equipped| {
         let Some(room) = equipped.replies.get_mut(..MAX_MESSAGE) else { return Said::Nothing };
         equipped.worker.begin_batch();
+        let identity = equipped.worker.identify(&client.credentials, Some(path));
+        let from = Asker { identity, ..client.from };
         let mut later = None;
         let outcome = equipped.worker.handle(query, from, room, || {
             let (sender, receiver) = oneshot::channel();
@@ -141,20 +161,22 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        asked(&request.body(()).unwrap(), "/dns-query")
+        asked(&request.body(()).unwrap(), "/dns-query", |path| path == "/dns-query/mobile")
     }
 
     #[test]
     fn what_is_asked_for_is_understood_and_what_is_not_gets_its_status() {
         const KIND: (&str, &str) = ("content-type", "application/dns-message");
         let refused = |status: u16| Asked::Refused(StatusCode::from_u16(status).unwrap());
-        let query = Asked::Query(vec![0xFB, 0xEF, 0xFF]);
-        assert_eq!(request("GET", "/dns-query?dns=--__", &[]), query);
-        assert_eq!(request("GET", "/dns-query?ct&x=1&dns=--__&y", &[]), query);
+        let query = || Asked::Query(vec![0xFB, 0xEF, 0xFF]);
+        assert_eq!(request("GET", "/dns-query?dns=--__", &[]), query());
+        assert_eq!(request("GET", "/dns-query?ct&x=1&dns=--__&y", &[]), query());
         assert_eq!(request("GET", "/dns-query?dns=AA==", &[]), Asked::Query(vec![0]), "padding is forgiven");
         assert_eq!(request("GET", "/dns-query?dns=++//", &[]), refused(400), "another alphabet");
         assert_eq!(request("GET", "/dns-query", &[]), refused(400));
         assert_eq!(request("GET", "/", &[]), refused(404));
+        assert_eq!(request("GET", "/dns-query/mobile?dns=--__", &[]), query(), "a group's own path");
+        assert_eq!(request("GET", "/dns-query/other?dns=--__", &[]), refused(404));
         assert_eq!(request("POST", "/dns-query", &[KIND]), Asked::Body);
         assert_eq!(
             request("POST", "/dns-query", &[("content-type", "Application/DNS-Message; x=y")]),

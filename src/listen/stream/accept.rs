@@ -14,7 +14,7 @@ use super::places::Places;
 use super::workers::Workers;
 use crate::listen::metrics::{Closed, Statistics};
 use crate::net::accept;
-use crate::net::tls::{ServerConfig, Session};
+use crate::net::tls::{Server, Session};
 use crate::query::{Asker, Transport};
 
 /// Limits of connections.
@@ -67,7 +67,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Accepts connections until `stop` changes, then lets the open ones end. With `tls` everything is inside of it.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Server>>,
     config: Config,
     workers: Arc<Workers>,
     statistics: Arc<Statistics>,
@@ -86,12 +86,12 @@ pub async fn serve(
         };
         let count = statistics.of(transport);
         count.opened.fetch_add(1, Ordering::Relaxed);
-        let from = Asker { address: peer.ip().to_canonical(), transport };
+        let from = Asker::at(peer.ip().to_canonical(), transport);
         let Some(place) = places.enter(from.address, tls.is_some()) else {
             count.closed(Closed::Limit);
             continue;
         };
-        let session = match tls.clone().map(Session::new).transpose() {
+        let session = match tls.as_ref().map(|tls| Session::new(tls.config())).transpose() {
             Ok(session) => session,
             Err(error) => {
                 tracing::error!(%error, "no session can be begun");

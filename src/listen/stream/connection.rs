@@ -21,6 +21,7 @@ use crate::dns::{MAX_MESSAGE, Requested};
 use crate::listen::metrics::{Closed, Handshake, Statistics};
 use crate::net::Direct;
 use crate::net::tls::Session;
+use crate::policy::Credentials;
 use crate::query::{Asker, Outcome};
 
 /// One connection; as a future, it ends with the reason.
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     session: Option<Box<Session>>,
     from: Asker,
+    /// What the client has shown, and the generation that made `from.identity` of it.
+    credentials: Option<Box<(Credentials, Option<u64>)>>,
     config: Config,
     workers: Arc<Workers>,
     statistics: Arc<Statistics>,
@@ -75,6 +78,7 @@ impl Connection {
             inbox: Arc::default(),
             carried: Vec::new(),
             unsent: Vec::new(),
+            credentials: None,
             asking: true,
             age: 0,
             quiet: 0,
@@ -221,8 +225,8 @@ impl Connection {
                     Err(_) => return Poll::Ready(Err(self.failed())),
                 },
             }
-            self.handle(equipped, waiting);
             self.greeted();
+            self.handle(equipped, waiting);
             Poll::Ready(Ok(()))
         })
     }
@@ -234,6 +238,12 @@ impl Connection {
         let idle = Some(u16::try_from(self.config.idle.as_millis() / 100).unwrap_or(u16::MAX));
         let (mut at, mut filled) = (0, 0);
         worker.begin_batch();
+        if let Some((credentials, known)) = self.credentials.as_deref_mut()
+            && *known != Some(worker.generation())
+        {
+            *known = Some(worker.generation());
+            self.from.identity = worker.identify(credentials, None);
+        }
         while waiting < self.config.pipeline
             && let Some(query) = message(text, at)
         {
@@ -277,6 +287,10 @@ impl Connection {
             self.place.greeted();
             let how = if session.is_resumed() { Handshake::Resumed } else { Handshake::Full };
             self.statistics.of(self.from.transport).handshake(how);
+            let credentials = session.credentials();
+            if credentials != Credentials::default() {
+                self.credentials = Some(Box::new((credentials, None)));
+            }
         }
     }
 

@@ -47,6 +47,9 @@ pub enum CertificateError {
     /// A certificate's bytes are none.
     #[error("the certificate in `{}` is malformed", .0.display())]
     Malformed(PathBuf),
+    /// The library takes none of it.
+    #[error("TLS cannot be set up: {0}")]
+    Settings(rustls::Error),
     /// The key is of a kind that cannot sign here, or belongs to another certificate.
     #[error("the key in `{}` does not go with the certificate: {cause}", key.display())]
     Mismatch {
@@ -73,7 +76,7 @@ struct Known {
 }
 
 /// What tells a changed file: device and inode, size, time of change in nanoseconds.
-type Stamp = (u64, u64, u64, i64, i64);
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
 
 /// Longest file of either kind in bytes; a chain of four certificates has about 8 KB.
 const LONGEST: u64 = 1 << 20;
@@ -137,10 +140,13 @@ impl fmt::Debug for Renewable {
 }
 
 fn stamps(files: &Files) -> [Option<Stamp>; 2] {
-    [&files.certificate, &files.key].map(|path| {
-        let found = std::fs::metadata(path).ok()?;
-        Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
-    })
+    [&files.certificate, &files.key].map(|path| stamp(path))
+}
+
+/// What a file looks like; `None` when there is none.
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
 }
 
 /// The certificate with its key, and when it ends.
@@ -164,7 +170,8 @@ fn read(files: &Files) -> Result<(Arc<CertifiedKey>, i64), CertificateError> {
     Ok((Arc::new(pair), i64::try_from(expires).unwrap_or(i64::MAX)))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
+/// A file's bytes, as far as they count.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
@@ -180,6 +187,7 @@ impl CertificateError {
             Self::Empty { .. } | Self::Malformed(_) => {
                 "the file begins with -----BEGIN …-----; the server's own certificate stands first"
             }
+            Self::Settings(_) => "",
             Self::Mismatch { .. } => "both files must come from the same request for a certificate",
         }
     }

@@ -4,6 +4,8 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::names::names;
+use crate::policy::Credentials;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 /// A session; the client speaks first.
@@ -80,6 +82,16 @@ impl Session {
     /// True when the client came back with a ticket.
     pub fn is_resumed(&self) -> bool {
         self.0.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// What the client has shown: the server's name that it asked for (RFC 6066 section 3), and the names on its certificate, which
+    /// was checked.
+    pub fn credentials(&self) -> Credentials {
+        let own = self.0.peer_certificates().and_then(<[_]>::first);
+        Credentials {
+            certificate: own.map(|certificate| names(certificate)).unwrap_or_default(),
+            server_name: self.0.server_name().map(str::to_ascii_lowercase),
+        }
     }
 
     /// True when the client and this server agreed on `protocol` (ALPN).

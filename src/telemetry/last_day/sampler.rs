@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dns::CanonicalName;
+use crate::policy::IdentityNumber;
 use crate::telemetry::ring::Queue;
 
 /// Where query threads leave what they note.
@@ -21,6 +22,7 @@ pub struct Feed {
 pub(super) struct Sample {
     pub(super) name: CanonicalName,
     pub(super) client: IpAddr,
+    pub(super) identity: IdentityNumber,
     /// How many queries it stands for, itself and those before it that were not noted.
     pub(super) stands_for: u32,
 }
@@ -96,10 +98,10 @@ impl Sampler {
 
     /// Notes the query that was due.
     #[cold]
-    pub fn note(&mut self, name: &CanonicalName, client: IpAddr) {
+    pub fn note(&mut self, name: &CanonicalName, client: IpAddr, identity: IdentityNumber) {
         let stands_for = self.gap;
         if let Some(samples) = self.feed.as_ref().and_then(|feed| feed.samples.as_ref()) {
-            samples.push(|| Sample { name: name.clone(), client, stands_for });
+            samples.push(|| Sample { name: name.clone(), client, identity, stands_for });
             self.gap = match self.singly {
                 0 => self.random.u32(1..2 * MEAN_GAP),
                 _ => 1,
@@ -132,7 +134,7 @@ mod tests {
     fn noted(feed: &Arc<Feed>, sampler: &mut Sampler, name: &CanonicalName, queries: u32) -> Vec<u32> {
         for _ in 0..queries {
             if sampler.is_due() {
-                sampler.note(name, [192, 0, 2, 1].into());
+                sampler.note(name, [192, 0, 2, 1].into(), IdentityNumber::default());
             }
         }
         let mut weights = Vec::new();

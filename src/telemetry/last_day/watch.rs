@@ -12,7 +12,7 @@ use super::kept::Kept;
 use super::sampler::Feed;
 use super::sketch::{Covered, Day, Sketch};
 use crate::clock::Clock;
-use crate::policy::{Labels, Live};
+use crate::policy::{Identities, Identity, Labels, Live};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::rehearsal::{Rehearsal, Rehearsed};
@@ -40,6 +40,8 @@ pub struct Wiring {
     pub counters: Arc<Counters>,
     /// Their labels.
     pub labels: Labels,
+    /// Who clients were, beside their addresses.
+    pub identities: Identities,
     /// Where it outlives a restart; `None` for nowhere.
     pub storage: Option<Storage>,
 }
@@ -148,7 +150,10 @@ impl LastDay {
             let snapshot = wiring.live.load();
             let mut noted = 0;
             samples.drain(|sample| {
-                let group = snapshot.group_name(snapshot.client(sample.client).group);
+                let known = |identity: &Identity| snapshot.client_known_as(identity, sample.client);
+                let client = wiring.identities.with(sample.identity, known);
+                let client = client.unwrap_or_else(|| snapshot.client(sample.client));
+                let group = snapshot.group_name(client.group);
                 sketch.count(now, sample.name.as_wire(), group, sample.client, sample.stands_for);
                 noted += 1;
             });
