@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
-use interdict::listen::{Config, Statistics, Workers, serve_stream};
+use interdict::listen::{Config, Entrance, Statistics, Workers, serve_stream};
 use interdict::telemetry::Collect;
 use support::{Site, Upstream, engine, query, read_framed};
 use tokio::sync::watch;
@@ -42,7 +42,15 @@ impl Front {
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let (workers, counting) = (Arc::new(Workers::new(engine)), Arc::clone(&statistics));
-        drop(runtime.spawn(serve_stream(listener, None, config, workers, counting, stopped)));
+        let entrance = Entrance {
+            listener,
+            transport: interdict::query::Transport::Tcp,
+            limits: config,
+            proxies: Arc::from([]),
+            statistics: counting,
+            stop: stopped,
+        };
+        drop(runtime.spawn(serve_stream(entrance, None, workers)));
         drop(_inside);
         Self { address, statistics, upstream, stop, runtime: Some(runtime) }
     }

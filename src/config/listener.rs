@@ -7,6 +7,7 @@ use super::value::Span;
 use crate::document::Section;
 use crate::listen::{self, Listener, Protocol};
 use crate::net::tls::{Authority, Files};
+use crate::policy::Prefix;
 use crate::problem::Place;
 
 /// A listener, and where it is written.
@@ -59,10 +60,14 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
         }
     }
     let clients = if protocol.is_encrypted() { clients(section) } else { None };
+    const PROXIES: &str =
+        "write the balancers' addresses or prefixes, such as \"10.0.0.5\" or \"10.0.0.0/28\"";
+    let proxies = section.parsed_list::<Prefix>("proxy_protocol_from", PROXIES);
+    let proxies = proxies.into_iter().flatten().map(|prefix| prefix.value).collect();
     section.required("address")?;
     let address =
         section.parsed::<SocketAddr>("address", "write an address and port such as \"0.0.0.0:53\"")?;
-    Some((Listener { address: address.value, protocol, path, clients, limits }, section.place()))
+    Some((Listener { address: address.value, protocol, path, clients, proxies, limits }, section.place()))
 }
 
 /// `client_ca`, `client_crl` and `require`.

@@ -12,6 +12,8 @@ pub struct Statistics {
     pub(super) send_failed: AtomicU64,
     pub(super) oversized: AtomicU64,
     pub(super) accept_failed: AtomicU64,
+    /// Datagrams of balancers that did not say whose they are.
+    pub(super) unattributed: AtomicU64,
     connections: [Connections; CONNECTED.len()],
 }
 
@@ -65,13 +67,22 @@ pub(super) enum Closed {
     Lifetime,
     /// There were too many.
     Limit,
+    /// A balancer did not say whose it is.
+    Proxy,
     /// The client did not take its replies.
     SlowReader,
 }
 
 impl Closed {
-    const ALL: [Self; 6] =
-        [Self::Client, Self::Handshake, Self::Idle, Self::Lifetime, Self::Limit, Self::SlowReader];
+    const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Handshake,
+        Self::Idle,
+        Self::Lifetime,
+        Self::Limit,
+        Self::Proxy,
+        Self::SlowReader,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -80,6 +91,7 @@ impl Closed {
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
             Self::Limit => "limit",
+            Self::Proxy => "proxy",
             Self::SlowReader => "slow-reader",
         }
     }
@@ -166,6 +178,7 @@ impl Collect for Statistics {
         }
         push(&ERRORS, &["accept"], &self.accept_failed);
         push(&ERRORS, &["oversized"], &self.oversized);
+        push(&ERRORS, &["proxy"], &self.unattributed);
         push(&ERRORS, &["send"], &self.send_failed);
     }
 }

@@ -1,18 +1,23 @@
 //! Questions in, replies out: mmsg (unsafe lives here), udp, stream (TCP and DoT), https (DoH). Owns framing and sockets in use; never
 //! parses more than a length.
 
+mod accept;
 mod certificate;
+mod config;
 mod https;
 mod metrics;
 mod mmsg;
 mod open;
+mod places;
 mod renewal;
 mod stream;
 mod udp;
 
+pub use accept::Entrance;
 pub use certificate::{check_certificates, ends_soon, not_renewable, read_certificate};
+pub use config::Config;
 pub use metrics::{METRICS, Statistics};
 pub use open::{Listener, Needs, Opened, Protocol, Serving};
 pub use renewal::Renewal;
+pub use stream::Workers;
 pub use stream::serve as serve_stream;
-pub use stream::{Config, Workers};

@@ -11,12 +11,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
+use super::accept::Entrance;
 use super::metrics::Statistics;
 use super::stream::{self, Workers};
 use super::{Config, https, udp};
 use crate::net::tls::{Application, Authority, Renewable, Server};
 use crate::net::{BindError, bind_tcp, bind_udp};
-use crate::query::Engine;
+use crate::policy::Prefix;
+use crate::query::{Engine, Transport};
 
 /// One place where questions are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub struct Listener {
     pub path: String,
     /// Whose certificates clients may show; `None` for nobody's.
     pub clients: Option<Authority>,
+    /// Balancers that say in front of a connection or datagram whose it is (PROXY protocol, version 2); from anybody else it is
+    /// taken for what it is.
+    pub proxies: Vec<Prefix>,
     /// Limits of its connections.
     pub limits: Config,
 }
@@ -49,7 +54,7 @@ pub enum Protocol {
 pub struct Opened {
     /// Where they are, with the ports that the system chose, in the order of the listeners.
     pub addresses: Vec<SocketAddr>,
-    udp: Vec<UdpSocket>,
+    udp: Vec<(UdpSocket, Arc<[Prefix]>)>,
     connected: Vec<(TcpListener, Listener)>,
 }
 
@@ -87,6 +92,7 @@ impl Listener {
             protocol: Protocol::Do53,
             path: String::new(),
             clients: None,
+            proxies: Vec::new(),
             limits: Config::default(),
         }
     }
@@ -105,13 +111,14 @@ impl Opened {
         let mut opened = Self { addresses: Vec::new(), udp: Vec::new(), connected: Vec::new() };
         for wanted in listeners {
             let mut at = wanted.address;
+            let proxies: Arc<[Prefix]> = wanted.proxies.clone().into();
             let failed = |cause| BindError { address: wanted.address, cause };
             if wanted.protocol == Protocol::Do53 {
                 let first = bind_udp(at)?;
                 at = first.local_addr().map_err(failed)?;
-                opened.udp.push(first);
+                opened.udp.push((first, Arc::clone(&proxies)));
                 for _ in 1..workers {
-                    opened.udp.push(bind_udp(at)?);
+                    opened.udp.push((bind_udp(at)?, Arc::clone(&proxies)));
                 }
             }
             let listener =
@@ -128,31 +135,29 @@ impl Opened {
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
         let mut servers = Vec::new();
-        for (listener, Listener { protocol, path, clients, limits, .. }) in self.connected {
-            let application = match protocol {
-                Protocol::Do53 => None,
-                Protocol::Doh => Some(Application::Http),
-                Protocol::Dot => Some(Application::Dot),
+        for (listener, Listener { protocol, path, clients, proxies, limits, .. }) in self.connected {
+            let (application, transport) = match protocol {
+                Protocol::Do53 => (None, Transport::Tcp),
+                Protocol::Doh => (Some(Application::Http), Transport::Doh),
+                Protocol::Dot => (Some(Application::Dot), Transport::Dot),
             };
             let encrypted = |application| encrypted(certificate.as_ref(), application, clients);
             let tls = application.map(encrypted).transpose()?;
             servers.extend(tls.clone());
-            let (workers, statistics, stop) = (Arc::clone(&workers), Arc::clone(statistics), stop.clone());
+            let (statistics, stop, proxies) = (Arc::clone(statistics), stop.clone(), proxies.into());
+            let entrance = Entrance { listener, transport, limits, proxies, statistics, stop };
+            let workers = Arc::clone(&workers);
             tasks.push(match tls {
                 Some(tls) if protocol == Protocol::Doh => {
-                    let (path, config) = (path.into(), limits);
-                    tokio::spawn(https::serve(
-                        listener,
-                        https::Shared { tls, path, config, workers, statistics, stop },
-                    ))
+                    tokio::spawn(https::serve(entrance, tls, path.into(), workers))
                 }
-                tls => tokio::spawn(stream::serve(listener, tls, limits, workers, statistics, stop)),
+                tls => tokio::spawn(stream::serve(entrance, tls, workers)),
             });
         }
         let mut threads = Vec::new();
-        for (number, socket) in self.udp.into_iter().enumerate() {
+        for (number, (socket, proxies)) in self.udp.into_iter().enumerate() {
             let (stop, statistics) = (Arc::clone(stop_threads), Arc::clone(statistics));
-            threads.push(udp::spawn(number, socket, engine.thread_worker(), stop, statistics)?);
+            threads.push(udp::spawn(number, (socket, proxies), engine.thread_worker(), stop, statistics)?);
         }
         Ok(Serving { threads, tasks, servers })
     }

@@ -9,21 +9,29 @@ use std::thread::{self, JoinHandle};
 
 use super::metrics::Statistics;
 use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
+use crate::net::{Proxied, read_proxied};
+use crate::policy::{Credentials, Prefix};
 use crate::query::{Asker, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
 pub(super) fn spawn(
     number: usize,
-    socket: UdpSocket,
+    (socket, proxies): (UdpSocket, Arc<[Prefix]>),
     worker: Worker,
     stop: Arc<AtomicBool>,
     statistics: Arc<Statistics>,
 ) -> io::Result<JoinHandle<()>> {
-    let run = move || serve(Arc::new(socket), worker, &stop, &statistics);
+    let run = move || serve(Arc::new(socket), &proxies, worker, &stop, &statistics);
     thread::Builder::new().name(format!("udp-{number}")).spawn(run)
 }
 
-fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statistics: &Arc<Statistics>) {
+fn serve(
+    socket: Arc<UdpSocket>,
+    proxies: &[Prefix],
+    mut worker: Worker,
+    stop: &AtomicBool,
+    statistics: &Arc<Statistics>,
+) {
     let mut batch = Batch::new();
     while !stop.load(Ordering::Relaxed) {
         let received = match batch.receive(&socket) {
@@ -40,11 +48,19 @@ fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statisti
         worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };
-            let Some(packet) = bytes else {
+            let Some(mut packet) = bytes else {
                 statistics.oversized.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let from = Asker::at(peer.ip().to_canonical(), Transport::Udp);
+            let mut from = Asker::at(peer.ip().to_canonical(), Transport::Udp);
+            if !proxies.is_empty() && proxies.iter().any(|prefix| prefix.holds(from.address)) {
+                let Ok(proxied) = read_proxied(packet) else {
+                    statistics.unattributed.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                };
+                packet = packet.get(proxied.length..).unwrap_or(&[]);
+                from = attributed(from, proxied, &worker);
+            }
             let outcome = worker.handle(packet, from, reply, || {
                 let (socket, statistics) = (Arc::clone(&socket), Arc::clone(statistics));
                 Box::new(move |reply: &[u8]| {
@@ -65,4 +81,12 @@ fn serve(socket: Arc<UdpSocket>, mut worker: Worker, stop: &AtomicBool, statisti
             worker.end_batch();
         }
     }
+}
+
+/// Whom a balancer speaks for.
+#[cold]
+fn attributed(balancer: Asker, proxied: Proxied, worker: &Worker) -> Asker {
+    let credentials = Credentials { server_name: proxied.server_name, ..Credentials::default() };
+    let address = proxied.client.unwrap_or(balancer.address);
+    Asker { address, identity: worker.identify(&credentials, None), ..balancer }
 }

@@ -1,84 +1,52 @@
-//! Owns the taking of HTTPS connections: a place and a task for each, the handshake, the version of HTTP. Never looks into a request.
+//! Owns a connection up to its first request: the lifetime, the handshake, the version of HTTP. Never looks into a request.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::request::Client;
 use super::{http1, http2};
-use crate::listen::Config;
+use crate::listen::accept::{Arrived, Entrance, accept_all};
+use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
-use crate::listen::stream::{Place, Places, Workers};
-use crate::net::accept;
+use crate::listen::stream::Workers;
 use crate::net::tls::{Server, Stream};
-use crate::query::{Asker, Transport};
 
 /// What all connections of a listener share.
 #[derive(Clone, Debug)]
-pub(in crate::listen) struct Shared {
-    pub(in crate::listen) tls: Arc<Server>,
+pub(super) struct Shared {
+    tls: Arc<Server>,
+    statistics: Arc<Statistics>,
     /// Where queries are taken.
-    pub(in crate::listen) path: Arc<str>,
-    pub(in crate::listen) config: Config,
-    pub(in crate::listen) workers: Arc<Workers>,
-    pub(in crate::listen) statistics: Arc<Statistics>,
-    pub(in crate::listen) stop: watch::Receiver<bool>,
+    pub(super) path: Arc<str>,
+    pub(super) config: Config,
+    pub(super) workers: Arc<Workers>,
+    pub(super) stop: watch::Receiver<bool>,
 }
 
-/// Time that connections get to have their last queries answered when the process stops.
-const DRAIN: Duration = Duration::from_secs(2);
-
-/// Accepts connections until `stop` changes, then lets the open ones end.
-pub(in crate::listen) async fn serve(listener: TcpListener, mut shared: Shared) {
-    let places = Places::new(shared.config.connections, shared.config.connections_of_client);
-    loop {
-        let statistics = Arc::clone(&shared.statistics);
-        let failed = |error: io::Error| {
-            statistics.accept_failed.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%error, "accepting failed");
-        };
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener, failed) => accepted,
-            _ = shared.stop.changed() => break,
-        };
-        let count = statistics.of(Transport::Doh);
-        count.opened.fetch_add(1, Ordering::Relaxed);
-        let from = Asker::at(peer.ip().to_canonical(), Transport::Doh);
-        match places.enter(from.address, true) {
-            Some(place) => drop(tokio::spawn(run(stream, from, place, shared.clone()))),
-            None => count.closed(Closed::Limit),
-        }
-    }
-    let empty = async {
-        while !places.is_empty() {
-            sleep(Duration::from_millis(10)).await;
+/// Serves connections until the stop, with queries taken at `path`.
+pub(in crate::listen) async fn serve(
+    entrance: Entrance,
+    tls: Arc<Server>,
+    path: Arc<str>,
+    workers: Arc<Workers>,
+) {
+    let (statistics, stop) = (Arc::clone(&entrance.statistics), entrance.stop.clone());
+    let shared = Shared { tls, statistics, path, config: entrance.limits, workers, stop };
+    let serve = move |arrived: Arrived| {
+        let shared = shared.clone();
+        async move {
+            let lifetime = shared.config.lifetime;
+            timeout(lifetime, connection(arrived, shared)).await.unwrap_or(Closed::Lifetime)
         }
     };
-    if timeout(DRAIN, empty).await.is_err() {
-        tracing::warn!("HTTPS connections were cut off");
-    }
+    accept_all(entrance, serve).await;
 }
 
-/// Runs one connection to its end.
-async fn run(stream: TcpStream, from: Asker, place: Place, shared: Shared) {
-    let statistics = Arc::clone(&shared.statistics);
-    let count = statistics.of(Transport::Doh);
-    count.connections.fetch_add(1, Ordering::Relaxed);
-    let lifetime = shared.config.lifetime;
-    let reason = timeout(lifetime, connection(stream, from, place, shared)).await.unwrap_or(Closed::Lifetime);
-    count.connections.fetch_sub(1, Ordering::Relaxed);
-    count.closed(reason);
-}
-
-async fn connection(stream: TcpStream, from: Asker, mut place: Place, shared: Shared) -> Closed {
-    let count = shared.statistics.of(Transport::Doh);
-    // Should this fail, replies are only slower.
-    let _slower = stream.set_nodelay(true).is_err();
+async fn connection(arrived: Arrived, shared: Shared) -> Closed {
+    let Arrived { stream, from, credentials: told, mut place } = arrived;
+    let count = shared.statistics.of(from.transport);
     let greeting = Stream::greet(stream, shared.tls.config());
     let Ok(Ok(stream)) = timeout(shared.config.handshake, greeting).await else {
         count.handshake(Handshake::Failed);
@@ -87,10 +55,14 @@ async fn connection(stream: TcpStream, from: Asker, mut place: Place, shared: Sh
     place.greeted();
     let is_http2 = stream.session().speaks(b"h2");
     count.handshake(if stream.session().is_resumed() { Handshake::Resumed } else { Handshake::Full });
-    let client = Client { from, credentials: Arc::new(stream.session().credentials()) };
-    if is_http2 {
+    let mut credentials = stream.session().credentials();
+    credentials.server_name = credentials.server_name.or(told.server_name);
+    let client = Client { from, credentials: Arc::new(credentials) };
+    let reason = if is_http2 {
         http2::serve(stream, client, shared).await
     } else {
         http1::serve(stream, client, shared).await
-    }
+    };
+    drop(place);
+    reason
 }

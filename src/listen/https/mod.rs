@@ -6,4 +6,4 @@ mod http1;
 mod http2;
 mod request;
 
-pub(super) use accept::{Shared, serve};
+pub(super) use accept::serve;

@@ -12,13 +12,14 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::accept::Config;
 use super::completion::Completion;
 use super::inbox::Inbox;
-use super::places::Place;
 use super::workers::{Equipped, Workers};
 use crate::dns::{MAX_MESSAGE, Requested};
+use crate::listen::accept::Arrived;
+use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
+use crate::listen::places::Place;
 use crate::net::Direct;
 use crate::net::tls::Session;
 use crate::policy::Credentials;
@@ -60,14 +61,13 @@ const RESOLUTION: u32 = 4;
 
 impl Connection {
     pub(super) fn new(
-        stream: TcpStream,
+        arrived: Arrived,
         session: Option<Session>,
-        from: Asker,
         config: Config,
         workers: Arc<Workers>,
         statistics: Arc<Statistics>,
-        place: Place,
     ) -> Self {
+        let Arrived { stream, from, credentials, place } = arrived;
         let shortest = config.idle.min(config.write).min(config.handshake);
         let period = (shortest / RESOLUTION).max(Duration::from_millis(1));
         let mut ticks = interval(period);
@@ -78,7 +78,7 @@ impl Connection {
             inbox: Arc::default(),
             carried: Vec::new(),
             unsent: Vec::new(),
-            credentials: None,
+            credentials: (credentials != Credentials::default()).then(|| Box::new((credentials, None))),
             asking: true,
             age: 0,
             quiet: 0,
@@ -287,7 +287,10 @@ impl Connection {
             self.place.greeted();
             let how = if session.is_resumed() { Handshake::Resumed } else { Handshake::Full };
             self.statistics.of(self.from.transport).handshake(how);
-            let credentials = session.credentials();
+            let mut credentials = session.credentials();
+            if let Some((told, _)) = self.credentials.take().map(|told| *told) {
+                credentials.server_name = credentials.server_name.or(told.server_name);
+            }
             if credentials != Credentials::default() {
                 self.credentials = Some(Box::new((credentials, None)));
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The places of one listener.
 #[derive(Debug)]
-pub(in crate::listen) struct Places {
+pub(super) struct Places {
     most: usize,
     most_of_client: usize,
     taken: Mutex<Taken>,
@@ -23,9 +23,9 @@ struct Taken {
 
 /// One connection's place.
 #[derive(Debug)]
-pub(in crate::listen) struct Place {
+pub(super) struct Place {
     places: Arc<Places>,
-    client: IpAddr,
+    client: Option<IpAddr>,
     greeting: bool,
 }
 
@@ -34,37 +34,44 @@ pub(in crate::listen) struct Place {
 const GREETING: usize = 4;
 
 impl Places {
-    pub(in crate::listen) fn new(most: usize, most_of_client: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize, most_of_client: usize) -> Arc<Self> {
         Arc::new(Self { most, most_of_client, taken: Mutex::default() })
     }
 
-    /// A place for one more connection from `address`; `greets` when a handshake comes first.
-    pub(in crate::listen) fn enter(self: &Arc<Self>, address: IpAddr, greets: bool) -> Option<Place> {
-        let client = client(address);
+    /// A place for one more connection; `greets` when a handshake comes first.
+    pub(super) fn enter(self: &Arc<Self>, greets: bool) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= self.most || greets && taken.greeting >= (self.most / GREETING).max(1) {
             return None;
         }
-        let of_client = taken.by_client.entry(client).or_insert(0);
-        if *of_client >= self.most_of_client {
-            return None;
-        }
-        *of_client += 1;
         taken.all += 1;
         taken.greeting += usize::from(greets);
         drop(taken);
-        Some(Place { places: Arc::clone(self), client, greeting: greets })
+        Some(Place { places: Arc::clone(self), client: None, greeting: greets })
     }
 
     /// True when no place is taken.
-    pub(in crate::listen) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).all == 0
     }
 }
 
 impl Place {
+    /// Gives the place to the client at `address`, once; false when that client has as many as it may.
+    pub(super) fn is_given_to(&mut self, address: IpAddr) -> bool {
+        let client = client(address);
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = taken.by_client.entry(client).or_insert(0);
+        if self.client.is_some() || *of_client >= self.places.most_of_client {
+            return false;
+        }
+        *of_client += 1;
+        self.client = Some(client);
+        true
+    }
+
     /// Notes that the handshake is done.
-    pub(in crate::listen) fn greeted(&mut self) {
+    pub(super) fn greeted(&mut self) {
         if std::mem::take(&mut self.greeting) {
             self.places.taken.lock().unwrap_or_else(PoisonError::into_inner).greeting -= 1;
         }
@@ -76,7 +83,9 @@ impl Drop for Place {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all -= 1;
         taken.greeting -= usize::from(self.greeting);
-        if let Entry::Occupied(mut of_client) = taken.by_client.entry(self.client) {
+        if let Some(client) = self.client
+            && let Entry::Occupied(mut of_client) = taken.by_client.entry(client)
+        {
             *of_client.get_mut() -= 1;
             if *of_client.get() == 0 {
                 of_client.remove();
@@ -103,7 +112,10 @@ mod tests {
     #[test]
     fn places_are_bounded_in_all_and_by_client_and_come_back() {
         let places = Places::new(8, 3);
-        let enter = |address: &str| places.enter(address.parse().unwrap(), false);
+        let enter = |address: &str| {
+            let mut place = places.enter(false)?;
+            place.is_given_to(address.parse().unwrap()).then_some(place)
+        };
         let first: Vec<_> = (1..=3).filter_map(|host| enter(&format!("2001:db8::{host}"))).collect();
         assert_eq!(first.len(), 3);
         assert!(enter("2001:db8::ffff:1").is_none(), "one site is one client");
@@ -120,13 +132,12 @@ mod tests {
     #[test]
     fn those_who_only_begin_do_not_keep_out_the_others() {
         let places = Places::new(8, 8);
-        let address = IpAddr::V4([192, 0, 2, 1].into());
-        let mut greeting: Vec<_> = std::iter::from_fn(|| places.enter(address, true)).collect();
+        let mut greeting: Vec<_> = std::iter::from_fn(|| places.enter(true)).collect();
         assert_eq!(greeting.len(), 2);
-        assert!(places.enter(address, false).is_some());
+        assert!(places.enter(false).is_some());
         greeting[0].greeted();
         greeting[0].greeted();
-        assert!(places.enter(address, true).is_some());
+        assert!(places.enter(true).is_some());
         drop(greeting);
         assert!(places.is_empty());
     }
