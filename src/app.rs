@@ -150,6 +150,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             storage,
         })
         .map_err(|error| vec![Problem::error(Place::file("[last_day]"), error.to_string(), "")])?;
+    let designated = listen::designated(&boot.announcement, &sockets.listeners.listeners());
     let (notices, noticed) = mpsc::channel(NOTICES);
     let engine = Engine::new(Parts {
         live: live.clone(),
@@ -159,6 +160,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
         identities,
+        designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
         last_day: Some(last_day.feed()),
         config: boot.query,
@@ -220,6 +222,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let parts = admin::Parts {
         pipeline: Arc::clone(&pipeline),
         zone: zone.clone(),
+        announced: designated.iter().filter_map(|one| serde_json::to_value(&one.announced).ok()).collect(),
         last_day: Arc::clone(&last_day),
         requests: requests.clone(),
         collectors: Arc::new(collectors),

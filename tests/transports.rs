@@ -503,3 +503,26 @@ fn real_clients_get_their_answers_over_https() {
     ]);
     assert!(said.contains("resolve host"), "{said}");
 }
+
+#[test]
+fn clients_that_ask_over_udp_are_told_of_the_encrypted_listeners() {
+    let server = Encrypted::start_with("", "[discovery]\nname = \"dns.example\"\nipv4 = [\"127.0.0.1\"]\n");
+    let reply = server.site.ask("_dns.resolver.arpa", 64);
+    let records: Vec<String> = reply.answers.iter().map(|record| record.data.to_string()).collect();
+    let port = |index: usize| server.site.running.as_ref().unwrap().addresses[index].port();
+    assert_eq!(records.len(), 2, "{records:?}");
+    let dot = format!("1 dns.example. alpn=dot, port={} ipv4hint=127.0.0.1", port(1)).replace(", ", " ");
+    assert_eq!(records[0].replace(',', "").split_whitespace().collect::<Vec<_>>().join(" "), dot);
+    assert!(
+        records[1].contains("alpn=h2") && records[1].contains(&format!("port={}", port(2))),
+        "{records:?}"
+    );
+    assert_eq!(code(&server.site.ask("_dns.resolver.arpa", 1)), "NOERROR");
+    assert!(server.site.ask("_dns.resolver.arpa", 1).answers.is_empty(), "another type");
+    assert_eq!(code(&server.site.ask("x.resolver.arpa", 64)), "NXDOMAIN");
+    let status = server.site.http("GET", "/api/v1/status", None).1;
+    assert!(status.contains(&format!("alpn=dot port={}", port(1))), "{status}");
+    assert!(status.contains(&format!("alpn=h2 port={} dohpath=/dns-query{{?dns}}", port(2))), "{status}");
+    let silent = Encrypted::start("");
+    assert!(silent.site.ask("_dns.resolver.arpa", 64).answers.is_empty());
+}

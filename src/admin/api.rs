@@ -33,6 +33,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// The policy as a zone, where it is served.
     pub zone: Option<Arc<Zone>>,
+    /// What a network announces of the encrypted listeners, one each.
+    pub announced: Arc<[serde_json::Value]>,
     /// What was asked lately, and what was rehearsed.
     pub last_day: Arc<LastDay>,
     /// Where reloads are asked for.
@@ -97,6 +99,9 @@ async fn status(State(parts): State<Parts>) -> Response {
     }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
         status.insert("zone".to_owned(), json!(zone.status()));
+    }
+    if let Some(status) = status.as_object_mut().filter(|_| !parts.announced.is_empty()) {
+        status.insert("announced".to_owned(), json!(*parts.announced));
     }
     Json(status).into_response()
 }

@@ -99,6 +99,17 @@ fn print(value: &Value) {
     if let zone @ Value::Object(_) = &value["zone"] {
         print_zone(zone);
     }
+    for listener in list(&value["announced"]) {
+        let word = |key: &str| listener[key].as_str().unwrap_or("-").to_owned();
+        println!(
+            "to be announced  {} {} {}; DHCPv4 option 162: {}; DHCPv6 option 144: {}",
+            listener["priority"],
+            word("name"),
+            word("parameters"),
+            word("dhcpv4_option_162"),
+            word("dhcpv6_option_144")
+        );
+    }
     if let day @ Value::Object(_) = &value["last_day"] {
         println!(
             "last day         about {} questions since {}, by {} pairs of name and group",

@@ -10,7 +10,7 @@ use super::record;
 use super::value::{Size, Span};
 use crate::dns::Name;
 use crate::document::Section;
-use crate::listen::Listener;
+use crate::listen::{Announcement, Listener};
 use crate::net::tls::Files;
 use crate::resolve::{Route, Upstream};
 use crate::{admin, cache, query, resolve, telemetry, zone};
@@ -26,6 +26,8 @@ pub struct Boot {
     pub listeners: Vec<Listener>,
     /// The certificate that clients are shown; `None` for none.
     pub tls: Option<Files>,
+    /// What clients are told of the encrypted listeners.
+    pub announcement: Announcement,
     /// Upstreams; without servers, the system's.
     pub upstream: resolve::Config,
     /// Kept answers.
@@ -52,6 +54,7 @@ impl Default for Boot {
             // A port that needs no privilege and that no other resolver holds.
             listeners: vec![Listener::do53(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5353))],
             tls: None,
+            announcement: Announcement::default(),
             upstream: resolve::Config::default(),
             cache: cache::Config::default(),
             query: query::Config::default(),
@@ -72,6 +75,7 @@ impl Boot {
             ("[server] user", self.user != other.user),
             ("[[listener]]", self.listeners != other.listeners),
             ("[tls]", self.tls != other.tls),
+            ("[discovery]", self.announcement != other.announcement),
             ("[upstream]", self.upstream != other.upstream),
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
@@ -102,6 +106,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         .filter_map(|mut section| listener::listener(&mut section))
         .collect();
     boot.tls = listener::tls(&mut top.section("tls"), &listeners);
+    boot.announcement = listener::announcement(&mut top.section("discovery"), &listeners);
     if !listeners.is_empty() {
         boot.listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::value::Span;
+use crate::dns::Name;
 use crate::document::Section;
-use crate::listen::{self, Listener, Protocol};
+use crate::listen::{self, Announcement, Listener, Protocol};
 use crate::net::tls::{Authority, Files};
 use crate::policy::Prefix;
 use crate::problem::Place;
@@ -113,5 +114,30 @@ pub(super) fn tls(section: &mut Section<'_>, listeners: &[(Listener, Place)]) ->
             );
             None
         }
+    }
+}
+
+/// `[discovery]`: what clients are told of the encrypted ones of `listeners`.
+pub(super) fn announcement(section: &mut Section<'_>, listeners: &[(Listener, Place)]) -> Announcement {
+    let ipv4 = section.parsed_list("ipv4", "write addresses such as \"192.0.2.1\"");
+    let ipv6 = section.parsed_list("ipv6", "write addresses such as \"2001:db8::1\"");
+    let name =
+        section.parsed::<Name>("name", "write the name on the certificate, such as \"dns.example.gc.ca\"");
+    if let Some(name) = &name
+        && !listeners.iter().any(|(listener, _)| listener.protocol.is_encrypted())
+    {
+        section.problem(
+            name.place.clone(),
+            "there is no encrypted listener to be found",
+            "add a [[listener]] with protocol \"dot\" or \"doh\"",
+        );
+    }
+    if name.is_none() && (ipv4.is_some() || ipv6.is_some()) {
+        section.problem(section.place(), "[discovery] has no `name`", "write the name on the certificate");
+    }
+    Announcement {
+        name: name.map(|name| name.value),
+        ipv4: ipv4.into_iter().flatten().map(|address| address.value).collect(),
+        ipv6: ipv6.into_iter().flatten().map(|address| address.value).collect(),
     }
 }

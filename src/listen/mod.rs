@@ -4,6 +4,7 @@
 mod accept;
 mod certificate;
 mod config;
+mod discovery;
 mod https;
 mod metrics;
 mod mmsg;
@@ -16,6 +17,7 @@ mod udp;
 pub use accept::Entrance;
 pub use certificate::{check_certificates, ends_soon, not_renewable, read_certificate};
 pub use config::Config;
+pub use discovery::{Announced, Announcement, Designated, designated};
 pub use metrics::{METRICS, Statistics};
 pub use open::{Listener, Needs, Opened, Protocol, Serving};
 pub use renewal::Renewal;

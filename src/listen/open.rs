@@ -106,6 +106,15 @@ impl Protocol {
 }
 
 impl Opened {
+    /// The listeners, each with where it is.
+    pub fn listeners(&self) -> Vec<(Listener, SocketAddr)> {
+        self.connected
+            .iter()
+            .map(|(_, listener)| listener.clone())
+            .zip(self.addresses.iter().copied())
+            .collect()
+    }
+
     /// Opens every listener, UDP once for each of `workers` threads. Must be called on a runtime.
     pub fn open(listeners: &[Listener], workers: usize) -> Result<Self, BindError> {
         let mut opened = Self { addresses: Vec::new(), udp: Vec::new(), connected: Vec::new() };

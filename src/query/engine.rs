@@ -53,6 +53,8 @@ pub struct Parts {
     pub rings: Option<Arc<Rings>>,
     /// Who clients were, beside their addresses.
     pub identities: Identities,
+    /// RDATA of the SVCB records that designate encrypted listeners (RFC 9462); none for none.
+    pub designated: Vec<Vec<u8>>,
     /// Where NOTIFY goes, when somebody takes it.
     pub notices: Option<mpsc::Sender<Notice>>,
     /// Where some queries are noted, so that what was asked lately is known.

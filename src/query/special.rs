@@ -2,7 +2,7 @@
 //! Never asks the policy, and never lets one of these names leave for an upstream.
 
 use super::turn::{Done, Turn};
-use crate::dns::{CanonicalName, Query, Rcode, RecordType};
+use crate::dns::{CanonicalName, Query, Rcode, RecordType, ReplyWriter};
 use crate::telemetry::Counter;
 
 /// What a special-use name gets. `depth` labels stand in front of the special name.
@@ -146,6 +146,12 @@ impl Turn<'_> {
                 self.cell.bump(Counter::SpecialUse);
                 self.negative(query, Rcode::NOERROR, 0, reply)
             }
+            (Special::Empty { depth: 1 }, RecordType::SVCB)
+                if query.name.label(0) == b"_dns" && !self.engine.parts.designated.is_empty() =>
+            {
+                self.cell.bump(Counter::SpecialDiscovery);
+                self.designated(query, reply)
+            }
             (Special::Empty { depth } | Special::Health { depth } | Special::Localhost { depth }, _) => {
                 self.cell.bump(Counter::SpecialUse);
                 // The apex of a zone served here exists; so does `_dns` below resolver.arpa, with nothing to offer.
@@ -154,6 +160,18 @@ impl Turn<'_> {
                 self.negative(query, rcode, depth, reply)
             }
         }
+    }
+
+    /// Which encrypted listeners to use instead (RFC 9462 section 4).
+    fn designated(&self, query: &Query<'_>, reply: &mut [u8]) -> Done {
+        const TTL: u32 = 300;
+        let written = ReplyWriter::answer(reply, query, Rcode::NOERROR).and_then(|mut writer| {
+            for rdata in &self.engine.parts.designated {
+                writer.answer_record(RecordType::SVCB, TTL, rdata)?;
+            }
+            self.close(writer, query, Rcode::NOERROR, &[])
+        });
+        self.finish_or_truncate(written, Rcode::NOERROR, query, reply)
     }
 
     /// Type ANY gets one small record instead of everything (RFC 8482 4.2).

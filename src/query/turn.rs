@@ -427,7 +427,7 @@ impl<'t> Turn<'t> {
     }
 
     /// Ends a reply with an OPT record if the client sent one.
-    fn close(
+    pub(super) fn close(
         &self,
         mut writer: ReplyWriter<'_>,
         query: &Query<'_>,
@@ -440,7 +440,7 @@ impl<'t> Turn<'t> {
         Ok(writer.finish())
     }
 
-    fn finish_or_truncate(
+    pub(super) fn finish_or_truncate(
         &self,
         written: Result<usize, Full>,
         rcode: Rcode,

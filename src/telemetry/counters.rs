@@ -111,6 +111,8 @@ counters! {
         SpecialCanary = "canary",
         /// Names set aside by standards.
         SpecialUse = "special-use",
+        /// Which encrypted listeners to use.
+        SpecialDiscovery = "discovery",
         /// The health name.
         SpecialHealth = "health",
         /// Type ANY.

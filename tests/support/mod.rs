@@ -147,6 +147,7 @@ pub fn engine_of(
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
         identities: Identities::default(),
+        designated: Vec::new(),
         notices: None,
         last_day: Some(LastDay::new(LastDayConfig::default(), Clock::system()).feed()),
         config: data_plane::Config::default(),
