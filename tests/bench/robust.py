@@ -16,6 +16,8 @@ from peers.interdict import Interdict
 from workloads import Questions
 
 NAMES = 100_000
+# Of the trial `changes`.
+LONG = 1_000_000
 
 
 class Trial:
@@ -166,6 +168,56 @@ def generations(trial, seconds):
     trial.say("... p99.9", f"{seen['p999_us']:.0f} us", "(no bound)", True)
 
 
+# Changes a second, and for how long, of the trial `changes`.
+CHANGES, CHANGING = 100, 60
+
+
+def changes(trial, lasting=CHANGING):
+    """A long list gains a name a hundred times a second for a minute: queries are as fast as without, and memory has a bound."""
+    trial.load("warm", ["--window", "64", "--patient"])
+
+    def asked(seconds):
+        """One load of cached and blocked names at a fixed rate, and what a query of it cost the listening thread."""
+        cpu = trial.server.cpu_of("udp-")
+        seen = trial.load("mixed", ["--patient", "--timeout", "2"], seconds=seconds, rate=20_000)
+        return seen, (trial.server.cpu_of("udp-") - cpu) / 1e3 / seen["answered"]
+
+    asked(5)
+    before, alone = asked(lasting / 2)
+    memory, cpu, queries = trial.server.memory(), trial.server.cpu(), trial.server.cpu_of("udp-")
+    generation = trial.server.metric("interdict_policy_generation")
+    beside = trial.running.submit(asked, lasting)
+    began, number, most = time.monotonic(), 0, memory
+    with open(trial.bed.domains(), "a") as out:
+        while time.monotonic() - began < lasting:
+            number += 1
+            out.write(f"n{number}.changed.example\n")
+            out.flush()
+            if number % CHANGES == 0:
+                most = max(most, trial.server.memory())
+            time.sleep(max(0, began + number / CHANGES - time.monotonic()))
+    written = time.monotonic()
+    while trial.server.ask(f"n{number}.changed.example") != "NXDOMAIN" and time.monotonic() - written < 30:
+        time.sleep(0.01)
+    behind = time.monotonic() - written
+    seen, changing = beside.result()
+    control = (trial.server.cpu() - cpu - (trial.server.cpu_of("udp-") - queries)) / 1e9
+    made = trial.server.metric("interdict_policy_generation") - generation
+    what = f"{number / lasting:.0f} names a second more among {trial.bed.names}"
+    trial.say(f"{what}: CPU us a query", f"{changing:.3f}, {alone:.3f} alone", "<= 1.05 of alone", changing <= 1.05 * alone)
+    trial.say("... p50, p99", f"{seen['p50_us']:.0f}, {seen['p99_us']:.0f} us", f"({before['p50_us']:.0f}, {before['p99_us']:.0f} us alone)", True)
+    lost = seen["lost"] + seen["mismatched"]
+    trial.say(f"... of {seen['sent']} queries lost", f"{lost}", "0", lost == 0)
+    trial.say("... seconds until the last name is blocked", f"{behind:.2f}", "<= 2", behind <= 2)
+    trial.say(f"... {made:.0f} generations: CPU ms a change, a generation", f"{1e3 * control / number:.2f}, {1e3 * control / made:.1f}",
+              "<= 50 a generation", control / made <= 0.05)
+    # Ten seconds without a change are enough for the background to put things in order.
+    time.sleep(10)
+    end = trial.server.memory()
+    # Earlier generations are kept within a bound of their own.
+    trial.say(f"... MiB before {memory >> 20}, at most {most >> 20}, at the end", f"{end >> 20}", "at most <= 2.1 x before", most <= 2.1 * memory)
+
+
 def day(trial, count):
     """As many generations as in a day, one after the other."""
     # By then whatever has a bound has reached it.
@@ -192,12 +244,13 @@ def run(given, out):
         "starvation": lambda trial: starvation(trial, given.seconds),
         "memory": lambda trial: memory(trial, given.seconds),
         "burst": burst,
+        "changes": changes,
         "generations": lambda trial: generations(trial, given.seconds),
         "day": lambda trial: day(trial, given.generations),
     }
     wanted = trials if given.workloads == ["*"] else given.workloads
     for name in wanted:
-        with Bed(NAMES, 1) as bed:
+        with Bed(LONG if name == "changes" else NAMES, 1) as bed:
             trial = Trial(bed)
             trial.server.start()
             try:

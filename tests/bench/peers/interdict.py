@@ -89,6 +89,11 @@ subdomains = true"""
         self.asking = threading.Thread(target=self.reload)
         self.asking.start()
 
+    def metric(self, name):
+        """A number without labels."""
+        page = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=5).read().decode()
+        return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(f"{name} "))
+
     def replies(self):
         """How many it made since it started, by its own count."""
         page = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=5).read().decode()

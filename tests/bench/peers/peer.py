@@ -122,6 +122,15 @@ class Peer:
                 total += int((read(f"/proc/{pid}/task/{task}/schedstat") or "0").split()[0])
         return total
 
+    def cpu_of(self, thread):
+        """The same of the threads whose name begins so."""
+        total = 0
+        for pid in self.pids():
+            for task in listed(f"/proc/{pid}/task"):
+                if read(f"/proc/{pid}/task/{task}/comm").startswith(thread):
+                    total += int((read(f"/proc/{pid}/task/{task}/schedstat") or "0").split()[0])
+        return total
+
     def memory(self, field="VmRSS"):
         """Resident bytes of all processes; `VmHWM` for the most there ever were."""
         total = 0
