@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Boot};
+use crate::dns::Cookies;
 use crate::policy::{Identities, Identity, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
@@ -172,6 +173,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let needs = listen::Needs {
         engine,
         certificate: certificate.clone(),
+        limiter: listen::Limiter::new(boot.limits.clone()).map(Arc::new),
+        cookies: cookies(&boot).map(Arc::new),
         statistics: Arc::clone(&statistics),
         stop_threads: Arc::clone(&stop_threads),
         stop: stopped.clone(),
@@ -332,6 +335,16 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     let admin_address = admin.local_addr().map_err(broken)?;
     let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
     Ok(Sockets { listeners, admin, admin_address, zone })
+}
+
+/// The secrets that all servers of one address share, or one that nobody else has.
+fn cookies(boot: &Boot) -> Option<Cookies> {
+    let own = || {
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).ok()?;
+        Cookies::new(vec![secret])
+    };
+    boot.cookies.clone().or_else(own)
 }
 
 /// The configured upstreams, or the system's.

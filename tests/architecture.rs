@@ -158,6 +158,7 @@ fn a_foreign_crate_has_one_door() {
         ("libc::", &["listen/mmsg.rs"]),
         ("nix::sys::epoll", &["net/poll.rs"]),
         ("idna::", &["dns/name.rs"]),
+        ("siphasher", &["dns/cookie.rs"]),
         ("::prometheus::", &["telemetry/prometheus.rs"]),
         (
             "clap::",

@@ -5,12 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::listener;
 use super::record;
 use super::value::{Size, Span};
+use super::{limits, listener};
+use crate::dns::Cookies;
 use crate::dns::Name;
 use crate::document::Section;
-use crate::listen::{Announcement, Listener};
+use crate::listen::{Announcement, Limits, Listener};
 use crate::net::tls::Files;
 use crate::resolve::{Route, Upstream};
 use crate::{admin, cache, query, resolve, telemetry, zone};
@@ -26,6 +27,10 @@ pub struct Boot {
     pub listeners: Vec<Listener>,
     /// The certificate that clients are shown; `None` for none.
     pub tls: Option<Files>,
+    /// How much one client may ask.
+    pub limits: Limits,
+    /// The secrets of cookies; none for one of this process's own.
+    pub cookies: Option<Cookies>,
     /// What clients are told of the encrypted listeners.
     pub announcement: Announcement,
     /// Upstreams; without servers, the system's.
@@ -54,6 +59,8 @@ impl Default for Boot {
             // A port that needs no privilege and that no other resolver holds.
             listeners: vec![Listener::do53(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5353))],
             tls: None,
+            limits: Limits::default(),
+            cookies: None,
             announcement: Announcement::default(),
             upstream: resolve::Config::default(),
             cache: cache::Config::default(),
@@ -75,6 +82,8 @@ impl Boot {
             ("[server] user", self.user != other.user),
             ("[[listener]]", self.listeners != other.listeners),
             ("[tls]", self.tls != other.tls),
+            ("[limits]", self.limits != other.limits),
+            ("[cookies]", self.cookies != other.cookies),
             ("[discovery]", self.announcement != other.announcement),
             ("[upstream]", self.upstream != other.upstream),
             ("[cache]", self.cache != other.cache),
@@ -110,6 +119,8 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     if !listeners.is_empty() {
         boot.listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     }
+    boot.limits = limits::limits(&mut top.section("limits"));
+    boot.cookies = limits::cookies(&mut top.section("cookies"));
     upstream(&mut top.section("upstream"), &mut boot.upstream);
     {
         let mut cache = top.section("cache");

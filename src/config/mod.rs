@@ -3,6 +3,7 @@
 
 mod boot;
 mod identity;
+mod limits;
 mod listener;
 mod policy;
 mod record;

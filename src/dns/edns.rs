@@ -125,6 +125,28 @@ impl Requested {
     }
 }
 
+/// Appends an option to the reply in the first `length` bytes of `buffer`, and returns its new length; the same when it has no OPT record at its
+/// end, or there is no room.
+pub fn append_option(buffer: &mut [u8], length: usize, code: u16, value: &[u8]) -> usize {
+    let mut appended = || -> Option<usize> {
+        let reply = buffer.get(..length)?;
+        let opt = Message::new(reply)?.records().last()?;
+        if opt.record_type != RecordType::OPT || opt.rdata.end != length {
+            return None;
+        }
+        let options = u16::try_from(opt.rdata.len() + 4 + value.len()).ok()?;
+        let [c1, c2] = code.to_be_bytes();
+        let [l1, l2] = u16::try_from(value.len()).ok()?.to_be_bytes();
+        let room = buffer.get_mut(length..length + 4 + value.len())?;
+        let (head, rest) = room.split_at_mut(4);
+        head.copy_from_slice(&[c1, c2, l1, l2]);
+        rest.copy_from_slice(value);
+        buffer.get_mut(opt.rdata.start - 2..opt.rdata.start)?.copy_from_slice(&options.to_be_bytes());
+        Some(length + 4 + value.len())
+    };
+    appended().unwrap_or(length)
+}
+
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// Puts `bytes` at `at`, and says where they end; `None` when they do not fit.

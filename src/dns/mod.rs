@@ -3,6 +3,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod canonical;
+mod cookie;
 mod ede;
 mod edns;
 mod framing;
@@ -16,8 +17,9 @@ pub mod tsig;
 mod types;
 
 pub use canonical::CanonicalName;
+pub use cookie::{COOKIE, Cookies, Shown};
 pub use ede::ExtendedError;
-pub use edns::{Edns, OPT_FIXED, Requested};
+pub use edns::{Edns, OPT_FIXED, Requested, append_option};
 pub use framing::framed;
 pub use lifetime::lifetime;
 pub use message::{Message, Record, Section};

@@ -12,6 +12,9 @@ pub struct Statistics {
     pub(super) send_failed: AtomicU64,
     pub(super) oversized: AtomicU64,
     pub(super) accept_failed: AtomicU64,
+    /// Queries over a client's limit that were not answered, and whose client was told to come over TCP.
+    pub(super) limited: AtomicU64,
+    pub(super) slipped: AtomicU64,
     /// Datagrams of balancers that did not say whose they are.
     pub(super) unattributed: AtomicU64,
     connections: [Connections; CONNECTED.len()],
@@ -98,7 +101,8 @@ impl Closed {
 }
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&CONNECTIONS, &OPENED, &CLOSED, &HANDSHAKES, &ERRORS, &EXPIRES, &RENEWALS];
+pub static METRICS: &[&Metric] =
+    &[&CONNECTIONS, &OPENED, &CLOSED, &HANDSHAKES, &LIMITED, &ERRORS, &EXPIRES, &RENEWALS];
 
 static CONNECTIONS: Metric = Metric {
     name: "interdict_connections",
@@ -123,6 +127,12 @@ static HANDSHAKES: Metric = Metric {
     help: "TLS handshakes, by how they ended.",
     kind: Kind::Counter,
     labels: &["protocol", "result"],
+};
+static LIMITED: Metric = Metric {
+    name: "interdict_rate_limited_queries_total",
+    help: "Queries over UDP beyond what one client may ask, by what became of them.",
+    kind: Kind::Counter,
+    labels: &["result"],
 };
 static ERRORS: Metric = Metric {
     name: "interdict_listen_errors_total",
@@ -176,6 +186,8 @@ impl Collect for Statistics {
                 }
             }
         }
+        push(&LIMITED, &["dropped"], &self.limited);
+        push(&LIMITED, &["slipped"], &self.slipped);
         push(&ERRORS, &["accept"], &self.accept_failed);
         push(&ERRORS, &["oversized"], &self.oversized);
         push(&ERRORS, &["proxy"], &self.unattributed);

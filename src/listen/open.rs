@@ -12,9 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
 use super::accept::Entrance;
+use super::limit::Limiter;
 use super::metrics::Statistics;
 use super::stream::{self, Workers};
+use super::terms::Terms;
 use super::{Config, https, udp};
+use crate::dns::Cookies;
 use crate::net::tls::{Application, Authority, Renewable, Server};
 use crate::net::{BindError, bind_tcp, bind_udp};
 use crate::policy::Prefix;
@@ -76,6 +79,10 @@ pub struct Needs {
     pub engine: Arc<Engine>,
     /// Shown to clients of encrypted listeners.
     pub certificate: Option<Arc<Renewable>>,
+    /// How much one client may ask over UDP; `None` for as much as it likes.
+    pub limiter: Option<Arc<Limiter>>,
+    /// Cookies over UDP; `None` for none.
+    pub cookies: Option<Arc<Cookies>>,
     /// Counts.
     pub statistics: Arc<Statistics>,
     /// Ends the threads.
@@ -140,7 +147,7 @@ impl Opened {
 
     /// Begins to take questions.
     pub fn serve(self, needs: &Needs) -> io::Result<Serving> {
-        let Needs { engine, certificate, statistics, stop_threads, stop } = needs;
+        let Needs { engine, certificate, limiter, cookies, statistics, stop_threads, stop } = needs;
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
         let mut servers = Vec::new();
@@ -166,7 +173,8 @@ impl Opened {
         let mut threads = Vec::new();
         for (number, (socket, proxies)) in self.udp.into_iter().enumerate() {
             let (stop, statistics) = (Arc::clone(stop_threads), Arc::clone(statistics));
-            threads.push(udp::spawn(number, (socket, proxies), engine.thread_worker(), stop, statistics)?);
+            let terms = Terms { proxies, cookies: cookies.clone(), limiter: limiter.clone() };
+            threads.push(udp::spawn(number, (socket, terms), engine.thread_worker(), stop, statistics)?);
         }
         Ok(Serving { threads, tasks, servers })
     }

@@ -9,25 +9,24 @@ use std::thread::{self, JoinHandle};
 
 use super::metrics::Statistics;
 use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
-use crate::net::{Proxied, read_proxied};
-use crate::policy::{Credentials, Prefix};
+use super::terms::{Taken, Terms};
 use crate::query::{Asker, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
 pub(super) fn spawn(
     number: usize,
-    (socket, proxies): (UdpSocket, Arc<[Prefix]>),
+    (socket, terms): (UdpSocket, Terms),
     worker: Worker,
     stop: Arc<AtomicBool>,
     statistics: Arc<Statistics>,
 ) -> io::Result<JoinHandle<()>> {
-    let run = move || serve(Arc::new(socket), &proxies, worker, &stop, &statistics);
+    let run = move || serve(Arc::new(socket), &terms, worker, &stop, &statistics);
     thread::Builder::new().name(format!("udp-{number}")).spawn(run)
 }
 
 fn serve(
     socket: Arc<UdpSocket>,
-    proxies: &[Prefix],
+    terms: &Terms,
     mut worker: Worker,
     stop: &AtomicBool,
     statistics: &Arc<Statistics>,
@@ -48,28 +47,30 @@ fn serve(
         worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };
-            let Some(mut packet) = bytes else {
+            let Some(packet) = bytes else {
                 statistics.oversized.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let mut from = Asker::at(peer.ip().to_canonical(), Transport::Udp);
-            if !proxies.is_empty() && proxies.iter().any(|prefix| prefix.holds(from.address)) {
-                let Ok(proxied) = read_proxied(packet) else {
-                    statistics.unattributed.fetch_add(1, Ordering::Relaxed);
+            let from = Asker::at(peer.ip().to_canonical(), Transport::Udp);
+            let (packet, from, cookie) = match terms.take(packet, from, &worker, statistics, reply) {
+                Taken::Query(packet, from, cookie) => (packet, from, cookie),
+                Taken::Answered(length) => {
+                    batch.reply(index, length);
                     continue;
-                };
-                packet = packet.get(proxied.length..).unwrap_or(&[]);
-                from = attributed(from, proxied, &worker);
-            }
+                }
+                Taken::Dropped => continue,
+            };
             let outcome = worker.handle(packet, from, reply, || {
                 let (socket, statistics) = (Arc::clone(&socket), Arc::clone(statistics));
                 Box::new(move |reply: &[u8]| {
-                    if send_one(&socket, reply, peer, &local).is_err() {
+                    let with_cookie = cookie.map(|cookie| cookie.added(reply));
+                    if send_one(&socket, with_cookie.as_deref().unwrap_or(reply), peer, &local).is_err() {
                         statistics.send_failed.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             });
             if let Outcome::Reply(length) = outcome {
+                let length = cookie.map_or(length, |cookie| cookie.add(reply, length));
                 batch.reply(index, length);
             }
         }
@@ -81,12 +82,4 @@ fn serve(
             worker.end_batch();
         }
     }
-}
-
-/// Whom a balancer speaks for.
-#[cold]
-fn attributed(balancer: Asker, proxied: Proxied, worker: &Worker) -> Asker {
-    let credentials = Credentials { server_name: proxied.server_name, ..Credentials::default() };
-    let address = proxied.client.unwrap_or(balancer.address);
-    Asker { address, identity: worker.identify(&credentials, None), ..balancer }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
@@ -152,6 +153,16 @@ impl Worker {
     /// The number under which who shows `credentials`, and asks at `path`, is known to the policy that the batch is handled by.
     pub fn identify(&self, credentials: &Credentials, path: Option<&str>) -> IdentityNumber {
         self.snapshot.identify(credentials, path, &self.engine.parts.identities)
+    }
+
+    /// When the batch came.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The time of day.
+    pub fn wall(&self) -> Timestamp {
+        self.engine.parts.clock.wall()
     }
 
     /// The generation that the batch is handled by.
