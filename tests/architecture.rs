@@ -114,6 +114,8 @@ fn a_foreign_crate_has_one_door() {
                 "sources/http.rs",
                 "sources/transfer/connection.rs",
                 "net/tls/certificate.rs",
+                "net/tls/client.rs",
+                "net/tls/client.rs",
                 "net/tls/server.rs",
             ],
         ),
@@ -125,6 +127,7 @@ fn a_foreign_crate_has_one_door() {
             "rustls",
             &[
                 "net/tls/certificate.rs",
+                "net/tls/client.rs",
                 "net/tls/mod.rs",
                 "net/tls/server.rs",
                 "net/tls/session.rs",
@@ -135,7 +138,7 @@ fn a_foreign_crate_has_one_door() {
             ],
         ),
         ("x509_cert", &["net/tls/certificate.rs", "net/tls/names.rs"]),
-        ("rustls_native_certs", &["sources/http.rs"]),
+        ("rustls_native_certs", &["net/tls/client.rs", "sources/http.rs"]),
         ("flate2", &["sources/unpack.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
         (

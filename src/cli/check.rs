@@ -14,6 +14,7 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     let mut checked = pipeline.check();
     // What is wrong with the file itself the pipeline has found.
     if let Ok(boot) = app::boot(config.as_deref()) {
+        checked.problems.extend(boot.upstream.problems());
         checked.problems.extend(check_certificates(boot.tls, &boot.listeners, Clock::system().wall()));
     }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();

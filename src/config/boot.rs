@@ -154,7 +154,7 @@ fn state(top: &Section<'_>) -> Option<PathBuf> {
 }
 
 fn upstream(section: &mut Section<'_>, config: &mut resolve::Config) {
-    const HINT: &str = "write an address such as \"udp://192.0.2.1\" or \"tcp://[2001:db8::1]:53\"";
+    const HINT: &str = "write an address such as \"udp://192.0.2.1\", \"tcp://[2001:db8::1]:53\" or \"tls://9.9.9.9#dns.quad9.net\"";
     if let Some(mode) = section.string("mode")
         && mode.value != "forward"
     {
@@ -167,6 +167,7 @@ fn upstream(section: &mut Section<'_>, config: &mut resolve::Config) {
     if let Some(servers) = section.parsed_list::<Upstream>("servers", HINT) {
         config.servers = servers.into_iter().map(|server| server.value).collect();
     }
+    config.authorities = section.string("ca").map(|path| path.value.into());
     if let Some(timeout) = section.parsed::<Span>("timeout", "write a duration such as \"2s\"") {
         config.timeout = timeout.value.0.max(Duration::from_millis(50));
     }

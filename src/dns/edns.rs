@@ -125,6 +125,20 @@ impl Requested {
     }
 }
 
+/// A query of this product's, padded so that its length does not tell its name: to a multiple of 128 bytes (RFC 8467 section 4.1). Its OPT record is its
+/// last, without options.
+pub fn padded_query(query: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 128;
+    let used = query.len() + 4;
+    let length = used.next_multiple_of(BLOCK);
+    let mut padded = query.to_vec();
+    padded.resize(length, 0);
+    let zeros = ZEROS.get(..length - used).unwrap_or(&[]);
+    let whole = append_option(&mut padded, query.len(), PADDING, zeros);
+    padded.truncate(whole);
+    padded
+}
+
 /// Appends an option to the reply in the first `length` bytes of `buffer`, and returns its new length; the same when it has no OPT record at its
 /// end, or there is no room.
 pub fn append_option(buffer: &mut [u8], length: usize, code: u16, value: &[u8]) -> usize {
@@ -199,6 +213,19 @@ mod tests {
         assert_eq!(value(KEEPALIVE), Some(vec![1, 44]));
         assert!(value(PADDING).unwrap().iter().all(|byte| *byte == 0));
         assert_eq!(value(15), Some(vec![0, 15]));
+    }
+
+    #[test]
+    fn queries_are_padded_to_blocks() {
+        for length in 1..120 {
+            let name = [&[63][..], &[b'a'; 63]].concat().repeat(1 + length / 64);
+            let question = [&name[..], b"\0\0\x01\0\x01"].concat();
+            let query = crate::dns::write_query(7, &question, true, false, true);
+            let padded = padded_query(&query);
+            assert_eq!(padded.len() % 128, 0);
+            assert!(hickory_proto::op::Message::from_vec(&padded).is_ok());
+            assert!(Requested::of(&padded).padding);
+        }
     }
 
     #[test]

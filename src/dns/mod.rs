@@ -19,7 +19,7 @@ mod types;
 pub use canonical::CanonicalName;
 pub use cookie::{COOKIE, Cookies, Shown};
 pub use ede::ExtendedError;
-pub use edns::{Edns, OPT_FIXED, Requested, append_option};
+pub use edns::{Edns, OPT_FIXED, Requested, append_option, padded_query};
 pub use framing::framed;
 pub use lifetime::lifetime;
 pub use message::{Message, Record, Section};

@@ -61,7 +61,7 @@ enum Step<'s> {
 impl Asking {
     pub(super) fn new(config: Config, clock: Clock, runtime: Handle) -> io::Result<Self> {
         Ok(Self {
-            servers: Servers::new(&config),
+            servers: Servers::new(&config)?,
             poll: Poll::new()?,
             config,
             clock,
@@ -149,6 +149,9 @@ impl Asking {
             let wait = tried.patient_until.since(asking.network.now());
             let address = asked.health.upstream.address;
             let exchange = async {
+                if let Some(kept) = &asked.kept {
+                    return kept.exchange(&tried.question, tried.edns).await;
+                }
                 let _place = asking.connections.acquire().await.map_err(io::Error::other)?;
                 tcp::exchange(address, &tried.question, tried.edns).await
             };

@@ -6,7 +6,8 @@
 //! `forward` takes it on the caller's thread → `servers` chooses → `ports` draws a socket, `place` an id, and the query
 //! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
 //! asked, or asks the next server. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
-//! somebody tries to guess, are asked again over `tcp`, on the runtime.
+//! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP or TLS alone have connections that are
+//! `kept`.
 //!
 //! Descriptors: at most 128 sockets to an upstream, 512 to all (16 each when there are more than 32 upstreams), opened
 //! when there are questions and closed within 5 s after; and at most 256 connections. With fewer, questions share what
@@ -16,6 +17,7 @@ mod answer;
 mod asking;
 mod forward;
 mod health;
+mod kept;
 mod metrics;
 mod place;
 mod ports;

@@ -1,10 +1,14 @@
 //! Owns which servers there are, which may be asked a name, and which is asked next. Never sends anything.
 
+use std::io;
+
 use super::health::Health;
+use super::kept::Kept;
 use super::ports::Ports;
 use super::upstream::{Config, Protocol, Upstream};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Name};
+use crate::net::tls::Client;
 
 /// One upstream: what is known of it, and the sockets to it.
 #[derive(Debug)]
@@ -12,6 +16,8 @@ pub(super) struct Server {
     pub(super) health: Health,
     /// Only when it is asked over UDP.
     pub(super) ports: Option<Ports>,
+    /// Only when it is asked over kept connections.
+    pub(super) kept: Option<Kept>,
 }
 
 /// All upstreams; each is a number.
@@ -24,11 +30,11 @@ pub(super) struct Servers {
 
 impl Servers {
     /// The configured upstreams; one that is named twice is watched once.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> io::Result<Self> {
         let mut known: Vec<Upstream> = Vec::new();
         let mut number = |upstream: &Upstream| {
             let found = known.iter().position(|known| known == upstream).unwrap_or_else(|| {
-                known.push(*upstream);
+                known.push(upstream.clone());
                 known.len() - 1
             });
             found as u16
@@ -42,12 +48,16 @@ impl Servers {
         zones.sort_by_key(|(zone, _)| std::cmp::Reverse(zone.label_count()));
         zones.push((Name::root(), default));
         let datagrams = known.iter().filter(|upstream| upstream.protocol == Protocol::Udp).count();
+        let client =
+            config.is_encrypted().then(|| Client::new(config.authorities.as_deref(), b"dot")).transpose();
+        let client = client.map_err(|error| io::Error::other(format!("{error}; {}", error.hint())))?;
         let server = |(number, upstream): (usize, &Upstream)| Server {
-            health: Health::new(*upstream),
+            health: Health::new(upstream.clone()),
+            kept: (upstream.protocol != Protocol::Udp).then(|| Kept::new(upstream.clone(), client.clone())),
             ports: (upstream.protocol == Protocol::Udp)
                 .then(|| Ports::new(upstream.address, number, datagrams)),
         };
-        Self { all: known.iter().enumerate().map(server).collect(), zones }
+        Ok(Self { all: known.iter().enumerate().map(server).collect(), zones })
     }
 
     pub(super) fn all(&self) -> &[Server] {

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::dns::Name;
+use crate::net::tls::{Client, Peer};
+use crate::problem::{Place, Problem};
 
 /// Settings of forwarding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Longest wait over all tries. Default 4.5 s, just before the client's own patience ends.
     pub deadline: Duration,
+    /// The only authorities, in a PEM file, by which upstreams inside of TLS may be certified; without one, the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 /// A zone and the resolvers to ask for it.
@@ -31,12 +36,14 @@ pub struct Route {
 }
 
 /// One resolver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Upstream {
     /// How it is asked.
     pub protocol: Protocol,
     /// Where it is.
     pub address: SocketAddr,
+    /// The name that its certificate must hold; without one, its address.
+    pub name: Option<String>,
 }
 
 /// How an upstream is asked.
@@ -44,6 +51,8 @@ pub struct Upstream {
 pub enum Protocol {
     /// Only over TCP.
     Tcp,
+    /// Only inside of TLS (RFC 7858), never in clear.
+    Tls,
     /// Over UDP, and over TCP when an answer was truncated.
     Udp,
 }
@@ -55,30 +64,68 @@ impl Default for Config {
             routes: Vec::new(),
             timeout: Duration::from_secs(2),
             deadline: Duration::from_millis(4500),
+            authorities: None,
         }
+    }
+}
+
+impl Config {
+    /// True when some server is asked inside of TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let routed = self.routes.iter().flat_map(|route| &route.servers);
+        self.servers.iter().chain(routed).any(|server| server.protocol == Protocol::Tls)
+    }
+
+    /// What would keep upstreams from being asked.
+    pub fn problems(&self) -> Option<Problem> {
+        let client = self.is_encrypted().then(|| Client::new(self.authorities.as_deref(), b"dot"));
+        let error = client?.err()?;
+        Some(Problem::error(Place::file("[upstream] ca"), error.to_string(), error.hint()))
+    }
+}
+
+impl Upstream {
+    /// Whom its certificate must speak for, where it shows one.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        let of = |name: &String| Peer::named(name);
+        let address = || Peer::named(&self.address.ip().to_string());
+        (self.protocol == Protocol::Tls).then(|| self.name.as_ref().map_or_else(address, of)).flatten()
     }
 }
 
 impl FromStr for Upstream {
     type Err = String;
 
-    /// `udp://192.0.2.1:53`, `tcp://[2001:db8::1]`, or a bare address; the port is 53 unless written.
+    /// `udp://192.0.2.1:53`, `tcp://[2001:db8::1]`, `tls://192.0.2.1#dns.example`, or a bare address; the port is 53 unless written, inside of
+    /// TLS 853.
     fn from_str(text: &str) -> Result<Self, String> {
         let (protocol, rest) = match text.split_once("://") {
             None => (Protocol::Udp, text),
             Some(("udp", rest)) => (Protocol::Udp, rest),
             Some(("tcp", rest)) => (Protocol::Tcp, rest),
-            Some((scheme @ ("tls" | "https" | "quic"), _)) => {
+            Some(("tls", rest)) => (Protocol::Tls, rest),
+            Some((scheme @ ("https" | "quic"), _)) => {
                 return Err(format!("{scheme}:// is not supported yet"));
             }
             Some((scheme, _)) => return Err(format!("{scheme}:// is not a way to ask a resolver")),
         };
+        let (rest, name) = match rest.split_once('#') {
+            Some((rest, name)) if protocol == Protocol::Tls && Peer::named(name).is_some() => {
+                (rest, Some(name.to_ascii_lowercase()))
+            }
+            Some((_, name)) if protocol == Protocol::Tls => {
+                return Err(format!("`{name}` is not a server's name"));
+            }
+            Some(_) => return Err("only a server inside of TLS has a name".to_owned()),
+            None => (rest, None),
+        };
+        let port = if protocol == Protocol::Tls { 853 } else { 53 };
         let bare = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(rest);
         let address = rest
             .parse()
-            .or_else(|_| bare.parse().map(|address: IpAddr| SocketAddr::new(address, 53)))
+            .or_else(|_| bare.parse().map(|address: IpAddr| SocketAddr::new(address, port)))
             .map_err(|_| "not an address, or an address and port".to_owned())?;
-        Ok(Self { protocol, address })
+        Ok(Self { protocol, address, name })
     }
 }
 
@@ -86,9 +133,11 @@ impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.protocol {
             Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
             Protocol::Udp => "udp",
         };
-        write!(f, "{scheme}://{}", self.address)
+        write!(f, "{scheme}://{}", self.address)?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, "#{name}"))
     }
 }
 
@@ -99,7 +148,11 @@ pub fn system_servers(resolv_conf: &str) -> Vec<Upstream> {
         .filter_map(|line| line.trim().strip_prefix("nameserver"))
         .filter(|rest| rest.starts_with(char::is_whitespace))
         .filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok())
-        .map(|address| Upstream { protocol: Protocol::Udp, address: SocketAddr::new(address, 53) })
+        .map(|address| Upstream {
+            protocol: Protocol::Udp,
+            address: SocketAddr::new(address, 53),
+            name: None,
+        })
         .collect()
 }
 
@@ -114,10 +167,14 @@ mod tests {
             ("udp://192.0.2.1:5300", "udp://192.0.2.1:5300"),
             ("tcp://[2001:db8::1]", "tcp://[2001:db8::1]:53"),
             ("2001:db8::1", "udp://[2001:db8::1]:53"),
+            ("tls://9.9.9.9#DNS.quad9.net", "tls://9.9.9.9:853#dns.quad9.net"),
+            ("tls://[2001:db8::1]:8853", "tls://[2001:db8::1]:8853"),
         ] {
             assert_eq!(text.parse::<Upstream>().map(|upstream| upstream.to_string()), Ok(shown.to_owned()));
         }
-        assert_eq!("tls://9.9.9.9".parse::<Upstream>(), Err("tls:// is not supported yet".to_owned()));
+        assert_eq!("quic://9.9.9.9".parse::<Upstream>(), Err("quic:// is not supported yet".to_owned()));
+        assert!("udp://9.9.9.9#dns.quad9.net".parse::<Upstream>().is_err());
+        assert!("tls://9.9.9.9#a b".parse::<Upstream>().is_err());
         assert!("dns.example".parse::<Upstream>().is_err());
     }
 

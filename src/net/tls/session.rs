@@ -1,4 +1,4 @@
-//! Owns one client's TLS session: bytes of the network in, what they carry out, and back. Never reads or writes a socket, and never keeps
+//! Owns one TLS session: bytes of the network in, what they carry out, and back. Never reads or writes a socket, and never keeps
 //! more than a record.
 
 use std::io::{self, Read, Write};
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::names::names;
 use crate::policy::Credentials;
-use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use rustls::{Connection, HandshakeKind, ServerConfig, ServerConnection};
 
-/// A session; the client speaks first.
+/// A session; the client's end speaks first.
 #[derive(Debug)]
-pub struct Session(ServerConnection);
+pub struct Session(Connection);
 
 /// Why a session cannot go on. What is still to be said of it, an alert, waits to be sent.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +18,15 @@ pub struct Session(ServerConnection);
 pub struct TlsError(#[from] rustls::Error);
 
 impl Session {
-    /// A session under `config`.
+    /// A session with a client, under `config`.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
-        let mut connection = ServerConnection::new(config)?;
+        Ok(Self::of(ServerConnection::new(config)?.into()))
+    }
+
+    pub(super) fn of(mut connection: Connection) -> Self {
         // The caller bounds what it says.
         connection.set_buffer_limit(None);
-        Ok(Self(connection))
+        Self(connection)
     }
 
     /// Takes what came from the network and appends what it carries to `text`. Says whether the client has ended its side.
@@ -87,10 +90,14 @@ impl Session {
     /// What the client has shown: the server's name that it asked for (RFC 6066 section 3), and the names on its certificate, which
     /// was checked.
     pub fn credentials(&self) -> Credentials {
+        let name = match &self.0 {
+            Connection::Client(_) => None,
+            Connection::Server(connection) => connection.server_name(),
+        };
         let own = self.0.peer_certificates().and_then(<[_]>::first);
         Credentials {
             certificate: own.map(|certificate| names(certificate)).unwrap_or_default(),
-            server_name: self.0.server_name().map(str::to_ascii_lowercase),
+            server_name: name.map(str::to_ascii_lowercase),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Owns a client's session over its socket, as a stream of bytes. Where it gathers, what is written waits until nothing more can be read,
+//! Owns a session over its socket, as a stream of bytes. Where it gathers, what is written waits until nothing more can be read,
 //! so that replies to requests that came together leave together. Never looks into what it carries.
 
 use std::cell::RefCell;
@@ -45,7 +45,11 @@ thread_local! {
 impl Stream {
     /// Shakes hands with the client at the other end of `socket`.
     pub async fn greet(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let session = Session::new(config).map_err(io::Error::other)?;
+        Self::meet(socket, Session::new(config).map_err(io::Error::other)?).await
+    }
+
+    /// Shakes hands with whoever is at the other end of `socket`.
+    pub async fn meet(socket: TcpStream, session: Session) -> io::Result<Self> {
         let mut stream = Self {
             socket,
             session,

@@ -1,0 +1,168 @@
+//! Upstreams inside of TLS: whom they must be, what is sent to them, and what clients see when they are not or go away. The upstream is
+//! another interdict, and an Unbound.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test that panics has failed, and may look at the clock"
+)]
+
+#[path = "support/encrypted.rs"]
+mod encrypted;
+mod support;
+
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use encrypted::Encrypted;
+use interdict::clock::Clock;
+use support::{Site, code};
+
+/// A site that asks `upstream` over TLS under `name`, and nobody else.
+fn asking(upstream: &Encrypted, name: &str) -> Site {
+    let site = Site::prepare("", Clock::system());
+    let address = upstream.site.running.as_ref().unwrap().addresses[1];
+    let ca = upstream.site.path("cert.pem");
+    let text = support::read(&site.config);
+    let begin = text.find("servers = ").unwrap();
+    let end = begin + text[begin..].find('\n').unwrap();
+    let servers = format!("servers = [\"tls://{address}{name}\"]\nca = \"{}\"", ca.display());
+    std::fs::write(&site.config, format!("{}{servers}{}", &text[..begin], &text[end..])).unwrap();
+    site.started()
+}
+
+fn counted(site: &Site, line: &str) {
+    let page = site.http("GET", "/metrics", None).1;
+    assert!(page.lines().any(|found| found.starts_with(line)), "{line} is not in\n{page}");
+}
+
+#[test]
+fn questions_go_over_one_connection_padded_and_answers_come_in_any_order() {
+    let upstream = Encrypted::start("");
+    let site = asking(&upstream, "#dns.example");
+    assert_eq!(code(&site.ask("www.canada.ca", 1)), "NOERROR");
+    // One that is answered late, and fifty that are not held up by it.
+    let late = UdpSocket::bind("127.0.0.1:0").unwrap();
+    late.send_to(&support::query(1, 0x0100, "silent.example", 1, None), site.address()).unwrap();
+    let began = Instant::now();
+    for number in 0..50 {
+        assert_eq!(code(&site.ask(&format!("n{number}.example"), 1)), "NOERROR");
+    }
+    assert!(began.elapsed() < Duration::from_millis(450), "{:?}", began.elapsed());
+    let large = site.tcp(&support::query(1, 0x0100, "large.example", 1, None)).unwrap();
+    assert!(large.len() > 1600, "an answer of any size");
+    upstream.counted("interdict_connections_total{protocol=\"dot\"} 1");
+}
+
+#[test]
+fn an_upstream_that_is_somebody_else_is_never_asked() {
+    let upstream = Encrypted::start("");
+    let site = asking(&upstream, "#dns.elsewhere.example");
+    let reply = site.ask("www.canada.ca", 1);
+    assert_eq!(code(&reply), "SERVFAIL");
+    assert_eq!(code(&site.ask("wechat.com", 1)), "NXDOMAIN", "what is banned needs nobody");
+    upstream.counted("interdict_queries_total{protocol=\"dot\"} 0");
+    let address = upstream.site.running.as_ref().unwrap().addresses[1];
+    let labels = format!("upstream=\"tls://{address}#dns.elsewhere.example\",reason=\"network\"");
+    let page = site.http("GET", "/metrics", None).1;
+    let failures = format!("interdict_upstream_failures_total{{{labels}}} ");
+    let count: f64 = page.lines().find_map(|line| line.strip_prefix(&failures)).unwrap().parse().unwrap();
+    assert!(count >= 1.0);
+}
+
+#[test]
+fn a_connection_that_the_upstream_closed_costs_nobody_an_answer() {
+    let upstream = Encrypted::start("idle = \"1s\"\n");
+    let site = asking(&upstream, "#dns.example");
+    for round in 0..3 {
+        assert_eq!(code(&site.ask(&format!("round{round}.example"), 1)), "NOERROR");
+        std::thread::sleep(Duration::from_millis(1600));
+    }
+    upstream.counted("interdict_connections_total{protocol=\"dot\"} 3");
+    let page = site.http("GET", "/metrics", None).1;
+    for line in page.lines().filter(|line| line.starts_with("interdict_upstream_failures_total")) {
+        assert!(line.ends_with(" 0"), "{line}");
+    }
+}
+
+#[test]
+fn many_questions_at_once_make_few_connections() {
+    let upstream = Encrypted::start("");
+    let site = asking(&upstream, "#dns.example");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    for id in 0..400u16 {
+        let query = support::query(id, 0x0100, &format!("n{id}.example"), 1, None);
+        socket.send_to(&query, site.address()).unwrap();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut buffer = [0; 1500];
+    while seen.len() < 400 {
+        let length = socket.recv(&mut buffer).expect("a reply");
+        assert_eq!(buffer[3] & 15, 0, "{:?}", &buffer[..length]);
+        seen.insert(u16::from_be_bytes([buffer[0], buffer[1]]));
+    }
+    let page = upstream.site.http("GET", "/metrics", None).1;
+    let opened =
+        page.lines().find_map(|line| line.strip_prefix("interdict_connections_total{protocol=\"dot\"} "));
+    assert!(opened.unwrap().parse::<u32>().unwrap() <= 2, "{opened:?}");
+}
+
+#[test]
+fn an_authority_that_cannot_be_read_stops_the_start() {
+    let upstream = Encrypted::start("");
+    std::fs::remove_file(upstream.site.path("cert.pem")).unwrap();
+    let site = Site::prepare("", Clock::system());
+    let text = support::read(&site.config);
+    let text =
+        text.replace("[upstream]\n", "[upstream]\nca = \"/nowhere/ca.pem\"\n").replace("udp://", "tls://");
+    std::fs::write(&site.config, text).unwrap();
+    let said = format!("{:?}", site.try_start().unwrap_err());
+    assert!(said.contains("/nowhere/ca.pem") && said.contains("[upstream]"), "{said}");
+}
+
+#[test]
+fn an_unbound_is_asked_over_tls() {
+    let upstream = Encrypted::start("");
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let path = |name: &str| upstream.site.path(name).display().to_string();
+    let text = format!(
+        "server:\n interface: 127.0.0.1@{port}\n tls-port: {port}\n tls-service-key: \"{}\"\n tls-service-pem: \"{}\"\n \
+         do-not-query-localhost: no\n module-config: \"iterator\"\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n \
+         use-syslog: no\n do-daemonize: no\nremote-control:\n control-enable: no\nforward-zone:\n name: \".\"\n forward-addr: {}\n",
+        path("key.pem"),
+        path("cert.pem"),
+        upstream.site.upstream.address.to_string().replace(':', "@")
+    );
+    std::fs::write(upstream.site.path("unbound.conf"), text).unwrap();
+    let mut child = Command::new("/usr/sbin/unbound")
+        .args(["-d", "-c", &path("unbound.conf")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("unbound is installed");
+    let site = Site::prepare("", Clock::system());
+    let text = support::read(&site.config);
+    let begin = text.find("servers = ").unwrap();
+    let end = begin + text[begin..].find('\n').unwrap();
+    let servers =
+        format!("servers = [\"tls://127.0.0.1:{port}#dns.example\"]\nca = \"{}\"", path("cert.pem"));
+    std::fs::write(&site.config, format!("{}{servers}{}", &text[..begin], &text[end..])).unwrap();
+    let site = site.started();
+    let answered = (0..50).find_map(|number| {
+        let reply = site.ask(&format!("u{number}.example"), 1);
+        std::thread::sleep(Duration::from_millis(if code(&reply) == "NOERROR" { 0 } else { 100 }));
+        Some(reply).filter(|reply| code(reply) == "NOERROR")
+    });
+    let _gone = child.kill();
+    let _status = child.wait();
+    assert_eq!(answered.expect("an answer").answers.len(), 1);
+    counted(
+        &site,
+        &format!("interdict_upstream_tcp_total{{upstream=\"tls://127.0.0.1:{port}#dns.example\"}}"),
+    );
+}
