@@ -211,6 +211,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tokens: Arc::new(tokens),
         compiling: Arc::new(Semaphore::new(1)),
     };
+    tasks.push(tokio::spawn(engine.mind_patience(stopped.clone())));
     tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
     tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
