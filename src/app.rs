@@ -171,7 +171,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let (stop_tasks, stopped) = watch::channel(false);
     let (requests, asked) = mpsc::channel(16);
     let needs = listen::Needs {
-        engine,
+        engine: Arc::clone(&engine),
         certificate: certificate.clone(),
         limiter: listen::Limiter::new(boot.limits.clone()).map(Arc::new),
         cookies: cookies(&boot).map(Arc::new),
@@ -232,6 +232,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tokens: Arc::new(tokens),
         compiling: Arc::new(Semaphore::new(1)),
     };
+    tasks.push(tokio::spawn(engine.mind_patience(stopped.clone())));
     tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
     tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));

@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::key::Key;
 use crate::clock::Moment;
-use crate::dns::{CanonicalName, Flags, HEADER, Message, Query, Rcode, RecordType, Section};
+use crate::dns::{CanonicalName, ExtendedError, Flags, HEADER, Message, Query, Rcode, RecordType, Section};
 
 /// One answer, immutable but for the note of which policy passed it. All of it is one allocation, so that a hit costs
 /// one walk to memory: the numbers first, then in `bytes` the message with its question in canonical form, the offsets
@@ -19,6 +19,8 @@ pub struct Entry<B: ?Sized = [u8]> {
     passed: AtomicU64,
     stored: u32,
     expires: u32,
+    /// From this second on it may be asked for anew: near its end while it is fresh, after a failure a while later.
+    refresh_at: AtomicU32,
     message_end: u32,
     ttls_end: u32,
     targets_end: u32,
@@ -47,12 +49,13 @@ pub struct Patch {
     pub stale: bool,
 }
 
-/// TTL of stale records in seconds (RFC 8767 section 4 recommends 30).
-const STALE_TTL: u32 = 30;
 /// Longest any positive answer is kept, in seconds: one day, so that a typing error in a zone does not last longer.
 const LONGEST: u32 = 86_400;
 /// Longest any negative answer is kept, in seconds (RFC 2308 section 5 suggests one to three hours).
 const LONGEST_NEGATIVE: u32 = 3600;
+/// How long a name whose upstreams failed is left alone while there is a stale answer, in seconds (RFC 8767 section 5, the
+/// failure recheck timer: no more often than every 30).
+const RECHECK: u32 = 30;
 /// How long a failure is kept, in seconds (RFC 9520 section 3.2: at least one second).
 const FAILURE: u32 = 2;
 
@@ -106,6 +109,9 @@ impl Reading {
 }
 
 impl Entry {
+    /// TTL of stale records in seconds (RFC 8767 section 4 recommends 30).
+    pub const STALE_TTL: u32 = 30;
+
     /// Keeps `message`, an upstream's answer to `key`'s question without OPT record. `None` when it does not parse or
     /// answers another question.
     pub fn new(key: &Key<'_>, message: &[u8], now: Moment) -> Option<Arc<Self>> {
@@ -126,6 +132,7 @@ impl Entry {
             passed: AtomicU64::new(0),
             stored: now.seconds(),
             expires: now.seconds().saturating_add(reading.holds),
+            refresh_at: AtomicU32::new(now.seconds().saturating_add(reading.holds - ahead(reading.holds))),
             message_end: message.len() as u32,
             ttls_end: ttls_end as u32,
             targets_end: bytes.len() as u32,
@@ -201,13 +208,57 @@ impl Entry {
         self.flags().rcode()
     }
 
+    /// The id under which a failure is kept that `error` tells of: upstreams' own answers are kept under none.
+    pub fn id_of_failure(error: ExtendedError) -> [u8; 2] {
+        (error as u16).to_be_bytes()
+    }
+
+    /// What tells a client why this SERVFAIL was kept, if it is one of ours: the INFO-CODE of an extended error.
+    #[inline]
+    pub fn failure(&self) -> Option<u16> {
+        let id = u16::from_be_bytes(*self.bytes.first_chunk::<2>()?);
+        (id != 0).then_some(id)
+    }
+
+    /// Of a fresh answer: true when it is near its end, and nobody fetches it anew yet.
+    #[inline]
+    pub fn is_due(&self, now: Moment) -> bool {
+        now.seconds() >= self.refresh_at.load(Ordering::Relaxed)
+    }
+
+    /// True in the last part of its life, whoever fetches it anew.
+    pub fn is_ending(&self, now: Moment) -> bool {
+        now.seconds() >= self.expires.saturating_sub(ahead(self.expires.saturating_sub(self.stored)))
+    }
+
+    /// True for the one caller who is to fetch a due answer anew.
+    #[cold]
+    pub fn claim_refresh(&self, now: Moment) -> bool {
+        let due = self.refresh_at.load(Ordering::Relaxed);
+        let claimed =
+            self.refresh_at.compare_exchange(due, self.expires, Ordering::Relaxed, Ordering::Relaxed);
+        now.seconds() >= due && claimed.is_ok()
+    }
+
+    /// Notes that upstreams had nothing better to say at `now`.
+    pub fn note_failure(&self, now: Moment) {
+        self.refresh_at.store(now.seconds().saturating_add(RECHECK), Ordering::Relaxed);
+    }
+
+    /// Of an answer past its TTL: true when upstreams failed so lately that they need not be asked again.
+    pub fn failed_lately(&self, now: Moment) -> bool {
+        now.seconds() < self.refresh_at.load(Ordering::Relaxed)
+    }
+
     /// How old it is at `now`; `stale` is how many seconds past its TTL it may be shown.
     #[inline]
     pub fn freshness(&self, now: Moment, stale: u32) -> Freshness {
         let now = now.seconds();
         if now < self.expires {
             Freshness::Fresh
-        } else if now < self.expires.saturating_add(stale) && self.rcode() != Rcode::SERVFAIL {
+        } else if now < self.expires.saturating_add(stale)
+            && matches!(self.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN)
+        {
             Freshness::Stale
         } else {
             Freshness::TooOld
@@ -259,7 +310,7 @@ impl Entry {
                 let offset = usize::from(u16::from_be_bytes(*offset));
                 let field = out.get_mut(offset..)?.first_chunk_mut::<4>()?;
                 let left = u32::from_be_bytes(*field).saturating_sub(passed);
-                *field = if patch.stale { STALE_TTL } else { left }.to_be_bytes();
+                *field = if patch.stale { Self::STALE_TTL } else { left }.to_be_bytes();
             }
         }
         Some(message.len())
@@ -302,13 +353,24 @@ fn sized<const N: usize>(numbers: Entry<[u8; 0]>, from: &[u8]) -> Arc<Entry> {
         *to = *from;
     }
     let Entry {
-        hash, passed, stored, expires, message_end, ttls_end, targets_end, question_end, bits, ..
+        hash,
+        passed,
+        stored,
+        expires,
+        refresh_at,
+        message_end,
+        ttls_end,
+        targets_end,
+        question_end,
+        bits,
+        ..
     } = numbers;
     Arc::new(Entry {
         hash,
         passed,
         stored,
         expires,
+        refresh_at,
         message_end,
         ttls_end,
         targets_end,
@@ -316,6 +378,12 @@ fn sized<const N: usize>(numbers: Entry<[u8; 0]>, from: &[u8]) -> Arc<Entry> {
         bits,
         bytes,
     })
+}
+
+/// How long before its end an answer that holds this long is fetched anew, in seconds: the last tenth of its life, as in
+/// Unbound. Too little of an answer's life is saved, and too much asked, where that is less than a second.
+fn ahead(holds: u32) -> u32 {
+    holds / 10
 }
 
 /// Where the name stands that a record of this type leads to; `Err` when it cannot be read, and so cannot be screened.

@@ -3,6 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -19,9 +20,15 @@ pub struct Config {
     /// Bytes that answers may hold. Default 256 MiB: about half a million answers, a ministry's working set several
     /// times over.
     pub memory: u64,
-    /// Seconds past its TTL that an answer may be shown when upstreams fail. Default one hour: long enough for a
+    /// Seconds past its TTL that an answer may be shown when upstreams fail or are slow. Default one hour: long enough for a
     /// repair, short enough that addresses still hold. 0: never.
     pub stale: u32,
+    /// How long upstreams are waited for while there is a stale answer. Default 1.8 s, as RFC 8767 section 5 recommends:
+    /// just before the two seconds after which many clients ask again.
+    pub stale_after: Duration,
+    /// Whether an answer that is asked for in the last tenth of its life is fetched anew at once. Default true: names that
+    /// are asked often are then never missing, for at most a tenth more questions to upstreams.
+    pub prefetch: bool,
 }
 
 /// All answers, shared by all workers.
@@ -70,7 +77,7 @@ impl Weighter<Kept, Arc<Entry>> for ByMemory {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory: 256 << 20, stale: 3600 }
+        Self { memory: 256 << 20, stale: 3600, stale_after: Duration::from_millis(1800), prefetch: true }
     }
 }
 

@@ -132,6 +132,12 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         {
             boot.cache.stale = span.value.0.as_secs() as u32;
         }
+        if let Some(span) = cache.parsed::<Span>("stale_after", "write a duration such as \"1.8s\"") {
+            boot.cache.stale_after = span.value.0;
+        }
+        if let Some(prefetch) = cache.boolean("prefetch") {
+            boot.cache.prefetch = prefetch;
+        }
     }
     {
         let mut admin = top.section("admin");

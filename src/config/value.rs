@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-/// `500ms`, `60s`, `15m`, `1h`, `2d`, or `0`.
+/// `500ms`, `1.8s`, `60s`, `15m`, `1h`, `2d`, or `0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
@@ -29,7 +29,11 @@ impl FromStr for Span {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, unit) = split(text).ok_or("not a duration")?;
+        let (number, rest) = split(text).ok_or("not a duration")?;
+        let (thousandths, unit) = match rest.strip_prefix('.') {
+            Some(rest) => thousandths(rest).filter(|(_, unit)| *unit == "s").ok_or("not a duration")?,
+            None => (0, rest),
+        };
         let milliseconds = match unit {
             "" if number == 0 => 0,
             "ms" => 1,
@@ -39,8 +43,16 @@ impl FromStr for Span {
             "d" => 86_400_000,
             _ => return Err("not a duration"),
         };
-        number.checked_mul(milliseconds).map(|ms| Self(Duration::from_millis(ms))).ok_or("too long")
+        let whole = number.checked_mul(milliseconds).and_then(|ms| ms.checked_add(thousandths));
+        whole.map(|ms| Self(Duration::from_millis(ms))).ok_or("too long")
     }
+}
+
+/// The decimals that `text` begins with, in thousandths, and what follows them.
+fn thousandths(text: &str) -> Option<(u64, &str)> {
+    let (number, unit) = split(text)?;
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    Some((number * 10_u64.pow(3_u32.checked_sub(digits as u32)?), unit))
 }
 
 impl FromStr for Size {
@@ -84,6 +96,11 @@ mod tests {
     fn values_need_their_units() {
         assert_eq!("15m".parse(), Ok(Span(Duration::from_secs(900))));
         assert_eq!("0".parse(), Ok(Span(Duration::ZERO)));
+        assert_eq!("1.8s".parse(), Ok(Span(Duration::from_millis(1800))));
+        assert_eq!("0.025s".parse(), Ok(Span(Duration::from_millis(25))));
+        for wrong in ["1.s", ".5s", "1.8", "1.8m", "1.8765s", "1.8.1s"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
         assert!("15".parse::<Span>().is_err() && "99999999999999999d".parse::<Span>().is_err());
         assert_eq!("256MiB".parse(), Ok(Size(256 << 20)));
         assert!("256MB".parse::<Size>().is_err());

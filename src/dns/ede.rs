@@ -17,6 +17,8 @@ pub enum ExtendedError {
     Filtered = 17,
     /// 18: the client may not ask this server.
     Prohibited = 18,
+    /// 19: the answer says that there is no such name, and is older than its TTL.
+    StaleNxdomain = 19,
     /// 20: the server does not answer this kind of question, and refuses to look further.
     NotAuthoritative = 20,
     /// 21: the operation is not supported.
@@ -45,6 +47,13 @@ impl ExtendedError {
         out.extend_from_slice(text.as_bytes());
     }
 
+    /// The option without text, in wire form, of an INFO-CODE.
+    #[inline]
+    pub fn bare_option(code: u16) -> [u8; 6] {
+        let ([a, b], [c, d]) = (OPTION.to_be_bytes(), code.to_be_bytes());
+        [a, b, 0, 2, c, d]
+    }
+
     /// The option in wire form.
     pub fn option(self, text: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -60,6 +69,7 @@ mod tests {
     #[test]
     fn the_option_is_code_length_info_text() {
         assert_eq!(ExtendedError::Blocked.option("no"), b"\0\x0F\0\x04\0\x0Fno");
+        assert_eq!(ExtendedError::bare_option(15).as_slice(), ExtendedError::Blocked.option(""));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, redirect, pending. Owns what happens
+//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, redirect, fetch, pending. Owns what
+//! happens
 //! to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
 
 mod admit;
 mod ahead;
 mod engine;
+mod fetch;
 mod notice;
 mod pending;
 mod redirect;

@@ -240,8 +240,15 @@ impl<'t> Turn<'t> {
         let patch = Patch { now: self.now, stale };
         let written = entry.write(query, patch, reply).and_then(|length| {
             let Some(edns) = query.edns else { return Some(length) };
-            let options = if stale { ExtendedError::StaleAnswer.option("") } else { Vec::new() };
-            ReplyWriter::resume(reply, length).opt_and_finish(self.payload(), edns.dnssec_ok, &options).ok()
+            let error = match (stale, entry.rcode()) {
+                (false, Rcode::SERVFAIL) => entry.failure(),
+                (false, _) => None,
+                (true, Rcode::NXDOMAIN) => Some(ExtendedError::StaleNxdomain as u16),
+                (true, _) => Some(ExtendedError::StaleAnswer as u16),
+            };
+            let option = error.map(ExtendedError::bare_option);
+            let options = option.as_ref().map_or(&[][..], |option| option);
+            ReplyWriter::resume(reply, length).opt_and_finish(self.payload(), edns.dnssec_ok, options).ok()
         });
         match written {
             Some(length) => self.finish(entry.rcode(), Path::Hit, length),

@@ -77,12 +77,20 @@ counters! {
         CacheHit = "hit",
         /// Nothing of use.
         CacheMiss = "miss",
-        /// An answer past its TTL, shown because upstreams failed.
+        /// An answer past its TTL, shown because upstreams failed or were slow.
         CacheStale = "stale",
     }
     COALESCED = "interdict_coalesced_queries_total", "Queries that waited for another's answer.", [] {
         /// A query joined an identical one.
         Coalesced,
+    }
+    PREFETCHES = "interdict_prefetches_total", "Kept answers fetched anew before their end, by how it ended.", ["result"] {
+        /// A new answer is kept.
+        PrefetchDone = "refreshed",
+        /// Upstreams failed; the old answer stays.
+        PrefetchFailed = "failed",
+        /// Too many are under way.
+        PrefetchSkipped = "skipped",
     }
     DROPPED = "interdict_dropped_total", "Datagrams and queries not answered, by reason.", ["reason"] {
         /// A response, which must never be answered.

@@ -36,7 +36,7 @@ impl Upstream {
         Self::scripted(answer)
     }
 
-    pub fn scripted(answer: Script) -> Self {
+    pub fn scripted(answer: impl Fn(&[u8], bool) -> Option<Vec<u8>> + Send + 'static) -> Self {
         let (socket, tcp) = (0..20)
             .find_map(|_| {
                 let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -79,7 +79,7 @@ impl Upstream {
     }
 }
 
-fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
+pub fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
     let mut end = 12;
     while query[end] != 0 {
         end += 1 + usize::from(query[end]);

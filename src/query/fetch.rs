@@ -1,0 +1,325 @@
+//! Owns what becomes of a query that the cache cannot answer: asked upstream, answered from what came, from what is stale,
+//! or with a failure; each waiting query judged anew by the policy in force then. Never chooses an upstream.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::engine::Engine;
+use super::pending::{Joined, Packet, Redirected, Waiter};
+use super::redirect;
+use super::request::{Asker, Outcome, Sink};
+use super::turn::{Concluded, Done, Judged, Screened, Screening, Turn};
+use crate::cache::{Entry, Freshness, Key};
+use crate::clock::Moment;
+use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode};
+use crate::resolve::{Ask, Failure};
+use crate::telemetry::{Counter, Path};
+
+/// At most one question in this many that may be under way is one that nobody waits for.
+const REFRESHES: usize = 10;
+
+impl Engine {
+    /// Asks upstreams and answers through `sink` when they did. `old` is the answer that was kept, past its TTL: it is given
+    /// when upstreams take too long, and at once when they failed lately (RFC 8767 section 5).
+    pub(super) fn fetch(
+        self: &Arc<Self>,
+        query: &Query<'_>,
+        from: Asker,
+        key: &Key<'_>,
+        old: Option<Arc<Entry>>,
+        since: Moment,
+        sink: Sink,
+    ) {
+        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        self.wait(key, ask(query), old.as_ref(), waiter);
+    }
+
+    /// Fetches anew what was kept under `key` and nears its end; nobody waits for it.
+    #[cold]
+    pub(super) fn refresh(self: &Arc<Self>, query: &Query<'_>, key: &Key<'_>, now: Moment) {
+        let newer = |entry: &Arc<Entry>| entry.freshness(now, 0) == Freshness::Fresh && !entry.is_ending(now);
+        if !self.parts.store.config().prefetch || self.parts.store.find(key).as_ref().is_some_and(newer) {
+            return;
+        }
+        let Some(place) = self.pending.begin_refresh(self.parts.config.in_flight / REFRESHES) else {
+            return self.shared.bump(Counter::PrefetchSkipped);
+        };
+        match self.pending.join(key, None, None) {
+            Joined::First(key) => {
+                let engine = Arc::clone(self);
+                let then = move |resolved: Result<&[u8], Failure>| {
+                    drop(place);
+                    let failed = engine.resolved(&key, resolved);
+                    engine.shared.bump(if failed { Counter::PrefetchFailed } else { Counter::PrefetchDone });
+                };
+                self.parts.forwarder.ask(ask(query), Box::new(then));
+            }
+            // Somebody asks for it already.
+            Joined::Later | Joined::TooSlow(_) => {}
+            Joined::NoRoom(_) => self.shared.bump(Counter::PrefetchSkipped),
+        }
+    }
+
+    /// Answers from stale answers those who waited too long, until `stop` changes. What they asked for is fetched all the
+    /// same.
+    pub async fn mind_patience(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let place = tokio::select! {
+                place = self.pending.impatient() => place,
+                _ = stop.changed() => return,
+            };
+            let name = Key::name_in(&place);
+            let Some(stale) = self.stale(&Key::of_bytes(&place, &name), self.parts.clock.now()) else {
+                continue;
+            };
+            if let Some(waiters) = self.pending.take_impatient(&place) {
+                self.answer(waiters, Ok((&stale, true)));
+            }
+        }
+    }
+
+    /// Resolves `target` and answers with its records through `sink`. `by_answer` is the generation that sends the client
+    /// there because of the answer to its question; `None` when its question was enough.
+    pub(super) fn redirect(
+        self: &Arc<Self>,
+        query: &Query<'_>,
+        from: Asker,
+        target: &Name,
+        by_answer: Option<u64>,
+        since: Moment,
+        sink: Sink,
+    ) {
+        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        self.send_elsewhere(waiter, target, by_answer);
+    }
+
+    fn send_elsewhere(self: &Arc<Self>, waiter: Waiter, target: &Name, by_answer: Option<u64>) {
+        let Ok(query) = Query::read(waiter.packet.bytes()) else { return };
+        let record_type = query.record_type;
+        // A target that makes the name too long stays as it is written, and there is nothing at it.
+        let target = redirect::destination(&query.name, target).unwrap_or_else(|| target.clone());
+        let name = CanonicalName::from(&target);
+        let waiter = Waiter { redirected: Some(Redirected { target, by_answer }), ..waiter };
+        let key = Key::new(&name, record_type, false, false);
+        let kept = self.parts.store.find(&key);
+        let now = self.parts.clock.now();
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.freshness(now, 0) == Freshness::Fresh) {
+            self.answer([waiter], Ok((entry, false)));
+            return;
+        }
+        let ask = Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };
+        self.wait(&key, ask, kept.as_ref(), waiter);
+    }
+
+    fn wait(self: &Arc<Self>, key: &Key<'_>, ask: Ask<'_>, old: Option<&Arc<Entry>>, waiter: Waiter) {
+        let now = self.parts.clock.now();
+        let config = self.parts.store.config();
+        let stale = old.filter(|old| old.freshness(now, config.stale) != Freshness::TooOld);
+        if let Some(stale) = stale.filter(|stale| stale.failed_lately(now)) {
+            return self.answer([waiter], Ok((stale, true)));
+        }
+        match self.pending.join(key, Some(waiter), stale.map(|_| config.stale_after)) {
+            Joined::First(key) => {
+                let engine = Arc::clone(self);
+                self.parts.forwarder.ask(
+                    ask,
+                    Box::new(move |resolved| {
+                        engine.resolved(&key, resolved);
+                    }),
+                );
+            }
+            Joined::Later => self.shared.bump(Counter::Coalesced),
+            Joined::NoRoom(waiter) => {
+                self.shared.bump(Counter::DropOverload);
+                self.answer(waiter, stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+            }
+            Joined::TooSlow(waiter) => {
+                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+            }
+        }
+    }
+
+    /// Keeps what upstreams said and answers those who waited for it. Returns whether they failed.
+    fn resolved(self: &Arc<Self>, place: &[u8], resolved: Result<&[u8], Failure>) -> bool {
+        let name = Key::name_in(place);
+        let key = Key::of_bytes(place, &name);
+        let now = self.parts.clock.now();
+        let (fresh, failure) = match resolved {
+            Ok(message) => (Entry::new(&key, message, now), None),
+            Err(failure) => (Entry::new(&key, &servfail(place, failure), now), Some(failure)),
+        };
+        let failed =
+            fresh.as_ref().is_none_or(|entry| !matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN));
+        let old = if failed { self.stale(&key, now) } else { None };
+        let entry = match &old {
+            // What there was stays, and is not asked for again too soon.
+            Some(old) => {
+                old.note_failure(now);
+                None
+            }
+            None => fresh,
+        };
+        if let Some(entry) = &entry {
+            self.parts.store.keep(Arc::clone(entry));
+        }
+        // Taken only now: a query that comes after this finds the answer in the cache.
+        let Some(waiters) = self.pending.take(place) else { return failed };
+        match (&old, &entry, failure) {
+            (Some(old), _, _) => self.answer(waiters, Ok((old, old.freshness(now, 0) != Freshness::Fresh))),
+            (None, _, Some(failure)) => self.answer(waiters, Err(failure)),
+            (None, Some(entry), None) => self.answer(waiters, Ok((entry, false))),
+            (None, None, None) => self.answer(waiters, Err(Failure::Network)),
+        }
+        failed
+    }
+
+    /// What is kept and may still be shown, past its TTL or not.
+    fn stale(&self, key: &Key<'_>, now: Moment) -> Option<Arc<Entry>> {
+        let longest = self.parts.store.config().stale;
+        self.parts.store.find(key).filter(|entry| entry.freshness(now, longest) != Freshness::TooOld)
+    }
+
+    /// Answers everybody who waited, each as the policy in force now says.
+    fn answer(
+        self: &Arc<Self>,
+        waiters: impl IntoIterator<Item = Waiter>,
+        answer: Result<(&Entry, bool), Failure>,
+    ) {
+        thread_local! {
+            /// Room for a reply of any size, made once for each thread.
+            static REPLY: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_MESSAGE].into());
+        }
+        let snapshot = self.parts.live.load();
+        let turn = Turn {
+            engine: self,
+            snapshot: &snapshot,
+            cell: &self.shared,
+            ring: self.shared_ring.as_ref(),
+            now: self.parts.clock.now(),
+            wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
+        };
+        // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.
+        let mut elsewhere: Vec<(Waiter, &Name)> = Vec::new();
+        REPLY.with_borrow_mut(|buffer| {
+            for waiter in waiters {
+                let Ok(query) = Query::read(waiter.packet.bytes()) else { continue };
+                let reply = turn.room(&query, waiter.from, buffer);
+                let done = match turn.resolved(&query, &waiter, answer, reply) {
+                    Concluded::Done(done) => done,
+                    Concluded::Redirect(target) => {
+                        elsewhere.push((waiter, target));
+                        continue;
+                    }
+                };
+                if matches!(answer, Ok((_, true))) {
+                    self.shared.bump(Counter::CacheStale);
+                }
+                let took = turn.now.since(waiter.since).as_nanos() as u64;
+                self.shared.observe(Path::Miss, took, 1);
+                if let Outcome::Reply(length) = done.outcome
+                    && let Some(reply) = buffer.get(..length)
+                {
+                    (waiter.sink)(reply);
+                }
+            }
+        });
+        for (waiter, target) in elsewhere {
+            self.send_elsewhere(waiter, target, Some(snapshot.generation()));
+        }
+    }
+}
+
+impl<'t> Turn<'t> {
+    /// What comes of a query whose answer, or failure, has come.
+    fn resolved(
+        &self,
+        query: &Query<'_>,
+        waiter: &Waiter,
+        answer: Result<(&Entry, bool), Failure>,
+        reply: &mut [u8],
+    ) -> Concluded<'t> {
+        let client = self.client(waiter.from);
+        let judged = self.judge(query, waiter.from, client, false, reply);
+        let (entry, stale) = match (&judged, answer) {
+            (Judged::Done(done), _) => return Concluded::Done(*done),
+            (_, Ok(answer)) => answer,
+            (Judged::Resolve(Screening::Awaited(cause)), Err(failure)) => {
+                let denied = self.deny_without_answer(query, waiter.from, *cause, reply);
+                return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));
+            }
+            (_, Err(failure)) => return Concluded::Done(self.failed(query, failure, reply)),
+        };
+        let sent = match (judged, &waiter.redirected) {
+            (Judged::Resolve(screening), None) => {
+                return self.conclude(query, waiter.from, client.group, entry, screening, stale, reply);
+            }
+            (Judged::Redirect(target), Some(Redirected { target: resolved, by_answer: None })) => {
+                Some(resolved).filter(|_| match redirect::destination(&query.name, target) {
+                    Some(destination) => destination == *resolved,
+                    None => target == resolved,
+                })
+            }
+            (Judged::Resolve(_), Some(Redirected { target, by_answer: Some(generation) })) => {
+                Some(target).filter(|_| *generation == self.snapshot.generation())
+            }
+            _ => None,
+        };
+        Concluded::Done(match sent {
+            Some(target) => self.elsewhere(query, waiter.from, client.group, target, (entry, stale), reply),
+            // The policy changed while the query waited, and what was fetched no longer fits: the client asks again.
+            None => {
+                let options = ExtendedError::StaleAnswer.option("policy changed");
+                self.with_options(query, Rcode::SERVFAIL, &options, reply)
+            }
+        })
+    }
+
+    fn failed(&self, query: &Query<'_>, failure: Failure, reply: &mut [u8]) -> Done {
+        self.with_options(query, Rcode::SERVFAIL, &failure.extended_error().option(""), reply)
+    }
+
+    /// The reply to a query that is sent to `target`, whose own answer `entry` is.
+    fn elsewhere(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        target: &Name,
+        (entry, stale): (&Entry, bool),
+        reply: &mut [u8],
+    ) -> Done {
+        // What was decided of the query's own name is no note in the target's entry.
+        match self.screen(query, from, group, entry, Screening::Redirected, reply) {
+            Screened::Concluded(Concluded::Done(blocked)) => return blocked,
+            Screened::Concluded(Concluded::Redirect(_)) | Screened::Passed => {}
+        }
+        let ttl = if stale { self.snapshot.ttl().min(Entry::STALE_TTL) } else { self.snapshot.ttl() };
+        match redirect::write(query, target, ttl, entry.message(), self.payload(), reply) {
+            Ok((rcode, length)) => self.finish(rcode, Path::Block, length),
+            Err(Full) => self.truncated(query, reply),
+        }
+    }
+}
+
+fn ask<'q>(query: &'q Query<'_>) -> Ask<'q> {
+    Ask {
+        name: &query.name,
+        record_type: query.record_type,
+        dnssec_ok: query.dnssec_ok(),
+        checking_disabled: query.flags.has(Flags::CD),
+    }
+}
+
+/// A failure in the form of an answer to the question under `key`, to be kept for a moment (RFC 9520).
+fn servfail(key: &[u8], failure: Failure) -> Vec<u8> {
+    let (kind, name) = key.get(1..).and_then(<[u8]>::split_first_chunk::<2>).unwrap_or((&[0, 0], &[0]));
+    let mut out = Entry::id_of_failure(failure.extended_error()).to_vec();
+    out.extend_from_slice(&(Flags::QR | Flags::RD | Flags::RA | Rcode::SERVFAIL.0).to_be_bytes());
+    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(name);
+    out.extend_from_slice(kind);
+    out.extend_from_slice(&Class::IN.0.to_be_bytes());
+    out
+}
