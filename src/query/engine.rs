@@ -97,8 +97,9 @@ pub struct Worker {
 /// What is next for a query.
 enum Next<'s> {
     Done(Done),
-    /// To be asked upstream; with the answer that was kept, past its TTL.
-    Fetch(Option<Arc<Entry>>),
+    /// Answered from what is kept, which is to be fetched anew.
+    Due(Done),
+    Fetch,
     /// To be answered with another name's records; true when its own answer led to that.
     Redirect(&'s Name, bool),
 }
@@ -235,14 +236,12 @@ impl Worker {
         }
         let key = turn.key(&query);
         let near = self.local.as_ref().and_then(|local| local.find(&key, self.now));
-        let mut due = false;
         let next = if !client.admitted {
             Next::Done(turn.not_admitted(&query, reply))
         } else if query.class != Class::IN {
             Next::Done(turn.refuse(&query, Counter::RefusedClass, reply))
         } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client)) {
-            due = entry.is_due(self.now) && entry.claim_refresh(self.now);
-            Next::Done(turn.passed_hit(&query, from, entry, reply))
+            shown(turn.passed_hit(&query, from, entry, reply), entry, self.now)
         } else if let Some(special) =
             special::find(&query.name).filter(|special| turn.is_ours(*special, &query))
         {
@@ -252,7 +251,7 @@ impl Worker {
                 Judged::Done(done) => Next::Done(done),
                 Judged::Redirect(target) => Next::Redirect(target, false),
                 Judged::Resolve(screening) => {
-                    let mut hit = |entry: &Entry, reply: &mut [u8]| match turn.hit(
+                    let hit = |entry: &Entry, reply: &mut [u8]| match turn.hit(
                         &query,
                         from,
                         client.group,
@@ -260,11 +259,7 @@ impl Worker {
                         screening,
                         reply,
                     ) {
-                        Concluded::Done(done) => {
-                            let shown = matches!(done.path, Some(Path::Hit));
-                            due = shown && entry.is_due(self.now) && entry.claim_refresh(self.now);
-                            Next::Done(done)
-                        }
+                        Concluded::Done(done) => shown(done, entry, self.now),
                         Concluded::Redirect(target) => Next::Redirect(target, true),
                     };
                     match (turn.own_answer(&query, reply), near) {
@@ -272,8 +267,8 @@ impl Worker {
                         (None, Some(entry)) => hit(entry, reply),
                         (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now)
                         {
-                            Ok(entry) => hit(&entry, reply),
-                            Err(_) if !query.flags.has(Flags::RD) => {
+                            Some(entry) => hit(&entry, reply),
+                            None if !query.flags.has(Flags::RD) => {
                                 let denied = match screening {
                                     Screening::Awaited(cause) => {
                                         turn.deny_without_answer(&query, from, cause, reply)
@@ -284,11 +279,11 @@ impl Worker {
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))
                             }
-                            Err(_) if self.crowded => {
+                            None if self.crowded => {
                                 turn.cell.bump(Counter::DropOverload);
                                 Next::Done(Done::drop())
                             }
-                            Err(old) => Next::Fetch(old),
+                            None => Next::Fetch,
                         },
                     }
                 }
@@ -296,9 +291,13 @@ impl Worker {
         };
         let done = match next {
             Next::Done(done) => done,
-            Next::Fetch(old) => {
+            Next::Due(done) => {
+                self.engine.refresh(&query, &key, self.now);
+                done
+            }
+            Next::Fetch => {
                 turn.cell.bump(Counter::CacheMiss);
-                self.engine.fetch(&query, from, &key, old, self.now, later());
+                self.engine.fetch(&query, from, &key, self.now, later());
                 Done::later()
             }
             Next::Redirect(target, by_answer) => {
@@ -307,9 +306,6 @@ impl Worker {
                 Done::later()
             }
         };
-        if due {
-            self.engine.refresh(&query, &key, self.now);
-        }
         match done.path {
             Some(Path::Block) => self.blocked += 1,
             Some(_) => self.answered += 1,
@@ -330,21 +326,19 @@ impl Worker {
     }
 }
 
-/// A fresh answer from the shared store, from now on kept in the worker's own table; or what is kept past its TTL.
-fn find(
-    local: &mut Option<Local>,
-    store: &Store,
-    key: &Key<'_>,
-    now: Moment,
-) -> Result<Arc<Entry>, Option<Arc<Entry>>> {
-    let entry = store.find(key).ok_or(None)?;
-    if entry.freshness(now, 0) != Freshness::Fresh {
-        return Err(Some(entry));
-    }
+/// What is next for a query that was answered from `entry`.
+#[inline]
+fn shown<'s>(done: Done, entry: &Entry, now: Moment) -> Next<'s> {
+    if entry.is_due(now) && entry.claim_refresh(now) { Next::Due(done) } else { Next::Done(done) }
+}
+
+/// A fresh answer from the shared store, from now on kept in the worker's own table.
+fn find(local: &mut Option<Local>, store: &Store, key: &Key<'_>, now: Moment) -> Option<Arc<Entry>> {
+    let entry = store.find(key).filter(|entry| entry.freshness(now, 0) == Freshness::Fresh)?;
     if let Some(local) = local {
         local.keep(key, Arc::clone(&entry));
     }
-    Ok(entry)
+    Some(entry)
 }
 
 impl Turn<'_> {

@@ -21,18 +21,19 @@ use crate::telemetry::{Counter, Path};
 const REFRESHES: usize = 10;
 
 impl Engine {
-    /// Asks upstreams and answers through `sink` when they did. `old` is the answer that was kept, past its TTL: it is given
-    /// when upstreams take too long, and at once when they failed lately (RFC 8767 section 5).
+    /// Asks upstreams and answers through `sink` when they did. An answer that is kept past its TTL is given when they take
+    /// too long, and at once when they failed lately (RFC 8767 section 5).
     pub(super) fn fetch(
         self: &Arc<Self>,
         query: &Query<'_>,
         from: Asker,
         key: &Key<'_>,
-        old: Option<Arc<Entry>>,
         since: Moment,
         sink: Sink,
     ) {
         let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        // Looked up once more, so that hits and blocks need not carry it along.
+        let old = self.parts.store.find(key);
         self.wait(key, ask(query), old.as_ref(), waiter);
     }
 

@@ -6,8 +6,7 @@ use super::request::{Asker, Outcome, Transport};
 use super::sinkhole;
 use crate::cache::{Entry, Patch};
 use crate::clock::Moment;
-use crate::dns::Name;
-use crate::dns::{ExtendedError, Full, Query, Rcode, RecordType, ReplyWriter};
+use crate::dns::{ExtendedError, Full, Name, Query, Rcode, RecordType, ReplyWriter};
 use crate::policy::{Action, Cause, Client, Identity, Snapshot, Trigger, Verdict};
 use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
 
@@ -240,15 +239,11 @@ impl<'t> Turn<'t> {
         let patch = Patch { now: self.now, stale };
         let written = entry.write(query, patch, reply).and_then(|length| {
             let Some(edns) = query.edns else { return Some(length) };
-            let error = match (stale, entry.rcode()) {
-                (false, Rcode::SERVFAIL) => entry.failure(),
-                (false, _) => None,
-                (true, Rcode::NXDOMAIN) => Some(ExtendedError::StaleNxdomain as u16),
-                (true, _) => Some(ExtendedError::StaleAnswer as u16),
-            };
-            let option = error.map(ExtendedError::bare_option);
-            let options = option.as_ref().map_or(&[][..], |option| option);
-            ReplyWriter::resume(reply, length).opt_and_finish(self.payload(), edns.dnssec_ok, options).ok()
+            let writer = ReplyWriter::resume(reply, length);
+            if !stale && entry.rcode() != Rcode::SERVFAIL {
+                return writer.opt_and_finish(self.payload(), edns.dnssec_ok, &[]).ok();
+            }
+            explain(entry, stale, writer, self.payload(), edns.dnssec_ok)
         });
         match written {
             Some(length) => self.finish(entry.rcode(), Path::Hit, length),
@@ -496,4 +491,24 @@ impl<'t> Turn<'t> {
             generation: self.snapshot.generation(),
         });
     }
+}
+
+/// Ends the reply with the extended error that goes with a stale answer or a kept failure.
+#[cold]
+#[inline(never)]
+fn explain(
+    entry: &Entry,
+    stale: bool,
+    writer: ReplyWriter<'_>,
+    payload: u16,
+    dnssec_ok: bool,
+) -> Option<usize> {
+    let code = match (stale, entry.rcode()) {
+        (false, _) => entry.failure(),
+        (true, Rcode::NXDOMAIN) => Some(ExtendedError::StaleNxdomain as u16),
+        (true, _) => Some(ExtendedError::StaleAnswer as u16),
+    };
+    let option = code.map(ExtendedError::bare_option);
+    let options = option.as_ref().map_or(&[][..], |option| option);
+    writer.opt_and_finish(payload, dnssec_ok, options).ok()
 }
