@@ -1,12 +1,12 @@
-//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, redirect, fetch, pending. Owns what
-//! happens
-//! to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
+//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, fetch, pending. Owns what
+//! happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
 
 mod admit;
 mod ahead;
 mod engine;
 mod fetch;
 mod notice;
+mod own;
 mod pending;
 mod redirect;
 mod request;
