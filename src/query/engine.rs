@@ -97,8 +97,6 @@ pub struct Worker {
 /// What is next for a query.
 enum Next<'s> {
     Done(Done),
-    /// Answered from what is kept, which is to be fetched anew.
-    Due(Done),
     Fetch,
     /// To be answered with another name's records; true when its own answer led to that.
     Redirect(&'s Name, bool),
@@ -291,10 +289,6 @@ impl Worker {
         };
         let done = match next {
             Next::Done(done) => done,
-            Next::Due(done) => {
-                self.engine.refresh(&query, &key, self.now);
-                done
-            }
             Next::Fetch => {
                 turn.cell.bump(Counter::CacheMiss);
                 self.engine.fetch(&query, from, &key, self.now, later());
@@ -306,6 +300,9 @@ impl Worker {
                 Done::later()
             }
         };
+        if done.due {
+            self.engine.refresh(&query, &key, self.now);
+        }
         match done.path {
             Some(Path::Block) => self.blocked += 1,
             Some(_) => self.answered += 1,
@@ -329,7 +326,7 @@ impl Worker {
 /// What is next for a query that was answered from `entry`.
 #[inline]
 fn shown<'s>(done: Done, entry: &Entry, now: Moment) -> Next<'s> {
-    if entry.is_due(now) && entry.claim_refresh(now) { Next::Due(done) } else { Next::Done(done) }
+    Next::Done(Done { due: entry.is_due(now) && entry.claim_refresh(now), ..done })
 }
 
 /// A fresh answer from the shared store, from now on kept in the worker's own table.

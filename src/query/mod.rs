@@ -1,5 +1,6 @@
-//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, fetch, pending. Owns what
-//! happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through `policy::Live`.
+//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending. Owns
+//! what happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through
+//! `policy::Live`.
 
 mod admit;
 mod ahead;
@@ -10,6 +11,7 @@ mod own;
 mod pending;
 mod redirect;
 mod request;
+mod show;
 mod sinkhole;
 mod special;
 mod turn;

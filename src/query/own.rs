@@ -60,7 +60,7 @@ impl Turn<'_> {
             Rcode::NOTIMP => Counter::ReplyNotimp,
             _ => Counter::ReplyOther,
         });
-        Done { outcome: Outcome::Reply(length), path: Some(path) }
+        Done { outcome: Outcome::Reply(length), path: Some(path), due: false }
     }
 
     /// The largest UDP payload this resolver says it takes.

@@ -3,10 +3,11 @@
 
 use super::engine::Engine;
 use super::request::{Asker, Outcome, Transport};
+use super::show::is_failure;
 use super::sinkhole;
-use crate::cache::{Entry, Patch};
+use crate::cache::Entry;
 use crate::clock::Moment;
-use crate::dns::{ExtendedError, Full, Name, Query, Rcode, ReplyWriter};
+use crate::dns::{Full, Name, Query, Rcode};
 use crate::policy::{Action, Cause, Client, Identity, Snapshot, Trigger, Verdict};
 use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
 
@@ -26,6 +27,8 @@ pub(super) struct Turn<'t> {
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) path: Option<Path>,
+    /// It was answered from what is kept, which is now to be fetched anew.
+    pub(super) due: bool,
 }
 
 /// What the policy makes of a query.
@@ -75,11 +78,11 @@ pub(super) enum Screening {
 
 impl Done {
     pub(super) fn drop() -> Self {
-        Self { outcome: Outcome::Drop, path: None }
+        Self { outcome: Outcome::Drop, path: None, due: false }
     }
 
     pub(super) fn later() -> Self {
-        Self { outcome: Outcome::Later, path: None }
+        Self { outcome: Outcome::Later, path: None, due: false }
     }
 }
 
@@ -209,7 +212,7 @@ impl<'t> Turn<'t> {
     pub(super) fn passed_hit(&self, query: &Query<'_>, from: Asker, entry: &Entry, reply: &mut [u8]) -> Done {
         self.allowed(query, from);
         self.cell.bump(Counter::CacheHit);
-        self.show(query, entry, false, reply)
+        self.show(query, entry, reply)
     }
 
     /// Screens an answer and writes it.
@@ -229,25 +232,10 @@ impl<'t> Turn<'t> {
     ) -> Concluded<'t> {
         match self.screen(query, from, group, entry, screening, reply) {
             Screened::Concluded(concluded) => concluded,
-            Screened::Passed => Concluded::Done(self.show(query, entry, stale, reply)),
-        }
-    }
-
-    /// Writes a kept answer.
-    #[inline]
-    pub(super) fn show(&self, query: &Query<'_>, entry: &Entry, stale: bool, reply: &mut [u8]) -> Done {
-        let patch = Patch { now: self.now, stale };
-        let written = entry.write(query, patch, reply).and_then(|length| {
-            let Some(edns) = query.edns else { return Some(length) };
-            let writer = ReplyWriter::resume(reply, length);
-            if !stale && entry.rcode() != Rcode::SERVFAIL {
-                return writer.opt_and_finish(self.payload(), edns.dnssec_ok, &[]).ok();
+            Screened::Passed if stale || is_failure(entry) => {
+                Concluded::Done(self.show_explained(query, entry, stale, reply))
             }
-            explain(entry, stale, writer, self.payload(), edns.dnssec_ok)
-        });
-        match written {
-            Some(length) => self.finish(entry.rcode(), Path::Hit, length),
-            None => self.truncated(query, reply),
+            Screened::Passed => Concluded::Done(self.show(query, entry, reply)),
         }
     }
 
@@ -329,7 +317,8 @@ impl<'t> Turn<'t> {
         if screens_addresses || entry.has_targets() {
             self.cell.bump(Counter::ScreenPass);
         }
-        if clean {
+        // A failure is explained each time.
+        if clean && !is_failure(entry) {
             entry.note_passed(self.snapshot.generation(), group);
         }
         Screened::Passed
@@ -390,24 +379,4 @@ impl<'t> Turn<'t> {
             generation: self.snapshot.generation(),
         });
     }
-}
-
-/// Ends the reply with the extended error that goes with a stale answer or a kept failure.
-#[cold]
-#[inline(never)]
-fn explain(
-    entry: &Entry,
-    stale: bool,
-    writer: ReplyWriter<'_>,
-    payload: u16,
-    dnssec_ok: bool,
-) -> Option<usize> {
-    let code = match (stale, entry.rcode()) {
-        (false, _) => entry.failure(),
-        (true, Rcode::NXDOMAIN) => Some(ExtendedError::StaleNxdomain as u16),
-        (true, _) => Some(ExtendedError::StaleAnswer as u16),
-    };
-    let option = code.map(ExtendedError::bare_option);
-    let options = option.as_ref().map_or(&[][..], |option| option);
-    writer.opt_and_finish(payload, dnssec_ok, options).ok()
 }
