@@ -8,6 +8,8 @@ from .peer import Peer
 
 class Dnsmasq(Peer):
     name = "dnsmasq"
+    # It forks a process for each connection, twenty at most, and refuses the rest.
+    connected_modes = ()
     program = "dnsmasq"
     package = "dnsmasq-base"
     most_workers = 1
