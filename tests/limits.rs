@@ -27,8 +27,9 @@ fn flood(site: &Site, from: Ipv4Addr, queries: usize, bytes: &[u8]) -> (usize, u
     let mut buffer = [0; 1500];
     for number in 0..queries {
         socket.send_to(bytes, site.address()).unwrap();
-        // Not more than the socket holds.
+        // Not more than the socket holds, and a pause in which the server is heard on a machine of one core.
         if number % 50 == 49 {
+            std::thread::sleep(Duration::from_millis(5));
             socket.set_nonblocking(true).unwrap();
             while let Ok(length) = socket.recv(&mut buffer) {
                 count(&buffer[..length], &mut replies);

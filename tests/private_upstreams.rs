@@ -12,7 +12,7 @@
 mod encrypted;
 mod support;
 
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -145,6 +145,11 @@ fn an_unbound_is_asked_over_tls() {
         .stderr(Stdio::null())
         .spawn()
         .expect("unbound is installed");
+    let listens = |_| {
+        std::thread::sleep(Duration::from_millis(100));
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    };
+    assert!((0..300).any(listens), "unbound listens");
     let site = Site::prepare("", Clock::system());
     let text = support::read(&site.config);
     let begin = text.find("servers = ").unwrap();

@@ -394,11 +394,13 @@ fn a_server_that_cannot_help_is_not_the_last_word_while_there_is_another() {
     let good = Scripted::start(|asked| vec![now(asked.answer())]);
     let asker = Asker::new(config(&[failing.address, good.address]));
     assert_eq!(asker.address("a.example"), GOOD);
+    // Now and then the other one is asked first.
+    let before = failing.count();
     let alone = Asker::new(failing.config());
     let answer = alone.outcome("b.example").unwrap();
     assert_eq!(answer[3] & 0x0F, 2, "its own SERVFAIL, as nobody knows better");
     assert_eq!(alone.failures(&failing, "servfail"), 1);
-    assert_eq!(failing.count(), 2, "not asked again at once");
+    assert_eq!(failing.count(), before + 1, "not asked again at once");
 }
 
 #[test]
