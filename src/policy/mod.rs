@@ -12,6 +12,7 @@ mod digest;
 mod edit;
 mod enforce;
 mod explain;
+mod folded;
 mod gathering;
 mod group;
 mod identity;

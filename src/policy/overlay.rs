@@ -23,7 +23,7 @@ pub(super) struct Overlay {
     /// Where the lines of each set stand now.
     lines: BTreeMap<u16, LineMap>,
     /// Rules that stand in their list more than once, as keys; besides those the table knows of.
-    repeated: BTreeSet<u64>,
+    pub(super) repeated: BTreeSet<u64>,
 }
 
 impl Overlay {
@@ -122,7 +122,7 @@ impl Rulebook {
     }
 
     /// A copy that shares what is large.
-    fn shared(&self) -> Self {
+    pub(super) fn shared(&self) -> Self {
         Self {
             catalog: Arc::clone(&self.catalog),
             sources: self.sources.clone(),

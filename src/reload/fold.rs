@@ -34,13 +34,10 @@ impl Fold {
             return;
         }
         drop(made);
-        let (inputs, sources, fold) = (Arc::clone(&ready.inputs), ready.sources.clone(), Arc::clone(self));
-        let made_of = ready.lists.made_of;
+        let (lists, fold) = (Arc::clone(&ready.lists), Arc::clone(self));
         let build = move || {
-            let lists = Lists::of(&inputs, &sources, &[]);
-            // Whatever was wrong with the inputs would have kept them from being in force.
-            if lists.made_of == made_of {
-                *fold.lock() = Some(lists);
+            if let Some(folded) = lists.folded() {
+                *fold.lock() = Some(Arc::new(folded));
             }
             fold.is_running.store(false, Ordering::Release);
         };
