@@ -41,12 +41,8 @@ impl Rulebook {
             }
         }
         let digest = digest.finalize();
-        let listed = gathered.rules.iter().map(|rule| Listed {
-            name: gathered.name(rule),
-            kind: rule.kind,
-            line: rule.line,
-        });
-        let table = NameTable::new(HashKey::of(&digest), listed);
+        let listed = |rule: &Rule| Listed { name: gathered.name(rule), kind: rule.kind, line: rule.line };
+        let table = NameTable::new(HashKey::of(&digest), &gathered.rules, listed);
         let mut repeated: Vec<u64> = self.base.repeated.to_vec();
         repeated.extend(&self.since.repeated);
         repeated.sort_unstable();
@@ -68,7 +64,10 @@ impl Rulebook {
 
     /// Every rule about a name, in the order of the names, then of the kinds.
     fn gathered(&self) -> Option<Gathered> {
-        let mut gathered = Gathered { names: Vec::new(), rules: Vec::with_capacity(self.rule_count()) };
+        /// Memory that is reserved and not written to is none; growing would need it twice.
+        const LONGEST: usize = 4;
+        let names = Vec::with_capacity(self.base.table.memory().saturating_mul(LONGEST));
+        let mut gathered = Gathered { names, rules: Vec::with_capacity(self.rule_count()) };
         for (number, name, kind, line) in self.base.table.rules() {
             if self.since.leaves(number) {
                 let set = self.kinds.get(kind as usize).map_or(0, |kind| kind.set);

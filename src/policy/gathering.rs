@@ -205,7 +205,7 @@ impl Gathering {
             }
         }
         let digest = digest.finalize();
-        let table = NameTable::new(HashKey::of(&digest), listed.iter().copied());
+        let table = NameTable::new(HashKey::of(&digest), &listed, |rule| *rule);
         let addresses = self.numbered_addresses(&mut kinds);
         let Self { sets, actions, catalog_digest, .. } = self;
         let base = Base { table, digest, repeated: repeated.into() };

@@ -88,7 +88,7 @@ impl Reading {
         if (self.format, &self.options, &self.raw.name) != (source.format, &options, &raw.name) {
             return None;
         }
-        let before = (&*self.raw.bytes, self.parts.as_slice());
+        let before = (self.raw.bytes.as_slice(), self.parts.as_slice());
         let Reread { parts, edits, found, rules } =
             formats::reread(self.format, &raw.name, &options, before, &raw.bytes)?;
         let reading = Arc::new(Self { raw: raw.clone(), format: self.format, options, parts });

@@ -121,14 +121,17 @@ impl Earlier {
 fn retire(old: Arc<Ready>) {
     const LOOKED_UP: Duration = Duration::from_secs(1);
     let wait = move || {
+        let snapshot = Arc::clone(&old.snapshot);
+        // What it was read from is nobody's any more, and may be larger than all else.
+        drop(old);
         std::thread::sleep(LOOKED_UP);
         for _ in 0..100 {
-            if Arc::strong_count(&old.snapshot) == 1 {
+            if Arc::strong_count(&snapshot) == 1 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        drop(old);
+        drop(snapshot);
     };
     if let Err(error) = std::thread::Builder::new().name("retire".to_owned()).spawn(wait) {
         tracing::warn!(%error, "no thread to drop the old policy on");

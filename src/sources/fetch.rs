@@ -22,7 +22,7 @@ use crate::formats;
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     /// As published: what the signature is of.
-    pub(super) published: Arc<[u8]>,
+    pub(super) published: Arc<Vec<u8>>,
     /// The list itself, unpacked if it was published packed.
     pub(super) raw: Raw,
     /// What the server said about this version.
@@ -56,7 +56,7 @@ impl Content {
     /// Content out of published bytes: verified, unpacked, and looked at.
     pub(super) fn new(
         source: &Config,
-        published: Arc<[u8]>,
+        published: Arc<Vec<u8>>,
         validators: Validators,
         signature: Option<Vec<u8>>,
     ) -> Result<Self, Refusal> {
@@ -97,7 +97,7 @@ pub(super) fn fetch(
     let limit = visit.limit;
     // What another server said says nothing here.
     let from_there = known.filter(|known| known.from == source.title());
-    let (published, validators): (Arc<[u8]>, _) = match &source.origin {
+    let (published, validators): (Arc<Vec<u8>>, _) = match &source.origin {
         Origin::File { path, .. } => {
             let raw = read_file(path, source.max_bytes).map_err(|error| match error {
                 FetchError::TooLarge(cap) => http::too_large(cap),
@@ -121,7 +121,7 @@ pub(super) fn fetch(
             }
         }
         Origin::Zone(transfer) => {
-            let known = from_there.map(|known| &*known.content.published);
+            let known = from_there.map(|known| known.content.published.as_slice());
             let asked = Asked { transfer, known, cap: source.max_bytes, limit, now: visit.now };
             match transfer::fetch(asked, &mut visit.primaries)? {
                 Some(text) => (text.into(), Validators::default()),

@@ -19,8 +19,8 @@ pub struct Digest([u8; 32]);
 pub struct Raw {
     /// Path or name, for complaints.
     pub name: String,
-    /// The bytes; cheap to share.
-    pub bytes: Arc<[u8]>,
+    /// The bytes; cheap to share, and never copied on the way here: a list may be most of what the process holds.
+    pub bytes: Arc<Vec<u8>>,
     /// Their digest.
     pub digest: Digest,
 }
@@ -45,7 +45,7 @@ pub const CONFIG_FILE: u64 = 4 << 20;
 
 impl Raw {
     /// Bytes that are already in memory.
-    pub fn new(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+    pub fn new(name: impl Into<String>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
         let bytes = bytes.into();
         Self { name: name.into(), digest: Digest::of(&bytes), bytes }
     }

@@ -183,7 +183,7 @@ mod tests {
             (0..count).map(|i| format!("n{i}.zone{}.example", i % 7).parse().unwrap()).collect();
         let listed =
             (0..).zip(&names).map(|(at, name)| Listed { name: name.as_wire(), kind: at % 3, line: at });
-        NameTable::new(HashKey::of(&[7; 32]), listed.collect::<Vec<_>>().into_iter())
+        NameTable::new(HashKey::of(&[7; 32]), &listed.collect::<Vec<_>>(), |rule| *rule)
     }
 
     fn restore(stored: StoredTable) -> Result<NameTable, Damage> {

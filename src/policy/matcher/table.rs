@@ -82,12 +82,18 @@ impl NameTable {
 
     /// Builds the table from at most [`Self::MOST`] rules. The same rules in the same order under the same key make the
     /// same table.
-    pub(crate) fn new<'n>(key: HashKey, rules: impl ExactSizeIterator<Item = Listed<'n>> + Clone) -> Self {
+    ///
+    /// `listed` tells what stands at a place of `rules`, which may so be as small as the caller can make it.
+    pub(crate) fn new<'n, R>(
+        key: HashKey,
+        rules: &'n [R],
+        listed: impl Fn(&'n R) -> Listed<'n> + Copy,
+    ) -> Self {
         let groups = (rules.len() / MEANT + 1).max(rules.len().div_ceil(PLACES));
         let mut rows: Vec<Row> = vec![Row::default(); groups];
         let mut table = Self {
             key,
-            code: Arc::new(Code::for_names(rules.clone().map(|rule| rule.name))),
+            code: Arc::new(Code::for_names(rules.iter().map(|rule| listed(rule).name))),
             groups: Image::default(),
             entries: Image::default(),
             length: rules.len(),
@@ -95,8 +101,8 @@ impl NameTable {
             deepest: 0,
         };
         let mut places: Vec<u32> = Vec::with_capacity(rules.len());
-        for rule in rules.clone() {
-            let (hash, labels) = table.hash(rule.name);
+        for rule in rules {
+            let (hash, labels) = table.hash(listed(rule).name);
             table.shallowest = table.shallowest.min(labels);
             table.deepest = table.deepest.max(labels);
             places.push(take_place(&mut rows, hash));
@@ -108,7 +114,7 @@ impl NameTable {
                 *slot = rule;
             }
         }
-        table.write(rows, &order, &rules.collect::<Vec<_>>());
+        table.write(rows, &order, |rule| rules.get(rule as usize).map(listed));
         table
     }
 
@@ -269,14 +275,14 @@ impl NameTable {
         (hash, labels)
     }
 
-    fn write(&mut self, mut rows: Vec<Row>, order: &[u32], rules: &[Listed<'_>]) {
-        let mut entries = Vec::with_capacity(rules.len() * 12);
+    fn write<'n>(&mut self, mut rows: Vec<Row>, order: &[u32], listed: impl Fn(u32) -> Option<Listed<'n>>) {
+        let mut entries = Vec::with_capacity(self.length * 12);
         let mut entry = Vec::new();
         for (row, rules_of) in rows.iter_mut().zip(order.chunks(PLACES)) {
             if let Some(start) = row.last_chunk_mut() {
                 *start = (entries.len() as u32).to_le_bytes();
             }
-            for rule in rules_of.iter().filter_map(|rule| rules.get(*rule as usize)) {
+            for rule in rules_of.iter().filter_map(|rule| listed(*rule)) {
                 entry.clear();
                 write_number(rule.kind, &mut entry);
                 write_number(rule.line, &mut entry);
@@ -370,7 +376,7 @@ mod tests {
         let listed = (0..).zip(&names).map(|(at, name)| (at, name.as_wire()));
         let listed: Vec<Listed<'_>> =
             listed.map(|(at, name)| Listed { name, kind: at % 100, line: at }).collect();
-        NameTable::new(HashKey::of(&[7; 32]), listed.into_iter())
+        NameTable::new(HashKey::of(&[7; 32]), &listed, |rule| *rule)
     }
 
     fn found(table: &NameTable, name: &str) -> Vec<(String, usize)> {
