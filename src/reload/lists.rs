@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::inputs::{Inputs, SourceReport};
-use super::reading::{Content, Reading, read};
+use super::reading::{Content, Reading, read, read_all};
 use crate::policy::{AddressRule, Catalog, Override, Rule, Rulebook, SourceRules};
 use crate::problem::{Place, Problem};
 use crate::sources;
@@ -102,10 +102,10 @@ impl Lists {
         problems.extend(found);
         let of_catalog = problems.clone();
         let (mut lists, mut reports, mut readings) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for source in sources {
-            let (rules, addresses) = match (inputs.sources.get(&source.name), source.is_collected()) {
-                (Some(raw), _) => {
-                    let (found, content) = read(source, raw, None);
+        let texts: Vec<_> = sources.iter().map(|source| (source, inputs.sources.get(&source.name))).collect();
+        for (source, read) in sources.iter().zip(read_all(&texts)) {
+            let (rules, addresses) = match (read, source.is_collected()) {
+                (Some((found, content)), _) => {
                     reports.push(found.report(source));
                     let reading = Arc::clone(&found.reading);
                     let of_list = found.problems(source);
@@ -450,6 +450,25 @@ mod tests {
             }
         }
         assert!(edited > 60, "only {edited} of 125 changes were edits");
+    }
+
+    #[test]
+    fn many_lists_each_keep_their_place() {
+        let number = |name: &str| name.trim_start_matches("list").parse::<usize>().unwrap();
+        let all: Vec<String> = (1..=40).map(|number| format!("list{number}")).collect();
+        let mut inputs = Inputs::default();
+        for name in &all {
+            let lines: String =
+                (0..number(name) * 37 % 1000 + 1).map(|line| format!("n{line}.{name}.example\n")).collect();
+            inputs.sources.insert(name.clone(), Raw::new(name.clone(), lines.into_bytes()));
+        }
+        let source = |name: &String| Config::file(name, name, Format::Domains, Place::default());
+        let sources: Vec<Config> = all.iter().map(source).collect();
+        let lists = Lists::of(&inputs, &sources, &[]);
+        let found: Vec<_> = lists.reports.iter().map(|report| (report.name.clone(), report.rules)).collect();
+        let expected: Vec<_> = all.iter().map(|name| (name.clone(), number(name) * 37 % 1000 + 1)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(lists.book.digest(), Lists::of(&inputs, &sources, &[]).book.digest());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Owns what was read in one list: its text, the parts of it, and what a person is told. A list that changed a little is read
 //! again where it changed. Never compiles.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inputs::SourceReport;
 use crate::formats::{self, Format, Options, Parsed, Part, Reread};
@@ -61,6 +63,31 @@ pub(super) fn read(source: &sources::Config, raw: &Raw, known: Option<&Reading>)
         }
     }
     (found, content)
+}
+
+/// Reads lists from the beginning, side by side on as many cores as there are: nearly all of a start's time with many lists. What
+/// comes of each stands where its list does.
+pub(super) fn read_all(lists: &[(&sources::Config, Option<&Raw>)]) -> Vec<Option<(Found, Content)>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let number = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((source, raw)) = lists.get(number)
+        {
+            let found = raw.map(|raw| read(source, raw, None));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, found));
+        }
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        for _ in 1..cores.min(lists.len()) {
+            // Where there is no thread, the others have more to do.
+            let _worker = std::thread::Builder::new().name("lists".to_owned()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, found)| found).collect()
 }
 
 fn options(source: &sources::Config) -> Options {
