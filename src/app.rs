@@ -18,7 +18,7 @@ use crate::policy::{Identities, Identity, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
-use crate::resolve::{Forwarder, system_servers};
+use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file, write_whole};
 use crate::telemetry::{
     Collect, Counters, Described, Kind, LastDay, Metric, Record, Rings, Sample, Storage, Wiring,
@@ -120,8 +120,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let live = started.live;
 
     let counters = Arc::new(Counters::new(Labels::CAPACITY));
-    let forwarder = Forwarder::start(upstreams(&boot)?, clock.clone(), Handle::current());
-    let forwarder = Arc::new(forwarder.map_err(|error| {
+    let resolver = Resolver::start(upstreams(&boot)?, clock.clone(), Handle::current());
+    let resolver = Arc::new(resolver.map_err(|error| {
         vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
     })?);
     let store = Arc::new(cache::Store::new(boot.cache));
@@ -157,7 +157,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         live: live.clone(),
         clock: clock.clone(),
         store: Arc::clone(&store),
-        forwarder: Arc::clone(&forwarder),
+        resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
         rings: boot.querylog.to.is_some().then_some(rings),
         identities,
@@ -190,7 +190,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::new(blocked),
         counters,
         store,
-        forwarder,
+        resolver,
         statistics,
         Arc::clone(&pipeline) as _,
         querylog.collector(),
@@ -351,6 +351,9 @@ fn cookies(boot: &Boot) -> Option<Cookies> {
 /// The configured upstreams, or the system's.
 fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     let mut upstream = boot.upstream.clone();
+    if upstream.is_recursive() {
+        return Ok(upstream);
+    }
     if upstream.servers.is_empty() {
         let path = Path::new("/etc/resolv.conf");
         let text = read_file(path, CONFIG_FILE).map(|raw| String::from_utf8_lossy(&raw.bytes).into_owned());

@@ -17,7 +17,7 @@
 //! | 3 | `net` | sockets, TLS, and privileges |
 //! | 4 | `sources` | bytes with origin and digest |
 //! | 4 | `cache` | unfiltered upstream answers in wire form |
-//! | 4 | `resolve` | ask others: upstream, exchange, health, forward |
+//! | 4 | `resolve` | ask others: forward or recurse, validate, health |
 //! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
 //! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
 //! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |

@@ -21,7 +21,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
-    let filter = EnvFilter::try_new(&options.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // A library says in warnings what any stranger's answer can make it say; metrics and extended errors tell of that.
+    let filter = EnvFilter::try_new(format!("{},{}", crate::resolve::QUIET, options.log_level))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if options.log_json {
         log.json().init()

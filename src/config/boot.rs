@@ -3,17 +3,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::record;
 use super::value::{Size, Span};
-use super::{limits, listener};
+use super::{limits, listener, upstream};
 use crate::dns::Cookies;
-use crate::dns::Name;
 use crate::document::Section;
 use crate::listen::{Announcement, Limits, Listener};
 use crate::net::tls::Files;
-use crate::resolve::{Route, Upstream};
 use crate::{admin, cache, query, resolve, telemetry, zone};
 
 /// Settings that live as long as the process.
@@ -121,7 +118,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     }
     boot.limits = limits::limits(&mut top.section("limits"));
     boot.cookies = limits::cookies(&mut top.section("cookies"));
-    upstream(&mut top.section("upstream"), &mut boot.upstream);
+    upstream::read(&mut top.section("upstream"), &mut boot.upstream);
     {
         let mut cache = top.section("cache");
         if let Some(size) = cache.parsed::<Size>("memory", "write a size such as \"256MiB\"") {
@@ -157,39 +154,6 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
 /// `[policy] state`, the one boot setting of a table whose other keys live as long as a generation.
 fn state(top: &Section<'_>) -> Option<PathBuf> {
     top.peek("policy", "state").map(PathBuf::from)
-}
-
-fn upstream(section: &mut Section<'_>, config: &mut resolve::Config) {
-    const HINT: &str = "write an address such as \"udp://192.0.2.1\", \"tcp://[2001:db8::1]:53\" or \"tls://9.9.9.9#dns.quad9.net\"";
-    if let Some(mode) = section.string("mode")
-        && mode.value != "forward"
-    {
-        section.problem(
-            mode.place,
-            format!("`mode` is \"{}\"", mode.value),
-            "only \"forward\" is supported yet",
-        );
-    }
-    if let Some(servers) = section.parsed_list::<Upstream>("servers", HINT) {
-        config.servers = servers.into_iter().map(|server| server.value).collect();
-    }
-    config.authorities = section.string("ca").map(|path| path.value.into());
-    if let Some(timeout) = section.parsed::<Span>("timeout", "write a duration such as \"2s\"") {
-        config.timeout = timeout.value.0.max(Duration::from_millis(50));
-    }
-    for mut route in section.sections("route") {
-        let zone = route.parsed::<Name>("zone", "write a domain name");
-        let servers = route.parsed_list::<Upstream>("servers", HINT);
-        match (zone, servers) {
-            (Some(zone), Some(servers)) if !servers.is_empty() => config.routes.push(Route {
-                zone: zone.value,
-                servers: servers.into_iter().map(|server| server.value).collect(),
-            }),
-            // What is there was complained of already.
-            _ if route.has("zone") && route.has("servers") => {}
-            _ => route.problem(route.place(), "a route needs a `zone` and `servers`", HINT),
-        }
-    }
 }
 
 fn querylog(section: &mut Section<'_>, boot: &mut Boot) {

@@ -9,6 +9,7 @@ mod policy;
 mod record;
 mod source;
 mod transfer;
+mod upstream;
 mod value;
 mod zone;
 

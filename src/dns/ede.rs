@@ -9,6 +9,16 @@ pub enum ExtendedError {
     StaleAnswer = 3,
     /// 4: the answer was made up by policy.
     ForgedAnswer = 4,
+    /// 6: the answer is not what its zone signed.
+    DnssecBogus = 6,
+    /// 7: every signature of it has ended.
+    SignatureExpired = 7,
+    /// 8: no signature of it has begun.
+    SignatureNotYetValid = 8,
+    /// 10: it should be signed, and is not.
+    RrsigsMissing = 10,
+    /// 12: it says that something does not exist, and does not prove it.
+    NsecMissing = 12,
     /// 15: blocked by the operator's own policy or by an order addressed to it.
     Blocked = 15,
     /// 16: blocked by an external requirement on the operator.

@@ -16,7 +16,7 @@ use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
 use crate::dns::{Class, Flags, Message, Name, Query, Rcode};
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
-use crate::resolve::Forwarder;
+use crate::resolve::Resolver;
 use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
 
 /// Settings of the data plane.
@@ -47,7 +47,7 @@ pub struct Parts {
     /// Kept answers.
     pub store: Arc<Store>,
     /// Upstreams.
-    pub forwarder: Arc<Forwarder>,
+    pub resolver: Arc<Resolver>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The query log's queues, when there is a log.
@@ -354,7 +354,7 @@ impl Turn<'_> {
 
     /// A special-use name is answered here, unless the operator routes it somewhere.
     fn is_ours(&self, special: special::Special, query: &Query<'_>) -> bool {
-        special.is_fixed() || !self.engine.parts.forwarder.is_routed(&query.name)
+        special.is_fixed() || !self.engine.parts.resolver.is_routed(&query.name)
     }
 
     #[inline]

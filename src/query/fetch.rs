@@ -55,7 +55,7 @@ impl Engine {
                     let failed = engine.resolved(&key, resolved);
                     engine.shared.bump(if failed { Counter::PrefetchFailed } else { Counter::PrefetchDone });
                 };
-                self.parts.forwarder.ask(ask(query), Box::new(then));
+                self.parts.resolver.ask(ask(query), Box::new(then));
             }
             // Somebody asks for it already.
             Joined::Later | Joined::TooSlow(_) => {}
@@ -124,7 +124,7 @@ impl Engine {
         match self.pending.join(key, Some(waiter), stale.map(|_| config.stale_after)) {
             Joined::First(key) => {
                 let engine = Arc::clone(self);
-                self.parts.forwarder.ask(
+                self.parts.resolver.ask(
                     ask,
                     Box::new(move |resolved| {
                         engine.resolved(&key, resolved);
@@ -153,7 +153,9 @@ impl Engine {
         };
         let failed =
             fresh.as_ref().is_none_or(|entry| !matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN));
-        let old = if failed { self.stale(&key, now) } else { None };
+        // What failed to validate is no reason to go on showing what did.
+        let is_bogus = matches!(failure, Some(Failure::Bogus(_)));
+        let old = if failed && !is_bogus { self.stale(&key, now) } else { None };
         let entry = match &old {
             // What there was stays, and is not asked for again too soon.
             Some(old) => {

@@ -38,9 +38,18 @@ pub enum Failure {
     /// The last upstream tried could not be reached.
     #[error("no upstream could be reached")]
     Network,
+    /// The answer is not what its zone signed.
+    #[error("the answer did not validate")]
+    Bogus(ExtendedError),
+    /// It would take more questions than one is worth.
+    #[error("resolving it takes too much")]
+    Limit,
     /// No upstream is configured for the name.
     #[error("no upstream is configured")]
     NoUpstream,
+    /// The upstreams say that they cannot answer.
+    #[error("the upstreams refused")]
+    Refused,
     /// No upstream answered in time.
     #[error("no upstream answered in time")]
     Timeout,
@@ -50,8 +59,9 @@ impl Failure {
     /// The extended error that tells a client.
     pub fn extended_error(self) -> ExtendedError {
         match self {
-            Self::Network => ExtendedError::NetworkError,
-            Self::NoUpstream | Self::Timeout => ExtendedError::NoReachableAuthority,
+            Self::Bogus(why) => why,
+            Self::Network | Self::Refused => ExtendedError::NetworkError,
+            Self::Limit | Self::NoUpstream | Self::Timeout => ExtendedError::NoReachableAuthority,
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::health::Health;
+use super::resolver::Counts;
 use crate::telemetry::{Kind, Metric, Sample};
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&QUERIES, &ANSWERS, &FAILURES, &TCP, &SECONDS, &HEALTHY, &SOCKETS];
+pub static METRICS: &[&Metric] =
+    &[&QUERIES, &ANSWERS, &FAILURES, &TCP, &SECONDS, &HEALTHY, &SOCKETS, &JUDGED];
 
 static QUERIES: Metric =
     counter("interdict_upstream_queries_total", "Questions asked of an upstream.", &["upstream"]);
@@ -32,6 +34,12 @@ static SOCKETS: Metric = Metric {
     kind: Kind::Gauge,
     labels: &["upstream"],
 };
+
+static JUDGED: Metric = counter(
+    "interdict_dnssec_answers_total",
+    "Answers validated, by what came of it; failed: not to be had.",
+    &["result"],
+);
 
 const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
     Metric { name, help, kind: Kind::Counter, labels }
@@ -60,5 +68,19 @@ pub(super) fn collect(server: &Health, sockets: usize, samples: &mut Vec<Sample>
         metric: &FAILURES,
         labels: vec![upstream.clone(), reason.to_owned()],
         value: read(count),
+    }));
+}
+
+pub(super) fn collect_judgements(counts: &Counts, samples: &mut Vec<Sample>) {
+    let results = [
+        ("bogus", &counts.bogus),
+        ("failed", &counts.failed),
+        ("insecure", &counts.insecure),
+        ("secure", &counts.secure),
+    ];
+    samples.extend(results.map(|(result, count)| Sample {
+        metric: &JUDGED,
+        labels: vec![result.to_owned()],
+        value: count.load(Ordering::Relaxed) as f64,
     }));
 }

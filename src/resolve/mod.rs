@@ -9,9 +9,15 @@
 //! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP or TLS alone have connections that are
 //! `kept`.
 //!
+//! With validation, `resolver` gives it to `secure`, which asks in the same way for whatever the chain of trust takes; in recursion
+//! to `recurse`, which asks the authoritative servers themselves.
+//!
 //! Descriptors: at most 128 sockets to an upstream, 512 to all (16 each when there are more than 32 upstreams), opened
 //! when there are questions and closed within 5 s after; and at most 256 connections. With fewer, questions share what
 //! sockets there are, and a warning says so.
+
+/// What keeps the library below quiet in a log, in the form of a filter of `tracing`.
+pub const QUIET: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
 
 mod answer;
 mod asking;
@@ -24,6 +30,9 @@ mod ports;
 mod question;
 mod random;
 mod receive;
+mod recurse;
+mod resolver;
+mod secure;
 mod servers;
 mod tcp;
 mod upstream;
@@ -31,4 +40,6 @@ mod upstream;
 pub use forward::{Ask, Failure, Forwarder};
 pub use metrics::METRICS;
 pub use question::Then;
-pub use upstream::{Config, Protocol, Route, Upstream, system_servers};
+pub use resolver::Resolver;
+pub use secure::Exempt;
+pub use upstream::{Config, Dnssec, Mode, Protocol, Route, Upstream, system_servers};

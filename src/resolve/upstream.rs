@@ -6,13 +6,26 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::recurse::roots;
+use super::secure::{Anchors, Exempt};
 use crate::dns::Name;
 use crate::net::tls::{Client, Peer};
 use crate::problem::{Place, Problem};
 
-/// Settings of forwarding.
+/// Settings of resolving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Whether upstreams are asked, or the authoritative servers themselves.
+    pub mode: Mode,
+    /// Whether answers are validated. `None`, the default, is yes while recursing, where nobody else did, and no while forwarding
+    /// to resolvers that do.
+    pub dnssec: Option<Dnssec>,
+    /// Where trust starts, in a file of DNSKEY records; `None` for the root's keys that came with the program.
+    pub trust_anchor: Option<PathBuf>,
+    /// Where the root is, in a file of the form of `named.root`; `None` for the world's.
+    pub root_hints: Option<PathBuf>,
+    /// Zones that are not validated for a while.
+    pub exempt: Vec<Exempt>,
     /// Resolvers to ask, in order of preference while nothing is known of their speed.
     pub servers: Vec<Upstream>,
     /// Zones that are asked elsewhere; the longest matching zone decides.
@@ -57,9 +70,33 @@ pub enum Protocol {
     Udp,
 }
 
+/// Whom questions go to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// To other resolvers.
+    #[default]
+    Forward,
+    /// To authoritative servers, from the root down.
+    Recurse,
+}
+
+/// What is made of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dnssec {
+    /// They are passed on to whom they mean something.
+    Pass,
+    /// They are checked, and what is bogus is not passed on.
+    Validate,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            mode: Mode::Forward,
+            dnssec: None,
+            trust_anchor: None,
+            root_hints: None,
+            exempt: Vec::new(),
             servers: Vec::new(),
             routes: Vec::new(),
             timeout: Duration::from_secs(2),
@@ -76,8 +113,31 @@ impl Config {
         self.servers.iter().chain(routed).any(|server| server.protocol == Protocol::Tls)
     }
 
-    /// What would keep upstreams from being asked.
+    /// True when no other resolver is asked but for routes.
+    pub fn is_recursive(&self) -> bool {
+        self.mode == Mode::Recurse
+    }
+
+    /// What is made of signatures.
+    pub(super) fn dnssec(&self) -> Dnssec {
+        let by_mode = || if self.mode == Mode::Recurse { Dnssec::Validate } else { Dnssec::Pass };
+        self.dnssec.unwrap_or_else(by_mode)
+    }
+
+    /// What would keep questions from being resolved.
     pub fn problems(&self) -> Option<Problem> {
+        if let Err(error) = Anchors::read(self.trust_anchor.as_deref()) {
+            return Some(Problem::error(
+                Place::file("[upstream] trust_anchor"),
+                error.to_string(),
+                error.hint(),
+            ));
+        }
+        if let Err(error) = roots(self.root_hints.as_deref()) {
+            let hint =
+                "write lines such as `a.root-servers.net. 3600000 A 198.41.0.4`, as in IANA's named.root";
+            return Some(Problem::error(Place::file("[upstream] root_hints"), error, hint));
+        }
         let client = self.is_encrypted().then(|| Client::new(self.authorities.as_deref(), b"dot"));
         let error = client?.err()?;
         Some(Problem::error(Place::file("[upstream] ca"), error.to_string(), error.hint()))

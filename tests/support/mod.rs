@@ -16,7 +16,7 @@ use interdict::app::{self, Running};
 use interdict::clock::Clock;
 use interdict::policy::{Identities, Labels};
 use interdict::query::{Engine, Parts};
-use interdict::resolve::{self, Forwarder};
+use interdict::resolve::{self, Resolver};
 use interdict::telemetry::{Counters, LastDay, LastDayConfig, Rings};
 use interdict::{cache, query as data_plane};
 
@@ -138,12 +138,12 @@ pub fn engine_of(
     let started = app::pipeline(config, None, None, clock.clone(), Labels::default()).start().unwrap();
     let servers = vec![format!("udp://{}", upstream.address).parse().unwrap()];
     let config = resolve::Config { servers, ..resolve::Config::default() };
-    let forwarder = Forwarder::start(config, clock.clone(), runtime.clone()).unwrap();
+    let resolver = Resolver::start(config, clock.clone(), runtime.clone()).unwrap();
     Engine::new(Parts {
         live: started.live,
         clock,
         store: Arc::new(cache::Store::new(cache::Config::default())),
-        forwarder: Arc::new(forwarder),
+        resolver: Arc::new(resolver),
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
         rings,
         identities: Identities::default(),
