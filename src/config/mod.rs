@@ -5,6 +5,7 @@ mod boot;
 mod identity;
 mod limits;
 mod listener;
+mod local;
 mod policy;
 mod record;
 mod source;

@@ -2,11 +2,12 @@
 //! one boot setting of `[policy]`, is read here too and handed up.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::value::{Growth, Percent, Span};
-use super::{identity, record, source, transfer};
+use super::{identity, local, record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
@@ -30,6 +31,7 @@ pub(super) fn read(top: &mut Section<'_>) -> (Plan, Vec<TsigKey>) {
             plan.policy.otherwise = otherwise.value;
         }
     }
+    plan.policy.local = Arc::new(local::read(top));
     let mut policy = top.section("policy");
     answers(&mut policy, &mut plan.policy);
     if let Some(directory) = policy.string("blocklists") {

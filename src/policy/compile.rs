@@ -210,6 +210,7 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     let config = &snapshot.config;
     text(format!("{:?} {} {} {}", config.action, config.ttl, config.sinkhole_ipv4, config.sinkhole_ipv6));
     text(format!("{} {} {} {:?}", config.contact, config.block_ds, config.otherwise, config.allow));
+    text(config.local.written().to_owned());
     text(format!("{:?}", snapshot.clients));
     for (identity, group) in snapshot.identified.listed() {
         text(format!("{identity} {group}"));

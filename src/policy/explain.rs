@@ -59,7 +59,7 @@ pub struct Explanation {
     /// What is done: an action's word, `passthru` when the name resolves.
     pub action: &'static str,
     /// What the client sees: a response code, `NODATA`, `address`, `records`, `alias`, `truncated`, `nothing`, or
-    /// `resolved` when upstreams are asked.
+    /// `local records` from the configuration, or `resolved` when upstreams are asked.
     pub reply: &'static str,
     /// What decided; absent for `allow` and `canary`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,10 @@ impl Snapshot {
             Verdict::Deny(cause) => {
                 (self.action(&cause).kind().as_str(), self.reply_text(&cause, *record_type))
             }
-            Verdict::Allow | Verdict::Permit(_) | Verdict::Shadow(_) => ("passthru", "resolved"),
+            Verdict::Allow | Verdict::Permit(_) | Verdict::Shadow(_) => {
+                let local = self.local_names().and_then(|names| names.find(asked.as_ref()?));
+                ("passthru", if local.is_some() { "local records" } else { "resolved" })
+            }
         };
         let mut considered = Vec::new();
         if let Some(asked) = &asked {

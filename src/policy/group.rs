@@ -12,6 +12,7 @@ use super::address::AddressRule;
 use super::client::Prefix;
 use super::identity::Identity;
 use super::instrument::{When, words};
+use super::local::LocalNames;
 use super::rule::{Action, Rule};
 use super::rulebook::{Rulebook, Source};
 use crate::dns::Name;
@@ -55,6 +56,8 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Exceptions, in the order of the configuration.
     pub exceptions: Vec<Exception>,
+    /// The operator's own records.
+    pub local: Arc<LocalNames>,
 }
 
 /// Clients that are treated alike.
@@ -189,6 +192,7 @@ impl Default for Config {
             otherwise: Otherwise::Refused,
             groups: Vec::new(),
             exceptions: Vec::new(),
+            local: Arc::default(),
         }
     }
 }

@@ -116,7 +116,9 @@ fn settings(hash: &mut Written, config: &Config) {
         otherwise,
         groups,
         exceptions: _,
+        local,
     } = config;
+    hash.text(local.written());
     hash.text(&format!("{action:?} {ttl} {sinkhole_ipv4} {sinkhole_ipv6} {contact:?} {block_ds}"));
     hash.text(&format!("{:?} {otherwise} {allow:?}", time_zone.iana_name()));
     for group in groups {

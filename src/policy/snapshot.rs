@@ -13,6 +13,7 @@ use super::digest::hexadecimal;
 use super::group::{Config, Exception, Mode, Otherwise};
 use super::identity::IdentityTable;
 use super::instrument::Instrument;
+use super::local::LocalNames;
 use super::matcher::NameTable;
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Rulebook;
@@ -301,6 +302,12 @@ impl Snapshot {
     /// The operator's own addresses.
     pub fn sinkhole(&self) -> (Ipv4Addr, Ipv6Addr) {
         (self.config.sinkhole_ipv4, self.config.sinkhole_ipv6)
+    }
+
+    /// The operator's own records, if there are any.
+    #[inline]
+    pub fn local_names(&self) -> Option<&LocalNames> {
+        Some(&*self.config.local).filter(|names| !names.is_empty())
     }
 
     /// What a client that may not ask gets.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
+use super::local::Own;
 use super::notice::Notice;
 use super::pending::Pending;
 use super::request::{Asker, Outcome, Sink, Transport};
@@ -260,8 +261,8 @@ impl Worker {
                         Concluded::Done(done) => shown(done, entry, self.now),
                         Concluded::Redirect(target) => Next::Redirect(target, true),
                     };
-                    match (turn.own_answer(&query, reply), near) {
-                        (Some(done), _) => Next::Done(done),
+                    match (turn.own_answer(&query, screening, from, client.group, reply), near) {
+                        (Some(next), _) => next,
                         (None, Some(entry)) => hit(entry, reply),
                         (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now)
                         {
@@ -338,23 +339,45 @@ fn find(local: &mut Option<Local>, store: &Store, key: &Key<'_>, now: Moment) ->
     Some(entry)
 }
 
-impl Turn<'_> {
+impl<'t> Turn<'t> {
     /// What this resolver answers by itself although no policy says so.
-    fn own_answer(&self, query: &Query<'_>, reply: &mut [u8]) -> Option<Done> {
+    fn own_answer(
+        &self,
+        query: &Query<'_>,
+        screening: Screening,
+        from: Asker,
+        group: u16,
+        reply: &mut [u8],
+    ) -> Option<Next<'t>> {
         use crate::dns::RecordType as Type;
         match query.record_type {
-            Type::ANY => Some(self.any(query, reply)),
-            Type::OPT => Some(self.plain(query, Rcode::FORMERR, reply)),
+            Type::ANY => Some(Next::Done(self.any(query, reply))),
+            Type::OPT => Some(Next::Done(self.plain(query, Rcode::FORMERR, reply))),
             Type::AXFR | Type::IXFR | Type::MAILA | Type::MAILB | Type::TKEY | Type::TSIG => {
-                Some(self.refuse(query, Counter::RefusedType, reply))
+                Some(Next::Done(self.refuse(query, Counter::RefusedType, reply)))
             }
-            _ => None,
+            _ => {
+                // A rule that waits for addresses counts here too, where none of an upstream's come.
+                if let Screening::Awaited(cause) = screening
+                    && self.has_own_records(&query.name)
+                    && let Some(denied) = self.deny_without_answer(query, from, cause, reply)
+                {
+                    return Some(Next::Done(denied));
+                }
+                let own = self.own_records(query, from, group, reply)?;
+                Some(match own {
+                    Own::Done(done) => Next::Done(done),
+                    Own::Elsewhere(target) => Next::Redirect(target, true),
+                })
+            }
         }
     }
 
-    /// A special-use name is answered here, unless the operator routes it somewhere.
+    /// A special-use name is answered here, unless the operator routes it somewhere or has records for it.
     fn is_ours(&self, special: special::Special, query: &Query<'_>) -> bool {
-        special.is_fixed() || !self.engine.parts.resolver.is_routed(&query.name)
+        let elsewhere =
+            || self.engine.parts.resolver.is_routed(&query.name) || self.has_own_records(&query.name);
+        special.is_fixed() || !elsewhere()
     }
 
     #[inline]

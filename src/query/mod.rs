@@ -6,6 +6,7 @@ mod admit;
 mod ahead;
 mod engine;
 mod fetch;
+mod local;
 mod notice;
 mod own;
 mod pending;

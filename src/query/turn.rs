@@ -341,7 +341,7 @@ impl<'t> Turn<'t> {
     }
 
     /// Answers as the policy's action says, and counts it under its cause.
-    fn deny(&self, query: &Query<'_>, from: Asker, cause: Cause, reply: &mut [u8]) -> Done {
+    pub(super) fn deny(&self, query: &Query<'_>, from: Asker, cause: Cause, reply: &mut [u8]) -> Done {
         self.count(query, from, Decision::Blocked, cause);
         match self.snapshot.action(&cause) {
             Action::Drop => {

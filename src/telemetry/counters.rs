@@ -125,6 +125,8 @@ counters! {
         SpecialHealth = "health",
         /// Type ANY.
         SpecialAny = "any",
+        /// Answered from the operator's own records.
+        SpecialLocal = "local",
     }
     PERMITTED = "interdict_permitted_queries_total", "Queries let pass by an exception or a passthru rule.", [] {
         /// One query.
