@@ -1,5 +1,5 @@
-//! Composition root: builds the rooms, wires channels, start and stop order. Owns nothing once everything runs but the
-//! handles to stop it. Never handed to another room.
+//! Owns the start: every room built, every channel wired, every thread begun, in an order in which nothing is asked before it is there; and
+//! the stop. Never decides anything about a query.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
