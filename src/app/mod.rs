@@ -1,6 +1,7 @@
 //! Composition root: builds the rooms, wires channels, start and stop order. Owns nothing once everything runs but the
 //! handles to stop it. Never handed to another room.
 
+mod before;
 mod start;
 
 pub use start::{Running, boot, metrics, pipeline, start, state_directory};

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::before::{answered_before, asked_before};
 use crate::clock::Clock;
 use crate::config::{self, Boot};
 use crate::dns::Cookies;
@@ -19,10 +20,8 @@ use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
-use crate::sources::{CONFIG_FILE, read_file, write_whole};
-use crate::telemetry::{
-    Collect, Counters, Described, Kind, LastDay, Metric, Record, Rings, Sample, Storage, Wiring,
-};
+use crate::sources::{CONFIG_FILE, read_file};
+use crate::telemetry::{Collect, Counters, Described, Kind, LastDay, Metric, Record, Rings, Sample, Wiring};
 use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry, zone};
 
 /// A running interdict.
@@ -43,6 +42,7 @@ pub struct Running {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     querylog: telemetry::QueryLog,
     last_day: Arc<LastDay>,
+    answers: Option<cache::Keeper>,
     // Dropped last among the requests' senders: the trigger loop ends with it.
     requests: mpsc::Sender<Request>,
 }
@@ -125,6 +125,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
     })?);
     let store = Arc::new(cache::Store::new(boot.cache));
+    let answers = answered_before(&store, &clock, state.as_deref().filter(|_| boot.cache.kept));
     let rings = Arc::new(Rings::default());
     let identities = Identities::default();
     let querylog = telemetry::QueryLog::start(
@@ -249,6 +250,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tasks,
         querylog,
         last_day,
+        answers,
         requests,
     })
 }
@@ -308,6 +310,9 @@ impl Running {
         let flushed = tokio::task::spawn_blocking(move || querylog.stop(FLUSH) & last_day.stop(FLUSH));
         if !flushed.await.unwrap_or(false) {
             tracing::warn!("the query log, or what was asked lately, could not be written to its end");
+        }
+        if let Some(keeper) = self.answers {
+            let _ended = tokio::task::spawn_blocking(move || keeper.save()).await;
         }
     }
 }
@@ -370,21 +375,6 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     }
     Ok(upstream)
 }
-
-/// Where what was asked lately outlives a restart: a file of the service's own user, as it may name clients.
-fn asked_before(state: &Path) -> Storage {
-    /// Far more than what fits into the largest summary that can be configured.
-    const LARGEST: u64 = 256 << 20;
-    let path = state.join(LAST_DAY);
-    let read = path.clone();
-    Storage::new(
-        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes.to_vec()),
-        move |bytes| write_whole(&path, bytes, 0o600),
-    )
-}
-
-/// Name of that file below the state directory.
-const LAST_DAY: &str = "last-day.json";
 
 /// Looks up the words of a record in the generation that decided it.
 fn describe(live: Live, identities: Identities) -> telemetry::Describe {

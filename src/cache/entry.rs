@@ -160,6 +160,16 @@ impl Entry {
         self.hash == other.hash && self.bits == other.bits && self.question() == other.question()
     }
 
+    /// DO and CD of its key.
+    pub(super) fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Seconds since it was kept.
+    pub(super) fn age(&self, now: Moment) -> u32 {
+        now.seconds().saturating_sub(self.stored)
+    }
+
     /// The hash of its key.
     #[inline]
     pub(super) fn hash(&self) -> u64 {

@@ -3,7 +3,7 @@
 use crate::telemetry::{Kind, Metric, Sample};
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&ENTRIES, &BYTES, &LIMIT];
+pub static METRICS: &[&Metric] = &[&ENTRIES, &BYTES, &LIMIT, &RESTORED];
 
 static ENTRIES: Metric =
     Metric { name: "interdict_cache_entries", help: "Answers in the cache.", kind: Kind::Gauge, labels: &[] };
@@ -20,8 +20,15 @@ static LIMIT: Metric = Metric {
     labels: &[],
 };
 
-pub(super) fn collect(entries: f64, bytes: f64, limit: f64, samples: &mut Vec<Sample>) {
-    for (metric, value) in [(&ENTRIES, entries), (&BYTES, bytes), (&LIMIT, limit)] {
+static RESTORED: Metric = Metric {
+    name: "interdict_cache_restored_answers",
+    help: "Answers taken over from before the start.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+
+pub(super) fn collect(entries: f64, bytes: f64, limit: f64, restored: f64, samples: &mut Vec<Sample>) {
+    for (metric, value) in [(&ENTRIES, entries), (&BYTES, bytes), (&LIMIT, limit), (&RESTORED, restored)] {
         samples.push(Sample { metric, labels: Vec::new(), value });
     }
 }

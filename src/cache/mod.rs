@@ -2,12 +2,14 @@
 //! holds anything the policy made up, so that a new policy needs no flush.
 
 mod entry;
+mod kept;
 mod key;
 mod local;
 mod metrics;
 mod store;
 
 pub use entry::{Entry, Freshness, Patch};
+pub use kept::{Damage, KEPT_FILE, Keeper};
 pub use key::Key;
 pub use local::Local;
 pub use metrics::METRICS;

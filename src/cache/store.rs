@@ -3,6 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -29,6 +30,9 @@ pub struct Config {
     /// Whether an answer that is asked for in the last tenth of its life is fetched anew at once. Default true: names that
     /// are asked often are then never missing, for at most a tenth more questions to upstreams.
     pub prefetch: bool,
+    /// Whether answers are kept over a restart, where there is a state directory. Default true: a network that comes back asks
+    /// its upstreams for nothing that they just said.
+    pub kept: bool,
 }
 
 /// All answers, shared by all workers.
@@ -36,6 +40,8 @@ pub struct Config {
 pub struct Store {
     entries: Cache<Kept, Arc<Entry>, ByMemory, RandomState>,
     config: Config,
+    /// Answers that came back from before the start.
+    restored: AtomicU64,
 }
 
 /// An entry as its own key: it holds its question already.
@@ -77,7 +83,13 @@ impl Weighter<Kept, Arc<Entry>> for ByMemory {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory: 256 << 20, stale: 3600, stale_after: Duration::from_millis(1800), prefetch: true }
+        Self {
+            memory: 256 << 20,
+            stale: 3600,
+            stale_after: Duration::from_millis(1800),
+            prefetch: true,
+            kept: true,
+        }
     }
 }
 
@@ -88,7 +100,7 @@ impl Store {
         let items = (config.memory / 512).clamp(64, 1 << 20) as usize;
         let entries =
             Cache::with(items, config.memory, ByMemory, RandomState::default(), DefaultLifecycle::default());
-        Self { entries, config }
+        Self { entries, config, restored: AtomicU64::new(0) }
     }
 
     /// The settings.
@@ -99,6 +111,15 @@ impl Store {
     /// The answer kept under `key`, fresh or not.
     pub fn find(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
         self.entries.get(key)
+    }
+
+    /// Every answer, in no order.
+    pub(super) fn answers(&self) -> impl Iterator<Item = Arc<Entry>> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    pub(super) fn note_restored(&self, answers: u64) {
+        self.restored.fetch_add(answers, Ordering::Relaxed);
     }
 
     /// Keeps an answer; may push out others.
@@ -113,6 +134,7 @@ impl Collect for Store {
             self.entries.len() as f64,
             self.entries.weight() as f64,
             self.config.memory as f64,
+            self.restored.load(Ordering::Relaxed) as f64,
             samples,
         );
     }

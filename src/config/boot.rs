@@ -135,6 +135,9 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         if let Some(prefetch) = cache.boolean("prefetch") {
             boot.cache.prefetch = prefetch;
         }
+        if let Some(kept) = cache.boolean("kept") {
+            boot.cache.kept = kept;
+        }
     }
     {
         let mut admin = top.section("admin");

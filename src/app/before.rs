@@ -1,0 +1,39 @@
+//! Owns what outlives a restart beside the policy, each in a file of its own below the state directory: what was asked lately, and the
+//! answers that hold. Never knows what is in them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cache;
+use crate::clock::Clock;
+use crate::sources::{read_file, write_whole};
+use crate::telemetry::Storage;
+
+/// Where what was asked lately outlives a restart: a file of the service's own user, as it may name clients.
+pub(super) fn asked_before(state: &Path) -> Storage {
+    /// Far more than what fits into the largest summary that can be configured.
+    const LARGEST: u64 = 256 << 20;
+    let path = state.join(LAST_DAY);
+    let read = path.clone();
+    Storage::new(
+        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes.to_vec()),
+        move |bytes| write_whole(&path, bytes, 0o600),
+    )
+}
+
+/// The answers from before the start, and where they are written at the end.
+pub(super) fn answered_before(
+    store: &Arc<cache::Store>,
+    clock: &Clock,
+    state: Option<&Path>,
+) -> Option<cache::Keeper> {
+    let path = state?.join("answers");
+    let before = read_file(&path, cache::KEPT_FILE).ok();
+    let keeper =
+        cache::Keeper::new(Arc::clone(store), clock.clone(), move |bytes| write_whole(&path, bytes, 0o600));
+    keeper.take_over(before.as_ref().map(|raw| raw.bytes.as_slice()));
+    Some(keeper)
+}
+
+/// Name of that file below the state directory.
+const LAST_DAY: &str = "last-day.json";

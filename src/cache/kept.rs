@@ -1,0 +1,232 @@
+//! Owns the form in which answers outlive a restart, and what of it is taken back: whatever still holds by the wall clock. Never
+//! opens a file, and never believes one that is not whole.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::entry::{Entry, Freshness};
+use super::key::Key;
+use super::store::Store;
+use crate::clock::{Clock, Moment};
+use crate::dns::{CanonicalName, HEADER, Message, Rcode, RecordType};
+
+/// The first bytes of the file. The number is that of its form; another is not read.
+const HEAD: &[u8] = b"interdict answers 1\n";
+/// Most bytes that are written: the answers of a large network that hold for more than minutes, written and read in well under a
+/// second.
+pub const KEPT_FILE: u64 = 64 << 20;
+/// Length and bits in front of each answer.
+const FRONT: usize = 9;
+
+/// Why bytes are not kept answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// Another program's, or another version's.
+    #[error("not a file of kept answers of this version")]
+    Foreign,
+    /// Cut off or changed.
+    #[error("not as it was written")]
+    Broken,
+    /// Written at a later time than it is now.
+    #[error("written in the future: the clock was set back")]
+    Future,
+}
+
+/// Puts bytes where the next start finds them.
+type Write = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+
+/// Has the answers of a store outlive a restart. Files are for whoever makes it.
+pub struct Keeper {
+    store: Arc<Store>,
+    clock: Clock,
+    write: Box<Write>,
+}
+
+impl Keeper {
+    /// For that store; `write` puts bytes where the next start finds them.
+    pub fn new(
+        store: Arc<Store>,
+        clock: Clock,
+        write: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { store, clock, write: Box::new(write) }
+    }
+
+    /// Takes over what the last run wrote, if it did. What cannot be used is said and left.
+    pub fn take_over(&self, before: Option<&[u8]>) {
+        match before.map(|bytes| self.store.restore(bytes, self.clock.now(), self.clock.wall())) {
+            Some(Ok(answers)) => tracing::info!(answers, "taken over from before the start"),
+            Some(Err(error)) => tracing::warn!(%error, "answers from before the start are of no use"),
+            None => {}
+        }
+    }
+
+    /// Writes the answers that hold now.
+    pub fn save(&self) {
+        let bytes = self.store.to_bytes(self.clock.now(), self.clock.wall());
+        if let Err(error) = (self.write)(&bytes) {
+            tracing::warn!(%error, "the next start begins without answers");
+        }
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The answers that still hold at `now`, as bytes; the wall clock shows `wall`.
+    pub fn to_bytes(&self, now: Moment, wall: Timestamp) -> Vec<u8> {
+        let mut out = HEAD.to_vec();
+        out.extend(wall.as_second().to_be_bytes());
+        for entry in self.answers() {
+            let holds = entry.freshness(now, 0) == Freshness::Fresh
+                && matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN);
+            let message = entry.message();
+            if !holds {
+                continue;
+            }
+            if (out.len() + FRONT + message.len()) as u64 > KEPT_FILE - 32 {
+                break;
+            }
+            out.extend((message.len() as u32).to_be_bytes());
+            out.push(entry.bits());
+            out.extend(entry.age(now).to_be_bytes());
+            out.extend_from_slice(message);
+        }
+        let digest = Sha256::digest(&out);
+        out.extend_from_slice(&digest);
+        out
+    }
+
+    /// Takes back what [`Self::to_bytes`] wrote, less the time that passed; returns how many answers there are. What they are, the
+    /// policy in force looks at when they are asked for, as at any answer.
+    pub fn restore(&self, bytes: &[u8], now: Moment, wall: Timestamp) -> Result<u64, Damage> {
+        let rest = bytes.strip_prefix(HEAD).ok_or(Damage::Foreign)?;
+        let (body, digest) = bytes.split_last_chunk::<32>().ok_or(Damage::Broken)?;
+        if Sha256::digest(body).as_slice() != digest {
+            return Err(Damage::Broken);
+        }
+        let (written, mut rest) = rest.split_first_chunk().ok_or(Damage::Broken)?;
+        let away = wall.as_second().saturating_sub(i64::from_be_bytes(*written));
+        let away = u64::try_from(away).map_err(|_| Damage::Future)?;
+        let mut taken = 0;
+        while rest.len() > digest.len() {
+            let (length, after) = rest.split_first_chunk().ok_or(Damage::Broken)?;
+            let (&[bits], after) = after.split_first_chunk().ok_or(Damage::Broken)?;
+            let (age, after) = after.split_first_chunk().ok_or(Damage::Broken)?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let (message, after) = after.split_at_checked(length).ok_or(Damage::Broken)?;
+            rest = after;
+            let age = u64::from(u32::from_be_bytes(*age)).saturating_add(away);
+            taken += u64::from(self.take_back(message, bits, age, now).is_some());
+        }
+        self.note_restored(taken);
+        Ok(taken)
+    }
+
+    fn take_back(&self, message: &[u8], bits: u8, age: u64, now: Moment) -> Option<()> {
+        let parsed = Message::new(message)?;
+        let end = parsed.question_end()?;
+        let name: CanonicalName = parsed.name_at(HEADER)?;
+        let (kind, _class) = message.get(..end)?.get(end.checked_sub(4)?..)?.split_first_chunk::<2>()?;
+        let record_type = RecordType(u16::from_be_bytes(*kind));
+        let mut aged = message.to_vec();
+        for record in parsed.records() {
+            let left = u64::from(record.ttl).checked_sub(age).filter(|left| *left > 0)?;
+            let at = aged.get_mut(record.ttl_offset..)?.first_chunk_mut::<4>()?;
+            *at = u32::try_from(left).ok()?.to_be_bytes();
+        }
+        let key = Key::new(&name, record_type, bits & 2 != 0, bits & 1 != 0);
+        let entry: Arc<Entry> = Entry::new(&key, &aged, now)?;
+        (entry.freshness(now, 0) == Freshness::Fresh).then(|| self.keep(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Config;
+    use super::*;
+    use crate::dns::Name;
+    use std::time::Duration;
+
+    fn answer(name: &str, ttl: u32) -> Vec<u8> {
+        let name: Name = name.parse().unwrap();
+        let mut out = b"\0\0\x81\x80\0\x01\0\x01\0\0\0\0".to_vec();
+        out.extend(name.as_wire());
+        out.extend(b"\0\x01\0\x01\xC0\x0C\0\x01\0\x01");
+        out.extend(ttl.to_be_bytes());
+        out.extend(b"\0\x04\xC0\0\x02\x01");
+        out
+    }
+
+    fn keep(store: &Store, name: &str, ttl: u32, now: Moment) {
+        let canonical = CanonicalName::from(&name.parse::<Name>().unwrap());
+        let key = Key::new(&canonical, RecordType::A, true, false);
+        store.keep(Entry::new(&key, &answer(name, ttl), now).unwrap());
+    }
+
+    /// TTL of what is left.
+    fn left(store: &Store, name: &str) -> Option<u32> {
+        let canonical = CanonicalName::from(&name.parse::<Name>().unwrap());
+        let entry = store.find(&Key::new(&canonical, RecordType::A, true, false))?;
+        Message::new(entry.message()).unwrap().records().next().map(|record| record.ttl)
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn answers_come_back_less_the_time_that_passed() {
+        let clock = Clock::manual(at(0));
+        let store = Store::new(Config::default());
+        keep(&store, "long.example", 600, clock.now());
+        keep(&store, "short.example", 60, clock.now());
+        clock.advance(Duration::from_secs(20));
+        let bytes = store.to_bytes(clock.now(), at(20));
+        let again = Store::new(Config::default());
+        assert_eq!(again.restore(&bytes, Moment::START, at(50)), Ok(2));
+        assert_eq!((left(&again, "long.example"), left(&again, "short.example")), (Some(550), Some(10)));
+        let later = Store::new(Config::default());
+        assert_eq!(later.restore(&bytes, Moment::START, at(60)), Ok(1), "one has ended meanwhile");
+        assert_eq!((left(&later, "long.example"), left(&later, "short.example")), (Some(540), None));
+    }
+
+    #[test]
+    fn what_is_not_whole_or_from_the_future_is_not_believed() {
+        let store = Store::new(Config::default());
+        keep(&store, "a.example", 600, Moment::START);
+        let bytes = store.to_bytes(Moment::START, at(0));
+        let read = |bytes: &[u8], wall| Store::new(Config::default()).restore(bytes, Moment::START, wall);
+        assert_eq!(read(&bytes, at(-1)), Err(Damage::Future));
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut], at(0)).is_err(), "cut at {cut}");
+        }
+        for changed in 0..bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[changed] ^= 1;
+            assert!(read(&bytes, at(0)).is_err(), "changed at {changed}");
+        }
+        assert_eq!(read(b"interdict answers 2\n", at(0)), Err(Damage::Foreign));
+    }
+
+    #[test]
+    fn no_more_is_written_than_may_be() {
+        let store = Store::new(Config { memory: 1 << 30, ..Config::default() });
+        let text = "x".repeat(60);
+        for number in 0..200_000 {
+            keep(&store, &format!("n{number}.{text}.{text}.{text}.example"), 600, Moment::START);
+        }
+        let bytes = store.to_bytes(Moment::START, at(0));
+        assert!(bytes.len() as u64 <= KEPT_FILE, "{}", bytes.len());
+        let again = Store::new(Config { memory: 1 << 20, ..Config::default() });
+        assert!(again.restore(&bytes, Moment::START, at(0)).is_ok(), "a smaller cache keeps what it can");
+    }
+}
