@@ -119,6 +119,7 @@ fn a_foreign_crate_has_one_door() {
                 "net/tls/server.rs",
             ],
         ),
+        ("quinn", &["listen/quic/accept.rs", "listen/quic/exchange.rs", "listen/quic/mod.rs"]),
         ("futures_util", &["resolve/secure/asked.rs"]),
         (
             "hickory_resolver",

@@ -13,22 +13,21 @@ use crate::problem::Place;
 
 /// A listener, and where it is written.
 pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
-    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\", \"doh\"";
+    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\", \"doh\", \"doq\"";
     let mut protocol = Protocol::Do53;
     if let Some(written) = section.string("protocol") {
         match written.value.as_str() {
             "do53" => {}
             "doh" => protocol = Protocol::Doh,
+            "doq" => protocol = Protocol::Doq,
             "dot" => protocol = Protocol::Dot,
-            later @ ("doq" | "doh3") => {
-                section.problem(written.place, format!("`{later}` is not supported yet"), HINT);
-            }
+            "doh3" => section.problem(written.place, "`doh3` is not supported yet", HINT),
             other => section.problem(written.place, format!("`{other}` is not a protocol"), HINT),
         }
     }
     let mut limits = match protocol {
         Protocol::Do53 => listen::Config::default(),
-        Protocol::Doh | Protocol::Dot => listen::Config::encrypted(),
+        Protocol::Doh | Protocol::Doq | Protocol::Dot => listen::Config::encrypted(),
     };
     if let Some(connections) = section.integer("connections", 1..1_000_000) {
         limits.connections = connections as usize;
@@ -64,6 +63,15 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
     const PROXIES: &str =
         "write the balancers' addresses or prefixes, such as \"10.0.0.5\" or \"10.0.0.0/28\"";
     let proxies = section.parsed_list::<Prefix>("proxy_protocol_from", PROXIES);
+    if protocol == Protocol::Doq
+        && let Some([first, ..]) = proxies.as_deref()
+    {
+        section.problem(
+            first.place.clone(),
+            "no balancer says in front of QUIC whose a connection is",
+            "balance its datagrams by address, or use \"dot\" behind the balancer",
+        );
+    }
     let proxies = proxies.into_iter().flatten().map(|prefix| prefix.value).collect();
     section.required("address")?;
     let address =

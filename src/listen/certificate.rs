@@ -24,8 +24,11 @@ pub fn check_certificates(files: Option<Files>, listeners: &[Listener], now: Tim
     };
     let authorities = listeners.iter().filter_map(|listener| Some((listener, listener.clients.clone()?)));
     let refused = authorities.filter_map(|(listener, authority)| {
-        let application =
-            if listener.protocol == Protocol::Doh { Application::Http } else { Application::Dot };
+        let application = match listener.protocol {
+            Protocol::Doh => Application::Http,
+            Protocol::Doq => Application::Doq,
+            Protocol::Do53 | Protocol::Dot => Application::Dot,
+        };
         let error = Server::new(Arc::clone(&certificate), application, Some(authority)).err()?;
         Some(complaint("[[listener]]", &error))
     });

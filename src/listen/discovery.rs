@@ -71,6 +71,7 @@ fn one(
 ) -> Designated {
     let (words, alpn, usual): (&str, &[u8], u16) = match listener.protocol {
         Protocol::Doh => ("alpn=h2", b"\x02h2", 443),
+        Protocol::Doq => ("alpn=doq", b"\x03doq", 853),
         Protocol::Dot | Protocol::Do53 => ("alpn=dot", b"\x03dot", 853),
     };
     let mut text = words.to_owned();

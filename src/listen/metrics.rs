@@ -21,7 +21,7 @@ pub struct Statistics {
 }
 
 /// The transports that have connections.
-const CONNECTED: [Transport; 3] = [Transport::Tcp, Transport::Dot, Transport::Doh];
+const CONNECTED: [Transport; 4] = [Transport::Tcp, Transport::Dot, Transport::Doh, Transport::Doq];
 
 /// What is counted of the connections of one transport.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ mod metrics;
 mod mmsg;
 mod open;
 mod places;
+mod quic;
 mod renewal;
 mod stream;
 mod terms;

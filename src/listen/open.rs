@@ -16,7 +16,7 @@ use super::limit::Limiter;
 use super::metrics::Statistics;
 use super::stream::{self, Workers};
 use super::terms::Terms;
-use super::{Config, https, udp};
+use super::{Config, https, quic, udp};
 use crate::dns::Cookies;
 use crate::net::tls::{Application, Authority, Renewable, Server};
 use crate::net::{BindError, bind_tcp, bind_udp};
@@ -48,6 +48,8 @@ pub enum Protocol {
     Do53,
     /// DNS over HTTPS (RFC 8484).
     Doh,
+    /// DNS over QUIC (RFC 9250).
+    Doq,
     /// DNS over TLS (RFC 7858).
     Dot,
 }
@@ -58,7 +60,14 @@ pub struct Opened {
     /// Where they are, with the ports that the system chose, in the order of the listeners.
     pub addresses: Vec<SocketAddr>,
     udp: Vec<(UdpSocket, Arc<[Prefix]>)>,
-    connected: Vec<(TcpListener, Listener)>,
+    connected: Vec<(Socket, Listener)>,
+}
+
+/// Where connections come in.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Quic(UdpSocket),
 }
 
 /// What was started.
@@ -137,10 +146,18 @@ impl Opened {
                     opened.udp.push((bind_udp(at)?, Arc::clone(&proxies)));
                 }
             }
-            let listener =
-                bind_tcp(at).and_then(|listener| TcpListener::from_std(listener).map_err(failed))?;
-            opened.addresses.push(listener.local_addr().map_err(failed)?);
-            opened.connected.push((listener, wanted.clone()));
+            let (socket, at) = if wanted.protocol == Protocol::Doq {
+                let socket = bind_udp(at)?;
+                let at = socket.local_addr();
+                (Socket::Quic(socket), at)
+            } else {
+                let listener =
+                    bind_tcp(at).and_then(|listener| TcpListener::from_std(listener).map_err(failed))?;
+                let at = listener.local_addr();
+                (Socket::Tcp(listener), at)
+            };
+            opened.addresses.push(at.map_err(failed)?);
+            opened.connected.push((socket, wanted.clone()));
         }
         Ok(opened)
     }
@@ -151,8 +168,9 @@ impl Opened {
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
         let mut servers = Vec::new();
-        for (listener, Listener { protocol, path, clients, proxies, limits, .. }) in self.connected {
+        for (socket, Listener { protocol, path, clients, proxies, limits, .. }) in self.connected {
             let (application, transport) = match protocol {
+                Protocol::Doq => (Some(Application::Doq), Transport::Doq),
                 Protocol::Do53 => (None, Transport::Tcp),
                 Protocol::Doh => (Some(Application::Http), Transport::Doh),
                 Protocol::Dot => (Some(Application::Dot), Transport::Dot),
@@ -161,8 +179,18 @@ impl Opened {
             let tls = application.map(encrypted).transpose()?;
             servers.extend(tls.clone());
             let (statistics, stop, proxies) = (Arc::clone(statistics), stop.clone(), proxies.into());
-            let entrance = Entrance { listener, transport, limits, proxies, statistics, stop };
             let workers = Arc::clone(&workers);
+            let listener = match (socket, tls.clone()) {
+                (Socket::Tcp(listener), _) => listener,
+                (Socket::Quic(socket), Some(tls)) => {
+                    let port = quic::Port { socket, tls, limits, statistics, stop };
+                    tasks.push(tokio::spawn(quic::serve(port, workers)));
+                    continue;
+                }
+                // It is encrypted by its nature.
+                (Socket::Quic(_), None) => continue,
+            };
+            let entrance = Entrance { listener, transport, limits, proxies, statistics, stop };
             tasks.push(match tls {
                 Some(tls) if protocol == Protocol::Doh => {
                     tokio::spawn(https::serve(entrance, tls, path.into(), workers))

@@ -50,6 +50,12 @@ impl Places {
         Some(Place { places: Arc::clone(self), client: None, greeting: greets })
     }
 
+    /// True while more than a quarter of those that may begin do: then strangers are asked to show that their address is theirs.
+    pub(super) fn is_crowded(&self) -> bool {
+        let greeting = self.taken.lock().unwrap_or_else(PoisonError::into_inner).greeting;
+        greeting * GREETING * GREETING > self.most
+    }
+
     /// True when no place is taken.
     pub(super) fn is_empty(&self) -> bool {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).all == 0

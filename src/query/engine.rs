@@ -224,6 +224,7 @@ impl Worker {
         };
         turn.cell.bump(match from.transport {
             Transport::Doh => Counter::QueryDoh,
+            Transport::Doq => Counter::QueryDoq,
             Transport::Dot => Counter::QueryDot,
             Transport::Tcp => Counter::QueryTcp,
             Transport::Udp => Counter::QueryUdp,

@@ -20,6 +20,8 @@ pub struct Asker {
 pub enum Transport {
     /// Requests of HTTPS (RFC 8484).
     Doh,
+    /// A stream of QUIC for each query (RFC 9250).
+    Doq,
     /// A stream of length-prefixed messages inside of TLS (RFC 7858).
     Dot,
     /// A stream of length-prefixed messages.
@@ -59,6 +61,7 @@ impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Doh => "doh",
+            Self::Doq => "doq",
             Self::Dot => "dot",
             Self::Tcp => "tcp",
             Self::Udp => "udp",

@@ -103,7 +103,7 @@ impl<'t> Turn<'t> {
     /// The part of the buffer that the reply may use.
     pub(super) fn room<'b>(&self, query: &Query<'_>, from: Asker, reply: &'b mut [u8]) -> &'b mut [u8] {
         let room = match from.transport {
-            Transport::Doh | Transport::Dot | Transport::Tcp => reply.len(),
+            Transport::Doh | Transport::Doq | Transport::Dot | Transport::Tcp => reply.len(),
             Transport::Udp => query.udp_limit(self.engine.parts.config.udp_payload).min(reply.len()),
         };
         reply.split_at_mut(room).0

@@ -49,6 +49,8 @@ counters! {
     QUERIES = "interdict_queries_total", "Well-formed queries received.", ["protocol"] {
         /// Over HTTPS.
         QueryDoh = "doh",
+        /// Over QUIC.
+        QueryDoq = "doq",
         /// Over TLS.
         QueryDot = "dot",
         /// Over UDP.

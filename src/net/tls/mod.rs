@@ -11,5 +11,5 @@ pub use certificate::{CertificateError, Files, Renewable};
 pub use client::{Client, Peer};
 pub use rustls::ServerConfig;
 pub use server::{Application, Authority, Server};
-pub use session::{Session, TlsError};
+pub use session::{Session, TlsError, shown};
 pub use stream::Stream;

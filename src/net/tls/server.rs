@@ -18,6 +18,8 @@ use super::certificate::{CertificateError, Renewable, Stamp, bytes, stamp};
 pub enum Application {
     /// DNS over TLS (RFC 7858, RFC 7301): `dot`. Clients that name nothing are served too, as most do.
     Dot,
+    /// DNS over QUIC (RFC 9250 section 4.1.1): `doq`.
+    Doq,
     /// HTTP/2 or HTTP/1.1.
     Http,
 }
@@ -99,6 +101,7 @@ fn settings(
     let mut config = builder.with_cert_resolver(Arc::clone(certificate) as _);
     config.alpn_protocols = match application {
         Application::Dot => vec![b"dot".to_vec()],
+        Application::Doq => vec![b"doq".to_vec()],
         Application::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
     config.session_storage = Arc::new(NoServerSessionStorage {});

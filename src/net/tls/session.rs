@@ -1,11 +1,13 @@
 //! Owns one TLS session: bytes of the network in, what they carry out, and back. Never reads or writes a socket, and never keeps
 //! more than a record.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use super::names::names;
 use crate::policy::Credentials;
+use rustls::pki_types::CertificateDer;
 use rustls::{Connection, HandshakeKind, ServerConfig, ServerConnection};
 
 /// A session; the client's end speaks first.
@@ -16,6 +18,17 @@ pub struct Session(Connection);
 #[derive(Debug, thiserror::Error)]
 #[error("TLS: {0}")]
 pub struct TlsError(#[from] rustls::Error);
+
+/// What a client has shown over QUIC: the server's name that it asked for, and its certificate, which was checked, as QUIC's library
+/// hands it over.
+pub fn shown(name: Option<&str>, identity: Option<Box<dyn Any>>) -> Credentials {
+    let chain = identity.and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let own = chain.as_ref().and_then(|chain| chain.first());
+    Credentials {
+        certificate: own.map(|certificate| names(certificate)).unwrap_or_default(),
+        server_name: name.map(str::to_ascii_lowercase),
+    }
+}
 
 impl Session {
     /// A session with a client, under `config`.

@@ -1,0 +1,130 @@
+//! Owns one stream: a query in, its reply out (RFC 9250 section 4.2). Never knows the connection but by what ends it.
+
+use std::sync::Arc;
+
+use quinn::{RecvStream, SendStream};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::dns::{MAX_MESSAGE, Requested};
+use crate::listen::config::Config;
+use crate::listen::stream::{Completion, Workers};
+use crate::policy::Credentials;
+use crate::query::{Asker, Outcome};
+
+/// Who asks over a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) from: Asker,
+    pub(super) credentials: Arc<Credentials>,
+}
+
+/// Why a stream or a connection ends (RFC 9250 section 8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Code {
+    /// Nothing is wrong.
+    None = 0,
+    /// The client breaks the protocol.
+    Protocol = 2,
+    /// There is no reply, and none will come.
+    Unspecified = 5,
+}
+
+/// Answers the query on a stream; `Err` with the code that the connection ends with.
+pub(super) async fn answer(
+    mut send: SendStream,
+    mut receive: RecvStream,
+    client: &Client,
+    limits: Config,
+    workers: &Workers,
+) -> Result<(), Code> {
+    // A client that gives up tells so, and nobody else is concerned.
+    let Ok(Ok(bytes)) = timeout(limits.idle, receive.read_to_end(2 + MAX_MESSAGE)).await else {
+        return Ok(());
+    };
+    let query = query(&bytes)?;
+    let requested = Requested::of(query);
+    // Section 5.5.2: how long a connection may idle is QUIC's to say.
+    if requested.keepalive {
+        return Err(Code::Protocol);
+    }
+    let reply = match handle(query, requested, client, workers) {
+        Reply::Now(reply) => Some(reply),
+        Reply::Later(receiver) => receiver.await.ok(),
+        Reply::Nothing => None,
+    };
+    match reply {
+        Some(reply) => {
+            let sent = async {
+                send.write_all(&reply).await?;
+                // Fails only on a stream that was ended before.
+                let _ended = send.finish().is_err();
+                Ok::<_, quinn::WriteError>(())
+            };
+            let _gone = timeout(limits.write, sent).await.is_err();
+        }
+        None => {
+            let _gone = send.reset((Code::Unspecified as u32).into()).is_err();
+        }
+    }
+    Ok(())
+}
+
+/// The query in what a stream carried: its length, then it, then the end (section 4.2), under the id 0 (section 4.2.1).
+fn query(bytes: &[u8]) -> Result<&[u8], Code> {
+    let (length, query) = bytes.split_first_chunk().ok_or(Code::Protocol)?;
+    let is_whole = usize::from(u16::from_be_bytes(*length)) == query.len();
+    if is_whole && query.starts_with(&[0, 0]) { Ok(query) } else { Err(Code::Protocol) }
+}
+
+enum Reply {
+    Now(Vec<u8>),
+    Later(oneshot::Receiver<Vec<u8>>),
+    Nothing,
+}
+
+fn handle(query: &[u8], requested: Requested, client: &Client, workers: &Workers) -> Reply {
+    let completion = Completion { requested, idle: None, encrypted: true };
+    workers.with(|equipped| {
+        let Some(room) = equipped.replies.get_mut(..MAX_MESSAGE) else { return Reply::Nothing };
+        equipped.worker.begin_batch();
+        let identity = equipped.worker.identify(&client.credentials, None);
+        let from = Asker { identity, ..client.from };
+        let mut later = None;
+        let outcome = equipped.worker.handle(query, from, room, || {
+            let (sender, receiver) = oneshot::channel();
+            later = Some(receiver);
+            Box::new(move |reply: &[u8]| {
+                // Fails when the stream was given up.
+                let _late = sender.send(framed(&completion.whole(reply))).is_err();
+            })
+        });
+        equipped.worker.end_batch();
+        match (outcome, later) {
+            (Outcome::Reply(length), _) => {
+                let length = completion.apply(room, length);
+                Reply::Now(framed(room.get(..length).unwrap_or(&[])))
+            }
+            (Outcome::Later, Some(receiver)) => Reply::Later(receiver),
+            (Outcome::Later | Outcome::Drop, _) => Reply::Nothing,
+        }
+    })
+}
+
+fn framed(reply: &[u8]) -> Vec<u8> {
+    [&(reply.len() as u16).to_be_bytes()[..], reply].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_carries_one_whole_message_under_the_id_zero() {
+        assert_eq!(query(b"\0\x03\0\0x"), Ok(&b"\0\0x"[..]));
+        for wrong in [&b""[..], b"\0", b"\0\x03\0\0", b"\0\x03\0\0xx", b"\0\x03\0\x01x"] {
+            assert_eq!(query(wrong), Err(Code::Protocol), "{wrong:?}");
+        }
+    }
+}
