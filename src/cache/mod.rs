@@ -2,6 +2,7 @@
 //! holds anything the policy made up, so that a new policy needs no flush.
 
 mod entry;
+mod hints;
 mod kept;
 mod key;
 mod local;

@@ -10,7 +10,7 @@ use super::value::{Growth, Percent, Span};
 use super::{identity, local, record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
-use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, When};
+use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, Rebinding, When};
 use crate::reload::{CatalogOrigin, GuardConfig, Limits, Plan};
 use crate::sources::TsigKey;
 
@@ -32,6 +32,7 @@ pub(super) fn read(top: &mut Section<'_>) -> (Plan, Vec<TsigKey>) {
         }
     }
     plan.policy.local = Arc::new(local::read(top));
+    rebinding(&mut top.section("rebinding"), &mut plan.policy.rebinding);
     let mut policy = top.section("policy");
     answers(&mut policy, &mut plan.policy);
     if let Some(directory) = policy.string("blocklists") {
@@ -95,6 +96,19 @@ fn answers(policy: &mut Section<'_>, config: &mut Config) {
     }
     if let Some(address) = sinkhole.parsed::<Ipv6Addr>("ipv6", "write an IPv6 address") {
         config.sinkhole_ipv6 = address.value;
+    }
+}
+
+fn rebinding(section: &mut Section<'_>, config: &mut Rebinding) {
+    config.refuse_private = section.boolean("refuse_private").unwrap_or(false);
+    if let Some(zones) = section.parsed_list::<Name>("allow", NAMES) {
+        config.allow = values(zones);
+    }
+    if let Some(prefixes) = section.parsed_list::<Prefix>("addresses", PREFIXES) {
+        config.addresses = values(prefixes);
+    }
+    if !config.refuse_private && section.is_present() {
+        section.warning(section.place(), "nothing is refused", "set `refuse_private = true`");
     }
 }
 

@@ -211,6 +211,7 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     text(format!("{:?} {} {} {}", config.action, config.ttl, config.sinkhole_ipv4, config.sinkhole_ipv6));
     text(format!("{} {} {} {:?}", config.contact, config.block_ds, config.otherwise, config.allow));
     text(config.local.written().to_owned());
+    text(format!("{:?}", config.rebinding));
     text(format!("{:?}", snapshot.clients));
     for (identity, group) in snapshot.identified.listed() {
         text(format!("{identity} {group}"));

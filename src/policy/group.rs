@@ -13,6 +13,7 @@ use super::client::Prefix;
 use super::identity::Identity;
 use super::instrument::{When, words};
 use super::local::LocalNames;
+use super::private::Rebinding;
 use super::rule::{Action, Rule};
 use super::rulebook::{Rulebook, Source};
 use crate::dns::Name;
@@ -58,6 +59,8 @@ pub struct Config {
     pub exceptions: Vec<Exception>,
     /// The operator's own records.
     pub local: Arc<LocalNames>,
+    /// Which answers to public names may not lead inside.
+    pub rebinding: Rebinding,
 }
 
 /// Clients that are treated alike.
@@ -193,6 +196,7 @@ impl Default for Config {
             groups: Vec::new(),
             exceptions: Vec::new(),
             local: Arc::default(),
+            rebinding: Rebinding::default(),
         }
     }
 }

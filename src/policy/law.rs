@@ -117,7 +117,9 @@ fn settings(hash: &mut Written, config: &Config) {
         groups,
         exceptions: _,
         local,
+        rebinding,
     } = config;
+    hash.text(&format!("{rebinding:?}"));
     hash.text(local.written());
     hash.text(&format!("{action:?} {ttl} {sinkhole_ipv4} {sinkhole_ipv6} {contact:?} {block_ds}"));
     hash.text(&format!("{:?} {otherwise} {allow:?}", time_zone.iana_name()));

@@ -15,6 +15,7 @@ use super::identity::IdentityTable;
 use super::instrument::Instrument;
 use super::local::LocalNames;
 use super::matcher::NameTable;
+use super::private::Rebinding;
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Rulebook;
 use super::verdict::{Cause, Trigger, Verdict};
@@ -302,6 +303,12 @@ impl Snapshot {
     /// The operator's own addresses.
     pub fn sinkhole(&self) -> (Ipv4Addr, Ipv6Addr) {
         (self.config.sinkhole_ipv4, self.config.sinkhole_ipv6)
+    }
+
+    /// Which answers to public names may not lead inside; `None` when all may.
+    #[inline]
+    pub fn rebinding(&self) -> Option<&Rebinding> {
+        Some(&self.config.rebinding).filter(|rebinding| rebinding.refuse_private)
     }
 
     /// The operator's own records, if there are any.

@@ -6,6 +6,7 @@ mod admit;
 mod ahead;
 mod engine;
 mod fetch;
+mod inside;
 mod local;
 mod notice;
 mod own;

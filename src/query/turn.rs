@@ -249,6 +249,9 @@ impl<'t> Turn<'t> {
         screening: Screening,
         reply: &mut [u8],
     ) -> Screened<'t> {
+        if let Some(refused) = self.refuse_inside(query, entry, reply) {
+            return Screened::Concluded(Concluded::Done(refused));
+        }
         let mut clean = screening == Screening::Allowed;
         let mut targets = entry.targets();
         let mut found = match screening {

@@ -140,6 +140,10 @@ counters! {
         /// A rule was met.
         ScreenDeny = "deny",
     }
+    REBINDING = "interdict_rebinding_answers_refused_total", "Answers to public names refused because they lead inside.", [] {
+        /// One answer.
+        RebindingRefused,
+    }
     TRUNCATED = "interdict_truncated_replies_total", "Replies cut to the client's size.", [] {
         /// One reply.
         Truncated,

@@ -1,0 +1,67 @@
+//! Answers to public names that lead inside: refused, told, counted; and where they may.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "a test that panics has failed"
+)]
+#![allow(dead_code, reason = "shares files with other suites")]
+
+mod support;
+
+use interdict::clock::Clock;
+use support::{Site, code};
+
+/// The upstream's one address counts as inside.
+const REFUSED: &str =
+    "[rebinding]\nrefuse_private = true\naddresses = [\"192.0.2.0/24\"]\nallow = [\"corp.example\"]\n";
+
+fn count(site: &Site) -> u64 {
+    let page = site.http("GET", "/metrics", None).1;
+    let found = page.lines().find_map(|line| line.strip_prefix("interdict_rebinding_answers_refused_total "));
+    found.unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_answer_that_leads_inside_is_refused_and_told_fresh_and_from_the_cache() {
+    let site = Site::start(REFUSED, Clock::system());
+    for times in 1..=3 {
+        let reply = site.ask("www.fetched.example", 1);
+        assert_eq!((code(&reply), reply.answers.len(), reply.authorities.len()), ("NOERROR", 0, 1));
+        let why = reply.edns.unwrap().option(15.into()).cloned().unwrap();
+        let why = Vec::<u8>::try_from(&why).unwrap();
+        assert_eq!(why[..2], [0, 15]);
+        assert!(String::from_utf8_lossy(&why[2..]).contains("private address"));
+        assert_eq!(count(&site), times);
+    }
+    assert_eq!(site.ask("a.corp.example", 1).answers.len(), 1, "a zone that may");
+    let page = site.http("GET", "/metrics", None).1;
+    let blocked = page.lines().filter(|line| line.starts_with("interdict_blocked_queries_total{"));
+    assert!(blocked.clone().all(|line| line.ends_with(" 0")), "{:?}", blocked.collect::<Vec<_>>());
+}
+
+#[test]
+fn it_begins_and_ends_with_a_reload_whatever_is_kept() {
+    let site = Site::start("", Clock::system());
+    assert_eq!(site.ask("www.fetched.example", 1).answers.len(), 1);
+    for (text, answers) in [(REFUSED, 0), ("", 1)] {
+        site.write_config(text);
+        assert_eq!(site.http("POST", "/api/v1/reload", Some(&site.token())).0, 200);
+        assert_eq!(site.ask("www.fetched.example", 1).answers.len(), answers);
+    }
+}
+
+#[test]
+fn a_route_and_an_own_record_may_lead_inside() {
+    let site = Site::prepare("", Clock::system());
+    let route = format!(
+        "{REFUSED}[[upstream.route]]\nzone = \"routed.example\"\nservers = [\"udp://{}\"]\n[[local]]\nname = \"own.example\"\na = [\"10.0.0.1\"]\n",
+        site.upstream.address
+    );
+    site.write_config(&route);
+    let site = site.started();
+    for name in ["a.routed.example", "own.example"] {
+        assert_eq!(site.ask(name, 1).answers.len(), 1, "{name}");
+    }
+    assert_eq!(site.ask("other.example", 1).answers.len(), 0);
+}
