@@ -66,6 +66,11 @@ fn what_is_broken_or_not_wanted_is_not_taken_over() {
     assert_eq!(restored(&site), 0);
     assert_eq!(code(&site.ask("www.canada.ca", 1)), "NOERROR");
     site.stop();
+    // Answers that nobody validated are none to one that validates.
+    site.write_config("[dns64]\nprefix = \"64:ff9b::/96\"\n");
+    let mut site = site.started();
+    assert_eq!(restored(&site), 0);
+    site.stop();
     std::fs::remove_file(&file).unwrap();
     site.write_config("[cache]\nkept = false\n");
     let site = again(site.started());

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cache;
 use crate::clock::Clock;
 use crate::sources::{read_file, write_whole};
 use crate::telemetry::Storage;
+use crate::{cache, resolve};
 
 /// Where what was asked lately outlives a restart: a file of the service's own user, as it may name clients.
 pub(super) fn asked_before(state: &Path) -> Storage {
@@ -25,12 +25,15 @@ pub(super) fn asked_before(state: &Path) -> Storage {
 pub(super) fn answered_before(
     store: &Arc<cache::Store>,
     clock: &Clock,
+    upstream: &resolve::Config,
     state: Option<&Path>,
 ) -> Option<cache::Keeper> {
+    let terms = upstream.terms();
     let path = state?.join("answers");
     let before = read_file(&path, cache::KEPT_FILE).ok();
-    let keeper =
-        cache::Keeper::new(Arc::clone(store), clock.clone(), move |bytes| write_whole(&path, bytes, 0o600));
+    let keeper = cache::Keeper::new(Arc::clone(store), clock.clone(), &terms, move |bytes| {
+        write_whole(&path, bytes, 0o600)
+    });
     keeper.take_over(before.as_ref().map(|raw| raw.bytes.as_slice()));
     Some(keeper)
 }

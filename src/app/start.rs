@@ -125,7 +125,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
     })?);
     let store = Arc::new(cache::Store::new(boot.cache));
-    let answers = answered_before(&store, &clock, state.as_deref().filter(|_| boot.cache.kept));
+    let answers =
+        answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
     let rings = Arc::new(Rings::default());
     let identities = Identities::default();
     let querylog = telemetry::QueryLog::start(

@@ -26,7 +26,7 @@ const FRONT: usize = 9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// Another program's, or another version's.
-    #[error("not a file of kept answers of this version")]
+    #[error("not a file of kept answers of this version, or answers that came about otherwise")]
     Foreign,
     /// Cut off or changed.
     #[error("not as it was written")]
@@ -43,22 +43,32 @@ type Write = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 pub struct Keeper {
     store: Arc<Store>,
     clock: Clock,
+    /// How answers came about; what came about otherwise is not taken over.
+    terms: Vec<u8>,
     write: Box<Write>,
 }
 
 impl Keeper {
-    /// For that store; `write` puts bytes where the next start finds them.
+    /// For that store, whose answers come about by `terms`: whether they are validated, for one. `write` puts bytes where the next
+    /// start finds them.
     pub fn new(
         store: Arc<Store>,
         clock: Clock,
+        terms: &str,
         write: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self { store, clock, write: Box::new(write) }
+        // A line of its own in front of the answers.
+        let terms = format!("{}\n", terms.escape_debug()).into_bytes();
+        Self { store, clock, terms, write: Box::new(write) }
     }
 
     /// Takes over what the last run wrote, if it did. What cannot be used is said and left.
     pub fn take_over(&self, before: Option<&[u8]>) {
-        match before.map(|bytes| self.store.restore(bytes, self.clock.now(), self.clock.wall())) {
+        let answers = |bytes: &[u8]| {
+            let rest = bytes.strip_prefix(self.terms.as_slice()).ok_or(Damage::Foreign)?;
+            self.store.restore(rest, self.clock.now(), self.clock.wall())
+        };
+        match before.map(answers) {
             Some(Ok(answers)) => tracing::info!(answers, "taken over from before the start"),
             Some(Err(error)) => tracing::warn!(%error, "answers from before the start are of no use"),
             None => {}
@@ -67,8 +77,8 @@ impl Keeper {
 
     /// Writes the answers that hold now.
     pub fn save(&self) {
-        let bytes = self.store.to_bytes(self.clock.now(), self.clock.wall());
-        if let Err(error) = (self.write)(&bytes) {
+        let answers = self.store.to_bytes(self.clock.now(), self.clock.wall());
+        if let Err(error) = (self.write)(&[self.terms.as_slice(), &answers].concat()) {
             tracing::warn!(%error, "the next start begins without answers");
         }
     }

@@ -74,6 +74,7 @@ impl Default for Boot {
 impl Boot {
     /// The names of the settings that differ from `other`.
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let upstreams = |boot: &Self| resolve::Config { dns64: None, ..boot.upstream.clone() };
         [
             ("[server] workers", self.workers != other.workers),
             ("[server] user", self.user != other.user),
@@ -82,10 +83,11 @@ impl Boot {
             ("[limits]", self.limits != other.limits),
             ("[cookies]", self.cookies != other.cookies),
             ("[discovery]", self.announcement != other.announcement),
-            ("[upstream]", self.upstream != other.upstream),
+            ("[dns64]", self.upstream.dns64 != other.upstream.dns64),
+            ("[upstream]", upstreams(self) != upstreams(other)),
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
-            ("[querylog]", self.querylog != other.querylog || self.query != other.query),
+            ("[querylog]", self.querylog != other.querylog || self.query.log_all != other.query.log_all),
             ("[last_day]", self.last_day != other.last_day),
             ("[zone]", self.zone != other.zone),
             ("[policy] state", self.state != other.state),
@@ -119,6 +121,10 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     boot.limits = limits::limits(&mut top.section("limits"));
     boot.cookies = limits::cookies(&mut top.section("cookies"));
     upstream::read(&mut top.section("upstream"), &mut boot.upstream);
+    let prefix =
+        top.section("dns64").parsed("prefix", "write a translator's prefix such as \"64:ff9b::/96\"");
+    boot.upstream.dns64 = prefix.map(|prefix| prefix.value);
+    boot.query.nat64 = boot.upstream.dns64;
     {
         let mut cache = top.section("cache");
         if let Some(size) = cache.parsed::<Size>("memory", "write a size such as \"256MiB\"") {

@@ -1,6 +1,8 @@
 //! Owns the refusal of answers to public names that lead inside (DNS rebinding). Says so, and is no block of an app. Never decides which
 //! addresses are inside; the policy does.
 
+use std::net::IpAddr;
+
 use super::turn::{Done, Turn};
 use crate::cache::Entry;
 use crate::dns::{ExtendedError, Query, Rcode, ReplyWriter};
@@ -16,6 +18,18 @@ impl Turn<'_> {
         self.refuse_if_inside(rebinding, query, entry, reply)
     }
 
+    /// The addresses in an answer, and those that addresses in a translator's prefix stand for.
+    pub(super) fn addresses(&self, entry: &Entry) -> impl Iterator<Item = IpAddr> {
+        let nat64 = self.engine.parts.config.nat64;
+        entry.addresses().flat_map(move |address| {
+            let meant = match (nat64, address) {
+                (Some(prefix), IpAddr::V6(address)) => prefix.extract(address).map(IpAddr::from),
+                _ => None,
+            };
+            [Some(address), meant].into_iter().flatten()
+        })
+    }
+
     #[cold]
     fn refuse_if_inside(
         &self,
@@ -24,7 +38,7 @@ impl Turn<'_> {
         entry: &Entry,
         reply: &mut [u8],
     ) -> Option<Done> {
-        let is_refused = rebinding.refuses(&query.name, entry.addresses().chain(entry.hints()))
+        let is_refused = rebinding.refuses(&query.name, self.addresses(entry).chain(entry.hints()))
             && !self.engine.parts.resolver.is_routed(&query.name);
         is_refused.then(|| {
             self.cell.bump(Counter::RebindingRefused);

@@ -289,9 +289,9 @@ impl<'t> Turn<'t> {
                     found
                 }
                 Verdict::Deny(cause) | Verdict::Permit(cause) => {
-                    self.snapshot.decide_addresses(group, entry.addresses(), Some(&cause))
+                    self.snapshot.decide_addresses(group, self.addresses(entry), Some(&cause))
                 }
-                _ => self.snapshot.decide_addresses(group, entry.addresses(), None),
+                _ => self.snapshot.decide_addresses(group, self.addresses(entry), None),
             };
         }
         match found {

@@ -21,6 +21,7 @@ pub const QUIET: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off"
 
 mod answer;
 mod asking;
+mod dns64;
 mod forward;
 mod health;
 mod kept;

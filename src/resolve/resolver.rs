@@ -11,6 +11,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 use tokio::runtime::Handle;
 
+use super::dns64::{self, Detour};
 use super::forward::{Ask, Failure, Forwarder};
 use super::metrics;
 use super::question::Then;
@@ -18,14 +19,19 @@ use super::recurse::{Recursion, roots};
 use super::secure::{Anchors, Exempt, Judgement, Validator, render};
 use super::upstream::{Config, Dnssec, Mode};
 use crate::clock::Clock;
-use crate::dns::CanonicalName;
+use crate::dns::{CanonicalName, Nat64};
 use crate::telemetry::{Collect, Sample};
 
 /// Resolves what is neither blocked nor kept.
 #[derive(Debug)]
-pub struct Resolver {
+pub struct Resolver(Arc<Ways>);
+
+/// What every question under way holds on to.
+#[derive(Debug)]
+struct Ways {
     forwarder: Arc<Forwarder>,
     way: Way,
+    dns64: Option<Nat64>,
     exempt: Vec<Exempt>,
     deadline: std::time::Duration,
     clock: Clock,
@@ -54,7 +60,7 @@ impl Resolver {
     /// A resolver as configured. Fails when the system gives no thread or no descriptor, or a file cannot be used.
     pub fn start(config: Config, clock: Clock, runtime: Handle) -> io::Result<Self> {
         let (mode, dnssec, deadline) = (config.mode, config.dnssec(), config.deadline);
-        let exempt = config.exempt.clone();
+        let (exempt, dns64) = (config.exempt.clone(), config.dns64);
         let anchors = Anchors::read(config.trust_anchor.as_deref()).map_err(io::Error::other)?;
         let hints = config.root_hints.clone();
         let forwarder = Arc::new(Forwarder::start(config, clock.clone(), runtime.clone())?);
@@ -71,18 +77,73 @@ impl Resolver {
                 Way::Recursive(Recursion::new(&roots, anchors).map_err(io::Error::other)?)
             }
         };
-        Ok(Self { forwarder, way, exempt, deadline, clock, runtime, counts: Arc::default() })
+        Ok(Self(Arc::new(Ways {
+            forwarder,
+            way,
+            dns64,
+            exempt,
+            deadline,
+            clock,
+            runtime,
+            counts: Arc::default(),
+        })))
     }
 
     /// True when a configured route, not the default, answers for `name`.
     pub fn is_routed(&self, name: &CanonicalName) -> bool {
-        self.forwarder.is_routed(name)
+        self.0.forwarder.is_routed(name)
     }
 
-    /// Resolves a question within its deadline, and then tells `then`. Returns at once. What a route leads to is passed on as it
-    /// comes: inside zones are rarely signed, and never by the root.
+    /// Resolves a question within its deadline, and then tells `then`. Returns at once.
     pub fn ask(&self, ask: Ask<'_>, then: Then) {
-        let is_plain = matches!(self.way, Way::Plain) || self.is_routed(ask.name);
+        match self.0.dns64.and_then(|prefix| Some((prefix, Detour::of(prefix, &ask)?))) {
+            None => self.0.ask(ask, then),
+            Some((prefix, detour)) => self.0.ask_around(ask, prefix, detour, then),
+        }
+    }
+}
+
+impl Ways {
+    /// The same for hosts with IPv6 alone.
+    fn ask_around(self: &Arc<Self>, ask: Ask<'_>, prefix: Nat64, detour: Detour, then: Then) {
+        let name = ask.name.clone();
+        match detour {
+            Detour::Addresses => {
+                let (ways, dnssec_ok, checking_disabled) =
+                    (Arc::clone(self), ask.dnssec_ok, ask.checking_disabled);
+                let then = move |first: Result<&[u8], Failure>| match first {
+                    Ok(first) if dns64::is_wanting(first) => {
+                        let record_type = crate::dns::RecordType::A;
+                        let second = Ask { name: &name, record_type, dnssec_ok, checking_disabled };
+                        let first = first.to_vec();
+                        let then = move |second: Result<&[u8], Failure>| {
+                            let made =
+                                second.ok().and_then(|second| dns64::synthesize(prefix, &first, second));
+                            then(Ok(made.as_deref().unwrap_or(&first)));
+                        };
+                        ways.ask(second, Box::new(then));
+                    }
+                    first => then(first),
+                };
+                self.ask(ask, Box::new(then));
+            }
+            Detour::Pointer(target) => {
+                let at = target.clone();
+                let then = move |other: Result<&[u8], Failure>| match other {
+                    Ok(other) => match dns64::alias(&name, &at, other) {
+                        Some(answer) => then(Ok(&answer)),
+                        None => then(Err(Failure::Network)),
+                    },
+                    Err(failure) => then(Err(failure)),
+                };
+                self.ask(Ask { name: &target, ..ask }, Box::new(then));
+            }
+        }
+    }
+
+    /// What a route leads to is passed on as it comes: inside zones are rarely signed, and never by the root.
+    fn ask(&self, ask: Ask<'_>, then: Then) {
+        let is_plain = matches!(self.way, Way::Plain) || self.forwarder.is_routed(ask.name);
         let unprotected = !is_plain && (ask.checking_disabled || self.is_exempt(ask.name));
         if is_plain || (unprotected && matches!(self.way, Way::Validated(_))) {
             let checking_disabled = ask.checking_disabled || unprotected;
@@ -157,7 +218,7 @@ impl Counts {
 
 impl Collect for Resolver {
     fn collect(&self, samples: &mut Vec<Sample>) {
-        self.forwarder.collect(samples);
-        metrics::collect_judgements(&self.counts, samples);
+        self.0.forwarder.collect(samples);
+        metrics::collect_judgements(&self.0.counts, samples);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::recurse::roots;
 use super::secure::{Anchors, Exempt};
-use crate::dns::Name;
+use crate::dns::{Name, Nat64};
 use crate::net::tls::{Client, Peer};
 use crate::problem::{Place, Problem};
 
@@ -26,6 +26,8 @@ pub struct Config {
     pub root_hints: Option<PathBuf>,
     /// Zones that are not validated for a while.
     pub exempt: Vec<Exempt>,
+    /// The translator's prefix in which names without an IPv6 address get one; `None`, the default, for none.
+    pub dns64: Option<Nat64>,
     /// Resolvers to ask, in order of preference while nothing is known of their speed.
     pub servers: Vec<Upstream>,
     /// Zones that are asked elsewhere; the longest matching zone decides.
@@ -97,6 +99,7 @@ impl Default for Config {
             trust_anchor: None,
             root_hints: None,
             exempt: Vec::new(),
+            dns64: None,
             servers: Vec::new(),
             routes: Vec::new(),
             timeout: Duration::from_secs(2),
@@ -111,6 +114,15 @@ impl Config {
     pub(super) fn is_encrypted(&self) -> bool {
         let routed = self.routes.iter().flat_map(|route| &route.servers);
         self.servers.iter().chain(routed).any(|server| server.protocol == Protocol::Tls)
+    }
+
+    /// How answers come about, in words that are equal where that is.
+    pub fn terms(&self) -> String {
+        let Self { mode, trust_anchor, root_hints, exempt, dns64, servers, routes, .. } = self;
+        format!(
+            "{mode:?} {:?} {trust_anchor:?} {root_hints:?} {exempt:?} {dns64:?} {servers:?} {routes:?}",
+            self.dnssec()
+        )
     }
 
     /// True when no other resolver is asked but for routes.

@@ -1,0 +1,61 @@
+//! Hosts with IPv6 alone: addresses that stand for IPv4 ones, beside bans by address, DNSSEC and failures.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "a test that panics has failed"
+)]
+#![allow(dead_code, reason = "shares files with other suites")]
+
+mod support;
+
+use hickory_proto::op::Message;
+use interdict::clock::Clock;
+use support::{Site, code, query};
+
+const DNS64: &str = "[dns64]\nprefix = \"64:ff9b::/96\"\n";
+
+fn data(message: &Message) -> Vec<String> {
+    message.answers.iter().map(|record| record.data.to_string()).collect()
+}
+
+#[test]
+fn a_name_without_an_ipv6_address_gets_one_that_stands_for_its_other() {
+    let site = Site::start(DNS64, Clock::system());
+    for _ in 0..2 {
+        let reply = site.ask("www.canada.ca", 28);
+        assert_eq!((code(&reply), data(&reply)), ("NOERROR", vec!["64:ff9b::c000:207".to_owned()]));
+        assert!(!reply.metadata.authentic_data);
+    }
+    assert_eq!(site.upstream.asked.load(std::sync::atomic::Ordering::Relaxed), 2, "kept from then on");
+    assert_eq!(data(&site.ask("www.canada.ca", 1)), ["192.0.2.7"]);
+    assert_eq!(code(&site.ask("nxdomain.example", 28)), "NXDOMAIN");
+    // Who checks signatures itself gets what was signed (RFC 6147 section 5.5, item 3).
+    let mut checking = query(7, 0x0110, "other.canada.ca", 28, Some(1232));
+    let at = checking.len() - 4;
+    checking[at] |= 0x80;
+    let reply = Message::from_vec(&site.udp(&checking).unwrap()).unwrap();
+    assert_eq!((code(&reply), reply.answers.len()), ("NOERROR", 0));
+    let reverse = format!("7.0.2.0.0.0.0.c.{}b.9.f.f.4.6.0.0.ip6.arpa", "0.".repeat(16));
+    let reply = site.ask(&reverse, 12);
+    assert_eq!(data(&reply)[0], "7.2.0.192.in-addr.arpa.", "{reply:?}");
+}
+
+#[test]
+fn bans_hold_by_name_by_alias_and_by_the_address_that_is_meant() {
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let site = Site::prepare(&format!("{DNS64}{list}"), Clock::system());
+    let zone = "$TTL 60\n@ SOA ns. contact. 1 2 3 4 5\n@ NS ns.\n24.0.2.0.192.rpz-ip CNAME .\n";
+    std::fs::write(site.path("own.rpz"), zone).unwrap();
+    let site = site.started();
+    assert_eq!(code(&site.ask("wechat.com", 28)), "NXDOMAIN");
+    assert!(site.ask("cloaked.example", 28).answers.is_empty());
+    let reply = site.ask("www.canada.ca", 28);
+    assert!(reply.answers.is_empty(), "a rule about 192.0.2.0/24: {reply:?}");
+}
+
+#[test]
+fn where_the_other_address_cannot_be_had_the_answer_is_as_it_was() {
+    let site = Site::start(DNS64, Clock::system());
+    assert_eq!(code(&site.ask("silent.example", 28)), "SERVFAIL");
+}
