@@ -161,6 +161,14 @@ fn misses_that_nobody_answers_do_not_starve_hits_and_blocks() {
         // A socket each, so that both workers are asked.
         assert_eq!(served.rcode("www.canada.ca"), Some(0), "hit number {asked} under the flood");
         assert_eq!(served.rcode("www.wechat.com"), Some(3), "block number {asked} under the flood");
+        // Who floods has a share of what may wait, and others have the rest.
+        let other = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 77), 0)).unwrap();
+        other.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        other.connect(address).unwrap();
+        other.send(&query(9, 0x0100, &format!("other{asked}.example"), 1, None)).unwrap();
+        let mut reply = [0; 512];
+        let answered = other.recv(&mut reply).map(|_| reply[3] & 15);
+        assert_eq!(answered.ok(), Some(0), "another client's new name number {asked}");
         asked += 1;
     }
     stop.store(true, Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl Engine {
                 self.parts.resolver.ask(ask(query), Box::new(then));
             }
             // Somebody asks for it already.
-            Joined::Later | Joined::TooSlow(_) => {}
+            Joined::Later | Joined::TooMany(_) | Joined::TooSlow(_) => {}
             Joined::NoRoom(_) => self.shared.bump(Counter::PrefetchSkipped),
         }
     }
@@ -135,6 +135,10 @@ impl Engine {
             Joined::NoRoom(waiter) => {
                 self.shared.bump(Counter::DropOverload);
                 self.answer(waiter, stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+            }
+            Joined::TooMany(waiter) => {
+                self.shared.bump(Counter::DropClient);
+                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
             }
             Joined::TooSlow(waiter) => {
                 self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));

@@ -2,6 +2,7 @@
 //! could have a stale answer lose their patience. Bounded. Never asks, and never answers anybody.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) struct Pending {
     /// Queries that wait.
     waiters: AtomicUsize,
     most: usize,
+    /// Queries that wait, by client; several may share a count, which then bounds them together.
+    of_client: Box<[AtomicUsize]>,
     /// Questions that are asked ahead of need.
     refreshes: Arc<AtomicUsize>,
     /// Questions for which there is a stale answer, and when it is to be given; the oldest first.
@@ -85,6 +88,13 @@ const SHARDS: usize = 16;
 const SHORT: usize = 119;
 /// Queries that may wait for the same answer: more than any honest network sends within one answer time.
 const MOST_JOINED: usize = 4096;
+/// Of all questions that may be under way, as many queries as one client may wait for: a quarter, so that who asks for names that
+/// nobody answers leaves room for the others.
+const OF_CLIENT: usize = 4;
+/// However few may be under way: a device that wakes up asks for that many names.
+const LEAST_OF_CLIENT: usize = 64;
+/// Counts of clients. A power of two.
+const CLIENTS: usize = 4096;
 /// Queries that may wait for each question that may be under way, on average: bounds the memory of a flood that repeats
 /// itself at some 250 bytes times this.
 const JOINED_ON_AVERAGE: usize = 4;
@@ -107,6 +117,8 @@ pub(super) enum Joined {
     Later,
     /// It may not be.
     NoRoom(Option<Waiter>),
+    /// Its client waits for too much already.
+    TooMany(Waiter),
     /// It was asked, and others lost their patience over it.
     TooSlow(Waiter),
 }
@@ -145,6 +157,7 @@ impl Pending {
             questions: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
             most,
+            of_client: (0..CLIENTS).map(|_| AtomicUsize::new(0)).collect(),
             refreshes: Arc::default(),
             timed: Mutex::default(),
             begun: Notify::new(),
@@ -154,9 +167,17 @@ impl Pending {
 
     /// Waits for the question under `key`; without a waiter, it is fetched for whoever comes. With `patience`, there is a
     /// stale answer, to be given after that time.
-    pub(super) fn join(&self, key: &Key<'_>, waiter: Option<Waiter>, patience: Option<Duration>) -> Joined {
+    pub(super) fn join(
+        &self,
+        key: &Key<'_>,
+        mut waiter: Option<Waiter>,
+        patience: Option<Duration>,
+    ) -> Joined {
         if waiter.is_some() && self.waiters.load(Ordering::Relaxed) >= self.most * JOINED_ON_AVERAGE {
             return Joined::NoRoom(waiter);
+        }
+        if let Some(waiter) = waiter.take_if(|waiter| !self.has_room_for(waiter)) {
+            return Joined::TooMany(waiter);
         }
         let key = key.to_bytes();
         let mut shard = self.shard(&key);
@@ -169,6 +190,7 @@ impl Pending {
                 if waiting.others.len() + 1 >= MOST_JOINED {
                     return Joined::NoRoom(Some(waiter));
                 }
+                self.of_client(&waiter).fetch_add(1, Ordering::Relaxed);
                 if waiting.first.is_none() {
                     waiting.first = Some(waiter);
                 } else {
@@ -186,6 +208,9 @@ impl Pending {
             }
             (None, first) => {
                 self.waiters.fetch_add(usize::from(first.is_some()), Ordering::Relaxed);
+                if let Some(first) = &first {
+                    self.of_client(first).fetch_add(1, Ordering::Relaxed);
+                }
                 let kind = if patience.is_some() { Patience::Timed } else { Patience::Endless };
                 let waiting = Waiting { first, others: Vec::new(), patience: kind };
                 shard.insert(Arc::clone(&key), waiting);
@@ -227,7 +252,26 @@ impl Pending {
         others: Vec<Waiter>,
     ) -> impl Iterator<Item = Waiter> + use<> {
         self.waiters.fetch_sub(usize::from(first.is_some()) + others.len(), Ordering::Relaxed);
+        for waiter in first.iter().chain(&others) {
+            self.of_client(waiter).fetch_sub(1, Ordering::Relaxed);
+        }
         first.into_iter().chain(others)
+    }
+
+    fn has_room_for(&self, waiter: &Waiter) -> bool {
+        let most = (self.most / OF_CLIENT).max(LEAST_OF_CLIENT);
+        self.of_client(waiter).load(Ordering::Relaxed) < most
+    }
+
+    /// What is counted of the client; a site gets a /64 of IPv6, and picks addresses in it as it likes.
+    fn of_client(&self, waiter: &Waiter) -> &AtomicUsize {
+        use std::hash::BuildHasher;
+        let site = match waiter.from.address {
+            IpAddr::V4(address) => u64::from(u32::from(address)),
+            IpAddr::V6(address) => (u128::from(address) >> 64) as u64,
+        };
+        let [first, ..] = &*self.of_client else { return &self.waiters };
+        self.of_client.get(self.state.hash_one(site) as usize % CLIENTS).unwrap_or(first)
     }
 
     fn time(&self, patience: Duration, key: Arc<[u8]>) {
@@ -336,9 +380,30 @@ mod tests {
     fn no_more_join_one_question_than_may() {
         let pending = Pending::new(MOST_JOINED);
         for number in 0..=MOST_JOINED {
-            let joined = pending.join(&key(&name(b'a')), waiter(b""), None);
+            let mut waiter = waiter(b"").unwrap();
+            waiter.from.address = [10, 0, (number >> 8) as u8, number as u8].into();
+            let joined = pending.join(&key(&name(b'a')), Some(waiter), None);
             assert_eq!(matches!(joined, Joined::NoRoom(_)), number == MOST_JOINED, "query {number}");
         }
+    }
+
+    #[test]
+    fn one_client_leaves_room_for_others() {
+        let pending = Pending::new(400);
+        let long = |number: usize| {
+            CanonicalName::read(&[2, b'a' + (number / 26) as u8, b'a' + (number % 26) as u8, 0])
+        };
+        let ask = |number: usize, client: [u8; 4]| {
+            let mut waiter = waiter(b"").unwrap();
+            waiter.from.address = client.into();
+            pending.join(&key(&long(number).unwrap()), Some(waiter), None)
+        };
+        let taken = (0..150).filter(|number| matches!(ask(*number, [10, 0, 0, 1]), Joined::First(_))).count();
+        assert_eq!(taken, 100);
+        assert!(matches!(ask(0, [10, 0, 0, 1]), Joined::TooMany(_)), "nor may it join");
+        assert!(matches!(ask(200, [10, 0, 0, 2]), Joined::First(_)));
+        assert_eq!(pending.take(&key(&long(7).unwrap()).to_bytes()).unwrap().count(), 1);
+        assert!(matches!(ask(201, [10, 0, 0, 1]), Joined::First(_)), "room again");
     }
 
     #[test]

@@ -103,6 +103,8 @@ counters! {
         DropNotAllowed = "not-allowed",
         /// A rule says to drop.
         DropPolicy = "policy",
+        /// Its client waits for too much already.
+        DropClient = "client",
         /// Too many queries wait for upstreams, or for a thread.
         DropOverload = "overload",
     }

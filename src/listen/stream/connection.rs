@@ -47,6 +47,8 @@ pub(super) struct Connection {
     greeting: bool,
     ticks: Interval,
     period: Duration,
+    /// Periods until the next tick: one while something is to be done in time, more while nothing is.
+    step: u32,
     /// Ticks since the beginning; since a query came, a reply left, or one was waited for; and since the client last took something
     /// that waits for it.
     age: u32,
@@ -91,6 +93,7 @@ impl Connection {
             place,
             ticks,
             period,
+            step: 1,
         }
     }
 
@@ -116,6 +119,7 @@ impl Connection {
                 self.quiet = 0;
             }
             if blocked {
+                self.hurry();
                 return Poll::Pending;
             }
             if waiting < self.config.pipeline && self.asking {
@@ -133,7 +137,13 @@ impl Connection {
     /// Counts time, and says so when one of the limits is reached.
     fn tick(&mut self) -> Result<(), Closed> {
         for count in [&mut self.age, &mut self.quiet, &mut self.stuck] {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(self.step);
+        }
+        // Ten thousand idle connections are not to be looked at every second.
+        let idle = !self.greeting && !self.has_to_send();
+        self.step = if idle { self.idle_step() } else { 1 };
+        if idle {
+            self.ticks.reset_after(self.period * self.step);
         }
         let past = |count: u32, limit: Duration| self.period * count.saturating_sub(1) >= limit;
         if past(self.age, self.config.lifetime) {
@@ -146,6 +156,20 @@ impl Connection {
             Err(Closed::Idle)
         } else {
             Ok(())
+        }
+    }
+
+    /// Periods in a part of the time that a connection may idle.
+    fn idle_step(&self) -> u32 {
+        let part = self.config.idle / RESOLUTION;
+        u32::try_from(part.as_millis() / self.period.as_millis().max(1)).unwrap_or(1).max(1)
+    }
+
+    /// Looks at the time soon again, as something is to be done in time.
+    fn hurry(&mut self) {
+        if self.step > 1 {
+            self.step = 1;
+            self.ticks.reset_after(self.period);
         }
     }
 
