@@ -126,9 +126,7 @@ fn an_authority_that_cannot_be_read_stops_the_start() {
 #[test]
 fn an_unbound_is_asked_over_tls() {
     let upstream = Encrypted::start("");
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = support::free_port();
     let path = |name: &str| upstream.site.path(name).display().to_string();
     let text = format!(
         "server:\n interface: 127.0.0.1@{port}\n tls-port: {port}\n tls-service-key: \"{}\"\n tls-service-pem: \"{}\"\n \

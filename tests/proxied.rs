@@ -176,10 +176,7 @@ impl Drop for Running {
 #[test]
 fn dnsdist_in_front_passes_on_who_asks() {
     let site = site("127.0.0.1");
-    let port = {
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let port = support::free_port();
     let config = site.path("dnsdist.conf");
     let text = format!(
         "setLocal(\"127.0.0.1:{port}\")\nsetACL(\"127.0.0.0/8\")\nsetSecurityPollSuffix(\"\")\n\
@@ -214,10 +211,7 @@ fn dnsdist_in_front_passes_on_who_asks() {
 #[test]
 fn unbound_forwards_to_it_over_tls() {
     let server = Encrypted::start("");
-    let port = {
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let port = support::free_port();
     let config = server.site.path("unbound.conf");
     let text = format!(
         "server:\n interface: 127.0.0.1@{port}\n do-not-query-localhost: no\n module-config: \"iterator\"\n username: \"\"\n \
@@ -236,7 +230,8 @@ fn unbound_forwards_to_it_over_tls() {
     let _running = Running(child);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for (name, expected) in [("wechat.com", "NXDOMAIN"), ("www.canada.ca", "NOERROR")] {
-        let answered = (0..20).find_map(|_| {
+        // It may take its time to start.
+        let answered = (0..200).find_map(|_| {
             std::thread::sleep(Duration::from_millis(100));
             support::reply_of(address, name)
         });

@@ -619,7 +619,7 @@ fn few_descriptors_mean_fewer_sockets_and_no_lost_question() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = support::Upstream::start();
     let dir = folder.path().display().to_string();
-    let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let free = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), support::free_port());
     let config = folder.path().join("interdict.toml");
     let text = format!(
         "[server]\nworkers = 1\n[[listener]]\naddress = \"{free}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\

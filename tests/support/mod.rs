@@ -20,6 +20,20 @@ use interdict::resolve::{self, Resolver};
 use interdict::telemetry::{Counters, LastDay, LastDayConfig, Rings};
 use interdict::{cache, query as data_plane};
 
+/// A TCP and UDP port for a program that is told which to take. Not one of those that the system gives to whoever asks for any:
+/// a test beside this one might get it in between.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let begin = u64::from(std::process::id()) * 131;
+    let free = |port: &u16| {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, *port));
+        udp.is_ok() && std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+    };
+    let mut ports =
+        (0..2000).map(|_| 10_000 + ((begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000) as u16);
+    ports.find(free).expect("a free port")
+}
+
 /// An upstream on a loopback port. Names that hold `cloaked` are aliases of `www.tiktok.com`, `nxdomain` do not exist,
 /// `silent` get no answer, `large` need TCP; everything else is 192.0.2.7.
 pub struct Upstream {

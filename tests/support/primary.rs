@@ -2,7 +2,7 @@
 //! zone from a file; and a scripted one that answers as it is told.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each suite uses the part it needs")]
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -81,14 +81,7 @@ pub fn zone_file(serial: u32, names: &[&str]) -> String {
     )
 }
 
-/// A TCP and UDP port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let held = (0..50).find_map(|_| {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        TcpListener::bind(udp.local_addr().unwrap()).ok().map(|tcp| (udp, tcp))
-    });
-    held.unwrap().0.local_addr().unwrap().port()
-}
+pub use crate::support::free_port;
 
 impl Primary {
     /// Starts a server on that port with that zone.

@@ -1,7 +1,7 @@
 //! The shipped program as a process of its own, for tests that look at its memory and descriptors or stop it for a moment.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -127,11 +127,7 @@ fn ask(server: SocketAddr, name: &str) -> Option<u8> {
 
 /// A port that was free for both transports a moment ago.
 pub fn free_port() -> SocketAddr {
-    let held = (0..20).find_map(|_| {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        TcpListener::bind(udp.local_addr().unwrap()).ok().map(|tcp| (udp, tcp))
-    });
-    held.unwrap().0.local_addr().unwrap()
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), crate::support::free_port())
 }
 
 /// Datagrams that the kernel threw away before the sockets on these ports read them.
