@@ -176,7 +176,7 @@ fn what_breaks_the_protocol_ends_the_connection_and_no_other() {
 
 #[test]
 fn places_are_bounded_and_idle_connections_end() {
-    let server = start("connections_of_client = 3\nidle = \"1s\"\n", "");
+    let server = start("connections_of_client = 3\nidle = \"3s\"\n", "");
     run(async {
         let mut open = Vec::new();
         for _ in 0..3 {

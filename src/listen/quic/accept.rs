@@ -10,7 +10,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
     Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    TransportConfig,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -202,11 +202,5 @@ async fn converse(connection: &Connection, client: Client, shared: &Shared) -> C
                 return Closed::Client;
             }
         }
-    }
-}
-
-impl Code {
-    fn number(self) -> VarInt {
-        VarInt::from_u32(self as u32)
     }
 }

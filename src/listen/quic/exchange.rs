@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -39,36 +39,40 @@ pub(super) async fn answer(
     limits: Config,
     workers: &Workers,
 ) -> Result<(), Code> {
-    // A client that gives up tells so, and nobody else is concerned.
-    let Ok(Ok(bytes)) = timeout(limits.idle, receive.read_to_end(2 + MAX_MESSAGE)).await else {
-        return Ok(());
+    let reply = match timeout(limits.idle, receive.read_to_end(2 + MAX_MESSAGE)).await {
+        Ok(Ok(bytes)) => reply(&bytes, client, workers).await,
+        // Its client gave it up, and nobody else is concerned.
+        _ => Ok(None),
     };
-    let query = query(&bytes)?;
+    if let Ok(Some(reply)) = &reply {
+        let sent = async {
+            send.write_all(reply).await?;
+            // Fails only on a stream that was ended before.
+            let _ended = send.finish().is_err();
+            Ok::<_, quinn::WriteError>(())
+        };
+        let _gone = timeout(limits.write, sent).await.is_err();
+        return Ok(());
+    }
+    // Left as it is, it would end like one that was answered.
+    let code = reply.as_ref().err().copied().unwrap_or(Code::Unspecified);
+    let _gone = send.reset(code.number()).is_err();
+    reply.map(|_| ())
+}
+
+/// The reply to the query in what a stream carried, behind its length; `None` when there is none.
+async fn reply(bytes: &[u8], client: &Client, workers: &Workers) -> Result<Option<Vec<u8>>, Code> {
+    let query = query(bytes)?;
     let requested = Requested::of(query);
     // Section 5.5.2: how long a connection may idle is QUIC's to say.
     if requested.keepalive {
         return Err(Code::Protocol);
     }
-    let reply = match handle(query, requested, client, workers) {
+    Ok(match handle(query, requested, client, workers) {
         Reply::Now(reply) => Some(reply),
         Reply::Later(receiver) => receiver.await.ok(),
         Reply::Nothing => None,
-    };
-    match reply {
-        Some(reply) => {
-            let sent = async {
-                send.write_all(&reply).await?;
-                // Fails only on a stream that was ended before.
-                let _ended = send.finish().is_err();
-                Ok::<_, quinn::WriteError>(())
-            };
-            let _gone = timeout(limits.write, sent).await.is_err();
-        }
-        None => {
-            let _gone = send.reset((Code::Unspecified as u32).into()).is_err();
-        }
-    }
-    Ok(())
+    })
 }
 
 /// The query in what a stream carried: its length, then it, then the end (section 4.2), under the id 0 (section 4.2.1).
@@ -76,6 +80,12 @@ fn query(bytes: &[u8]) -> Result<&[u8], Code> {
     let (length, query) = bytes.split_first_chunk().ok_or(Code::Protocol)?;
     let is_whole = usize::from(u16::from_be_bytes(*length)) == query.len();
     if is_whole && query.starts_with(&[0, 0]) { Ok(query) } else { Err(Code::Protocol) }
+}
+
+impl Code {
+    pub(super) fn number(self) -> VarInt {
+        VarInt::from_u32(self as u32)
+    }
 }
 
 enum Reply {
