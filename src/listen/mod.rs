@@ -3,6 +3,7 @@
 
 mod accept;
 mod certificate;
+mod client;
 mod config;
 mod discovery;
 mod https;

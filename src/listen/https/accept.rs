@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::request::Client;
 use super::{http1, http2};
 use crate::listen::accept::{Arrived, Entrance, accept_all};
+use crate::listen::client::Client;
 use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
 use crate::listen::stream::Workers;

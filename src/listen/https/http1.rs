@@ -12,8 +12,9 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::accept::Shared;
-use super::request::{Asked, Client, Said, answer, asked, is_known, refusal, response};
+use super::request::{Asked, answer, asked, is_known, refusal};
 use crate::dns::MAX_MESSAGE;
+use crate::listen::client::{Client, Reply};
 use crate::listen::metrics::Closed;
 use crate::net::tls::Stream;
 
@@ -55,25 +56,25 @@ async fn respond(
 ) -> io::Result<Response<Full<Bytes>>> {
     let path = request.uri().path().to_owned();
     let said = match asked(&request, &shared.path, |path| is_known(path, &shared.workers)) {
-        Asked::Refused(status) => Said::Now(refusal(status)),
+        Asked::Refused(status) => Reply::Now(refusal(status)),
         Asked::Query(query) => answer(&query, client, &path, &shared.workers),
         Asked::Body => {
             let body = Limited::new(request.into_body(), MAX_MESSAGE).collect();
             match tokio::time::timeout(shared.config.idle, body).await {
                 Ok(Ok(body)) => answer(&body.to_bytes(), client, &path, &shared.workers),
                 Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                    Said::Now(refusal(StatusCode::PAYLOAD_TOO_LARGE))
+                    Reply::Now(refusal(StatusCode::PAYLOAD_TOO_LARGE))
                 }
-                Ok(Err(_)) => Said::Now(refusal(StatusCode::BAD_REQUEST)),
-                Err(_) => Said::Now(refusal(StatusCode::REQUEST_TIMEOUT)),
+                Ok(Err(_)) => Reply::Now(refusal(StatusCode::BAD_REQUEST)),
+                Err(_) => Reply::Now(refusal(StatusCode::REQUEST_TIMEOUT)),
             }
         }
     };
     let never = || io::Error::other("no answer is given");
     let response = match said {
-        Said::Now(response) => response,
-        Said::Later(receiver) => response(receiver.await.map_err(|_| never())?),
-        Said::Nothing => return Err(never()),
+        Reply::Now(response) => response,
+        Reply::Later(receiver) => receiver.await.map_err(|_| never())?,
+        Reply::Nothing => return Err(never()),
     };
     Ok(response.map(Full::new))
 }

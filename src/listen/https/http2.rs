@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::accept::Shared;
-use super::request::{Asked, Client, Said, answer, asked, is_known, refusal, response};
+use super::request::{Asked, answer, asked, is_known, refusal};
 use crate::dns::MAX_MESSAGE;
+use crate::listen::client::{Client, Reply};
 use crate::listen::metrics::Closed;
 use crate::net::tls::Stream;
 
@@ -128,9 +129,9 @@ fn take(
                     waiting.spawn(async move {
                         match timeout(limit, poll_fn(|context| body.poll(context))).await {
                             Ok(Ok(())) => match answer(&body.bytes, &client, &path, &workers) {
-                                Said::Now(response) => send(&mut respond, response),
-                                Said::Later(receiver) => later(receiver, respond).await,
-                                Said::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
+                                Reply::Now(response) => send(&mut respond, response),
+                                Reply::Later(receiver) => later(receiver, respond).await,
+                                Reply::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
                             },
                             Ok(Err(status)) => send(&mut respond, refusal(status)),
                             Err(_) => send(&mut respond, refusal(StatusCode::REQUEST_TIMEOUT)),
@@ -142,17 +143,17 @@ fn take(
     }
 }
 
-fn say(said: Said, mut respond: SendResponse<Bytes>, waiting: &mut JoinSet<()>) {
+fn say(said: Reply<Response<Bytes>>, mut respond: SendResponse<Bytes>, waiting: &mut JoinSet<()>) {
     match said {
-        Said::Now(response) => send(&mut respond, response),
-        Said::Later(receiver) => drop(waiting.spawn(later(receiver, respond))),
-        Said::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
+        Reply::Now(response) => send(&mut respond, response),
+        Reply::Later(receiver) => drop(waiting.spawn(later(receiver, respond))),
+        Reply::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
     }
 }
 
-async fn later(receiver: oneshot::Receiver<Bytes>, mut respond: SendResponse<Bytes>) {
+async fn later(receiver: oneshot::Receiver<Response<Bytes>>, mut respond: SendResponse<Bytes>) {
     match receiver.await {
-        Ok(reply) => send(&mut respond, response(reply)),
+        Ok(response) => send(&mut respond, response),
         Err(_) => respond.send_reset(Reason::REFUSED_STREAM),
     }
 }

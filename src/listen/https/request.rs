@@ -1,20 +1,16 @@
 //! Owns what a request of DNS over HTTPS asks for, and what an answer looks like (RFC 8484 sections 4 and 5), whatever version of
 //! HTTP carries it. Never reads a body.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use tokio::sync::oneshot;
 
 use crate::dns::{MAX_MESSAGE, Requested, lifetime};
-use crate::listen::stream::{Completion, Workers};
-use crate::policy::Credentials;
-use crate::query::{Asker, Outcome};
+use crate::listen::client::{Client, Reply};
+use crate::listen::stream::Workers;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,17 +23,6 @@ pub(super) enum Asked {
     Refused(StatusCode),
 }
 
-/// What is said to a query.
-#[derive(Debug)]
-pub(super) enum Said {
-    /// This, at once.
-    Now(Response<Bytes>),
-    /// A reply that comes later, or never.
-    Later(oneshot::Receiver<Bytes>),
-    /// Nothing, ever.
-    Nothing,
-}
-
 const MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-message");
 
 /// The alphabet of RFC 4648 section 5. Padding must not be there (RFC 8484 section 6); who sends it is understood all the same.
@@ -45,13 +30,6 @@ const ENCODING: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// Who asks over a connection.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) from: Asker,
-    pub(super) credentials: Arc<Credentials>,
-}
 
 /// What `request` asks for, where queries are taken at `path`, and at those that a group is for.
 pub(super) fn asked<B>(request: &Request<B>, path: &str, is_known: impl FnOnce(&str) -> bool) -> Asked {
@@ -99,37 +77,12 @@ pub(super) fn is_known(path: &str, workers: &Workers) -> bool {
 }
 
 /// Has a query that came at `path` answered.
-pub(super) fn answer(query: &[u8], client: &Client, path: &str, workers: &Workers) -> Said {
-    // A connection of HTTP keeps itself: nothing is said of how long (RFC 7828 section 3.1 is about TCP and TLS).
-    let completion = Completion { requested: Requested::of(query), idle: None, encrypted: true };
-    workers.with(|equipped| {
-        let Some(room) = equipped.replies.get_mut(..MAX_MESSAGE) else { return Said::Nothing };
-        equipped.worker.begin_batch();
-        let identity = equipped.worker.identify(&client.credentials, Some(path));
-        let from = Asker { identity, ..client.from };
-        let mut later = None;
-        let outcome = equipped.worker.handle(query, from, room, || {
-            let (sender, receiver) = oneshot::channel();
-            later = Some(receiver);
-            Box::new(move |reply: &[u8]| {
-                // Fails when the request was given up.
-                let _late = sender.send(Bytes::from(completion.whole(reply).into_owned())).is_err();
-            })
-        });
-        equipped.worker.end_batch();
-        match (outcome, later) {
-            (Outcome::Reply(length), _) => {
-                let length = completion.apply(room, length);
-                Said::Now(response(Bytes::copy_from_slice(room.get(..length).unwrap_or(&[]))))
-            }
-            (Outcome::Later, Some(receiver)) => Said::Later(receiver),
-            (Outcome::Later | Outcome::Drop, _) => Said::Nothing,
-        }
-    })
+pub(super) fn answer(query: &[u8], client: &Client, path: &str, workers: &Workers) -> Reply<Response<Bytes>> {
+    client.ask(query, Requested::of(query), Some(path), workers, |reply| response(reply.into_owned().into()))
 }
 
 /// A reply in the form of HTTP. Caches of HTTP may keep it as long as those of DNS may (RFC 8484 section 5.1).
-pub(super) fn response(reply: Bytes) -> Response<Bytes> {
+fn response(reply: Bytes) -> Response<Bytes> {
     let (length, lifetime) = (reply.len(), lifetime(&reply));
     let mut response = Response::new(reply);
     let headers = response.headers_mut();

@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::exchange::{self, Client, Code};
+use super::exchange::{self, Code};
 use crate::listen::accept::DRAIN;
+use crate::listen::client::Client;
 use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
 use crate::listen::places::{Place, Places};

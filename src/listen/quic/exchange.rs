@@ -1,23 +1,14 @@
 //! Owns one stream: a query in, its reply out (RFC 9250 section 4.2). Never knows the connection but by what ends it.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use quinn::{RecvStream, SendStream, VarInt};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::dns::{MAX_MESSAGE, Requested};
+use crate::listen::client::{Client, Reply};
 use crate::listen::config::Config;
-use crate::listen::stream::{Completion, Workers};
-use crate::policy::Credentials;
-use crate::query::{Asker, Outcome};
-
-/// Who asks over a connection.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) from: Asker,
-    pub(super) credentials: Arc<Credentials>,
-}
+use crate::listen::stream::Workers;
 
 /// Why a stream or a connection ends (RFC 9250 section 8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +59,7 @@ async fn reply(bytes: &[u8], client: &Client, workers: &Workers) -> Result<Optio
     if requested.keepalive {
         return Err(Code::Protocol);
     }
-    Ok(match handle(query, requested, client, workers) {
+    Ok(match client.ask(query, requested, None, workers, framed) {
         Reply::Now(reply) => Some(reply),
         Reply::Later(receiver) => receiver.await.ok(),
         Reply::Nothing => None,
@@ -88,42 +79,8 @@ impl Code {
     }
 }
 
-enum Reply {
-    Now(Vec<u8>),
-    Later(oneshot::Receiver<Vec<u8>>),
-    Nothing,
-}
-
-fn handle(query: &[u8], requested: Requested, client: &Client, workers: &Workers) -> Reply {
-    let completion = Completion { requested, idle: None, encrypted: true };
-    workers.with(|equipped| {
-        let Some(room) = equipped.replies.get_mut(..MAX_MESSAGE) else { return Reply::Nothing };
-        equipped.worker.begin_batch();
-        let identity = equipped.worker.identify(&client.credentials, None);
-        let from = Asker { identity, ..client.from };
-        let mut later = None;
-        let outcome = equipped.worker.handle(query, from, room, || {
-            let (sender, receiver) = oneshot::channel();
-            later = Some(receiver);
-            Box::new(move |reply: &[u8]| {
-                // Fails when the stream was given up.
-                let _late = sender.send(framed(&completion.whole(reply))).is_err();
-            })
-        });
-        equipped.worker.end_batch();
-        match (outcome, later) {
-            (Outcome::Reply(length), _) => {
-                let length = completion.apply(room, length);
-                Reply::Now(framed(room.get(..length).unwrap_or(&[])))
-            }
-            (Outcome::Later, Some(receiver)) => Reply::Later(receiver),
-            (Outcome::Later | Outcome::Drop, _) => Reply::Nothing,
-        }
-    })
-}
-
-fn framed(reply: &[u8]) -> Vec<u8> {
-    [&(reply.len() as u16).to_be_bytes()[..], reply].concat()
+fn framed(reply: Cow<'_, [u8]>) -> Vec<u8> {
+    [&(reply.len() as u16).to_be_bytes()[..], &reply].concat()
 }
 
 #[cfg(test)]
