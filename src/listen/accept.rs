@@ -75,17 +75,21 @@ where
         };
         let (serve, statistics) = (serve.clone(), Arc::clone(&statistics));
         tokio::spawn(async move {
-            let count = statistics.of(transport);
-            count.connections.fetch_add(1, Ordering::Relaxed);
             let arrived = Arrived { stream, from, credentials: Credentials::default(), place };
-            let reason = match arrive(arrived, is_proxy, limits.handshake).await {
-                Ok(arrived) => serve(arrived).await,
-                Err(reason) => reason,
+            let served = async move {
+                match arrive(arrived, is_proxy, limits.handshake).await {
+                    Ok(arrived) => serve(arrived).await,
+                    Err(reason) => reason,
+                }
             };
-            count.connections.fetch_sub(1, Ordering::Relaxed);
-            count.closed(reason);
+            statistics.of(transport).during(served).await;
         });
     }
+    drain(&places).await;
+}
+
+/// Lets the open connections end.
+pub(super) async fn drain(places: &Places) {
     let empty = async {
         while !places.is_empty() {
             sleep(Duration::from_millis(10)).await;

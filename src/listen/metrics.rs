@@ -26,7 +26,7 @@ const CONNECTED: [Transport; 4] = [Transport::Tcp, Transport::Dot, Transport::Do
 /// What is counted of the connections of one transport.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    pub(super) connections: AtomicU64,
+    connections: AtomicU64,
     pub(super) opened: AtomicU64,
     closed: [AtomicU64; Closed::ALL.len()],
     handshakes: [AtomicU64; Handshake::ALL.len()],
@@ -151,6 +151,14 @@ impl Statistics {
 }
 
 impl Connections {
+    /// Counts a connection as open while `served` serves it, and then why it ended.
+    pub(super) async fn during(&self, served: impl Future<Output = Closed>) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let reason = served.await;
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.closed(reason);
+    }
+
     pub(super) fn closed(&self, reason: Closed) {
         if let Some(count) = self.closed.get(reason as usize) {
             count.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,6 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
@@ -14,10 +13,10 @@ use quinn::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::exchange::{self, Code};
-use crate::listen::accept::DRAIN;
+use crate::listen::accept::{DRAIN, drain};
 use crate::listen::client::Client;
 use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
@@ -131,21 +130,11 @@ pub(in crate::listen) async fn serve(port: Port, workers: Arc<Workers>) {
         };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let count = shared.statistics.of(Transport::Doq);
-            count.connections.fetch_add(1, Ordering::Relaxed);
-            let reason = greet(incoming, config, from, place, &shared).await;
-            count.connections.fetch_sub(1, Ordering::Relaxed);
-            count.closed(reason);
+            let served = greet(incoming, config, from, place, &shared);
+            shared.statistics.of(Transport::Doq).during(served).await;
         });
     }
-    let empty = async {
-        while !places.is_empty() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    if timeout(DRAIN, empty).await.is_err() {
-        tracing::warn!("connections were cut off");
-    }
+    drain(&places).await;
     endpoint.close(Code::None.number(), b"");
 }
 
