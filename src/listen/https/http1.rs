@@ -2,8 +2,10 @@
 //! door of `hyper`.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -12,6 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::accept::Shared;
+use super::http2::DISCARDED;
 use super::request::{Asked, answer, asked, is_known, refusal};
 use crate::dns::MAX_MESSAGE;
 use crate::listen::client::{Client, Reply};
@@ -55,14 +58,23 @@ async fn respond(
     shared: &Shared,
 ) -> io::Result<Response<Full<Bytes>>> {
     let path = request.uri().path().to_owned();
-    let said = match asked(&request, &shared.path, |path| is_known(path, &shared.workers)) {
-        Asked::Refused(status) => Reply::Now(refusal(status)),
+    let asked = asked(&request, &shared.path, |path| is_known(path, &shared.workers));
+    // Who waits to be told to go on sends no body to who refuses it.
+    let waits = request.headers().contains_key(EXPECT);
+    let (idle, mut body) = (shared.config.idle, request.into_body());
+    let said = match asked {
+        Asked::Refused(status) => {
+            if !waits {
+                discard(body, idle).await;
+            }
+            Reply::Now(refusal(status))
+        }
         Asked::Query(query) => answer(&query, client, &path, &shared.workers),
         Asked::Body => {
-            let body = Limited::new(request.into_body(), MAX_MESSAGE).collect();
-            match tokio::time::timeout(shared.config.idle, body).await {
+            match tokio::time::timeout(idle, Limited::new(&mut body, MAX_MESSAGE).collect()).await {
                 Ok(Ok(body)) => answer(&body.to_bytes(), client, &path, &shared.workers),
                 Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                    discard(body, idle).await;
                     Reply::Now(refusal(StatusCode::PAYLOAD_TOO_LARGE))
                 }
                 Ok(Err(_)) => Reply::Now(refusal(StatusCode::BAD_REQUEST)),
@@ -77,4 +89,18 @@ async fn respond(
         Reply::Nothing => return Err(never()),
     };
     Ok(response.map(Full::new))
+}
+
+/// Takes what is left of a body that nobody reads, up to a bound: a connection closed before that is reset, and the client that
+/// still sends never sees why (RFC 9112 section 9.6).
+async fn discard(mut body: Incoming, longest: Duration) {
+    let taken = async {
+        let mut left = DISCARDED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
+            left = rest;
+        }
+    };
+    // Who does not send in that time is answered all the same.
+    let _ = tokio::time::timeout(longest, taken).await;
 }

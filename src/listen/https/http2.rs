@@ -184,7 +184,7 @@ struct Body {
 }
 
 /// Bytes of a refused body that are taken all the same: a client that still sends does not read why it is refused.
-const DISCARDED: usize = 1 << 20;
+pub(super) const DISCARDED: usize = 1 << 20;
 
 impl Body {
     /// Ready when all of it is there.
