@@ -251,10 +251,13 @@ fn kdig_gets_its_answers_over_tls() {
 }
 
 // Frames of HTTP/2 (RFC 9113 section 6).
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -274,14 +277,20 @@ fn get(path: &str) -> Vec<u8> {
 /// Reads frames until one of `kind`; none when the connection ends first.
 fn read_until(stream: &mut Tls, kind: u8) -> Option<Vec<u8>> {
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).ok()?;
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload).ok()?;
+        let (head, payload) = next_frame(stream)?;
         if head[3] == kind {
             return Some(payload);
         }
     }
+}
+
+/// The head and the payload of what comes next; none when the connection ends first.
+fn next_frame(stream: &mut Tls) -> Option<([u8; 9], Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).ok()?;
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload).ok()?;
+    Some((head, payload))
 }
 
 fn write_message(server: &Encrypted, name: &str) -> String {
@@ -386,15 +395,39 @@ fn over_http2_a_reply_that_is_ready_does_not_wait_for_one_that_is_not() {
     }
     let mut order = Vec::new();
     while order.len() < 3 {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).unwrap();
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload).unwrap();
+        let (head, _) = next_frame(&mut stream).unwrap();
         if head[3] == 0 {
             order.push(head[8]);
         }
     }
     assert_eq!(order, [3, 5, 1]);
+}
+
+#[test]
+fn over_http2_what_is_no_reply_is_sent_at_once_too() {
+    let server = Encrypted::start("");
+    let mut stream = connect_http2(&server);
+    // Far less than the time after which an idle connection is looked at.
+    stream.sock.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    for number in 0..3 {
+        stream.write_all(&frame(PING, 0, 0, &[number; 8])).unwrap();
+        assert_eq!(read_until(&mut stream, PING).expect("a ping is answered"), [number; 8]);
+    }
+    // A body larger than what may be on its way: it goes on when there is room again.
+    let mut post = get("/dns-query");
+    post[0] = 0x83;
+    stream.write_all(&frame(HEADERS, 4, 1, &post)).unwrap();
+    let mut room = 65_535;
+    for _ in 0..8 {
+        stream.write_all(&frame(DATA, 0, 1, &[0; 16_000])).unwrap();
+        room -= 16_000;
+        while room < 16_000 {
+            let (head, payload) = next_frame(&mut stream).expect("room is made");
+            if head[3] == WINDOW_UPDATE && head[8] == 1 {
+                room += u32::from_be_bytes(payload.try_into().unwrap());
+            }
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Stream {
     unsent: Vec<u8>,
     ended: bool,
     gathers: bool,
+    /// Something was written since it was last tried to send.
+    is_new: bool,
 }
 
 /// Bytes read at a time.
@@ -58,12 +60,13 @@ impl Stream {
             unsent: Vec::new(),
             ended: false,
             gathers: false,
+            is_new: false,
         };
         poll_fn(|context| stream.poll_greet(context)).await?;
         Ok(stream)
     }
 
-    /// Lets what is flushed wait until nothing more can be read. Only for those who always read on after they flushed.
+    /// Lets what is flushed wait until nothing more can be read. Whoever flushes is woken once more, to read on.
     pub fn gather(&mut self) {
         self.gathers = true;
     }
@@ -107,6 +110,7 @@ impl Stream {
 
     /// Sends everything that waits.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_new = false;
         if !self.unsent.is_empty() && !self.session.has_to_send() {
             self.session.say(&self.unsent);
             self.unsent.clear();
@@ -159,11 +163,16 @@ impl AsyncWrite for Stream {
             ready!(self.poll_send(context))?;
         }
         self.unsent.extend_from_slice(bytes);
+        self.is_new = true;
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.gathers && self.unsent.len() < UNSENT && !self.ended {
+            // What answers no request, a ping or more room for a body, would else wait until the client says something.
+            if std::mem::take(&mut self.is_new) {
+                context.waker().wake_by_ref();
+            }
             return Poll::Ready(Ok(()));
         }
         self.poll_send(context)
