@@ -1,11 +1,12 @@
 //! Owns what outlives a restart beside the policy, each in a file of its own below the state directory: what was asked lately, and the
 //! answers that hold. Never knows what is in them.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::sources::{read_file, write_whole};
+use crate::sources::{FetchError, read_file, write_whole};
 use crate::telemetry::Storage;
 use crate::{cache, resolve};
 
@@ -30,11 +31,16 @@ pub(super) fn answered_before(
 ) -> Option<cache::Keeper> {
     let terms = upstream.terms();
     let path = state?.join("answers");
-    let before = read_file(&path, cache::KEPT_FILE).ok();
+    let before = read_file(&path, cache::KEPT_FILE);
     let keeper = cache::Keeper::new(Arc::clone(store), clock.clone(), &terms, move |bytes| {
         write_whole(&path, bytes, 0o600)
     });
-    keeper.take_over(before.as_ref().map(|raw| raw.bytes.as_slice()));
+    match before {
+        Ok(raw) => keeper.take_over(&raw.bytes),
+        // The first start.
+        Err(FetchError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "answers from before the start cannot be read"),
+    }
     Some(keeper)
 }
 

@@ -115,7 +115,13 @@ impl Entry {
     /// Keeps `message`, an upstream's answer to `key`'s question without OPT record. `None` when it does not parse or
     /// answers another question.
     pub fn new(key: &Key<'_>, message: &[u8], now: Moment) -> Option<Arc<Self>> {
+        Self::holding(key, message, now, LONGEST)
+    }
+
+    /// As [`Self::new`], for at most `longest` seconds.
+    pub(super) fn holding(key: &Key<'_>, message: &[u8], now: Moment, longest: u32) -> Option<Arc<Self>> {
         let reading = Reading::of(message)?;
+        let holds = reading.holds.min(longest);
         let mut question = message.get(HEADER..reading.question_end)?.to_vec();
         // Only the name: QTYPE 65, HTTPS, is a capital letter.
         let name = question.len().checked_sub(4)?;
@@ -131,8 +137,8 @@ impl Entry {
             hash: key.hash(),
             passed: AtomicU64::new(0),
             stored: now.seconds(),
-            expires: now.seconds().saturating_add(reading.holds),
-            refresh_at: AtomicU32::new(now.seconds().saturating_add(reading.holds - ahead(reading.holds))),
+            expires: now.seconds().saturating_add(holds),
+            refresh_at: AtomicU32::new(now.seconds().saturating_add(holds - ahead(holds))),
             message_end: message.len() as u32,
             ttls_end: ttls_end as u32,
             targets_end: bytes.len() as u32,
@@ -168,6 +174,11 @@ impl Entry {
     /// Seconds since it was kept.
     pub(super) fn age(&self, now: Moment) -> u32 {
         now.seconds().saturating_sub(self.stored)
+    }
+
+    /// Seconds for which it still holds.
+    pub(super) fn left(&self, now: Moment) -> u32 {
+        self.expires.saturating_sub(now.seconds())
     }
 
     /// The hash of its key.

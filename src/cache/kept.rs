@@ -15,12 +15,14 @@ use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, HEADER, Message, Rcode, RecordType};
 
 /// The first bytes of the file. The number is that of its form; another is not read.
-const HEAD: &[u8] = b"interdict answers 1\n";
+const HEAD: &[u8] = b"interdict answers 2\n";
 /// Most bytes that are written: the answers of a large network that hold for more than minutes, written and read in well under a
 /// second.
 pub const KEPT_FILE: u64 = 64 << 20;
-/// Length and bits in front of each answer.
-const FRONT: usize = 9;
+/// Bytes of a digest: one stands in front of the answers, another behind them.
+const DIGEST: usize = 32;
+/// Length, bits, age and rest of its life in front of each answer.
+const FRONT: usize = 13;
 
 /// Why bytes are not kept answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +45,8 @@ type Write = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 pub struct Keeper {
     store: Arc<Store>,
     clock: Clock,
-    /// How answers came about; what came about otherwise is not taken over.
-    terms: Vec<u8>,
+    /// Tells how answers came about; what came about otherwise is not taken over.
+    terms: [u8; DIGEST],
     write: Box<Write>,
 }
 
@@ -57,21 +59,17 @@ impl Keeper {
         terms: &str,
         write: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        // A line of its own in front of the answers.
-        let terms = format!("{}\n", terms.escape_debug()).into_bytes();
+        // However long they are, the file has room for them.
+        let terms = Sha256::digest(terms).into();
         Self { store, clock, terms, write: Box::new(write) }
     }
 
-    /// Takes over what the last run wrote, if it did. What cannot be used is said and left.
-    pub fn take_over(&self, before: Option<&[u8]>) {
-        let answers = |bytes: &[u8]| {
-            let rest = bytes.strip_prefix(self.terms.as_slice()).ok_or(Damage::Foreign)?;
-            self.store.restore(rest, self.clock.now(), self.clock.wall())
-        };
-        match before.map(answers) {
-            Some(Ok(answers)) => tracing::info!(answers, "taken over from before the start"),
-            Some(Err(error)) => tracing::warn!(%error, "answers from before the start are of no use"),
-            None => {}
+    /// Takes over what the last run wrote. What cannot be used is said and left.
+    pub fn take_over(&self, before: &[u8]) {
+        let answers = before.strip_prefix(self.terms.as_slice()).ok_or(Damage::Foreign);
+        match answers.and_then(|rest| self.store.restore(rest, self.clock.now(), self.clock.wall())) {
+            Ok(answers) => tracing::info!(answers, "taken over from before the start"),
+            Err(error) => tracing::warn!(%error, "answers from before the start are of no use"),
         }
     }
 
@@ -102,12 +100,13 @@ impl Store {
             if !holds {
                 continue;
             }
-            if (out.len() + FRONT + message.len()) as u64 > KEPT_FILE - 32 {
+            if (out.len() + FRONT + message.len() + 2 * DIGEST) as u64 > KEPT_FILE {
                 break;
             }
             out.extend((message.len() as u32).to_be_bytes());
             out.push(entry.bits());
             out.extend(entry.age(now).to_be_bytes());
+            out.extend(entry.left(now).to_be_bytes());
             out.extend_from_slice(message);
         }
         let digest = Sha256::digest(&out);
@@ -119,7 +118,7 @@ impl Store {
     /// policy in force looks at when they are asked for, as at any answer.
     pub fn restore(&self, bytes: &[u8], now: Moment, wall: Timestamp) -> Result<u64, Damage> {
         let rest = bytes.strip_prefix(HEAD).ok_or(Damage::Foreign)?;
-        let (body, digest) = bytes.split_last_chunk::<32>().ok_or(Damage::Broken)?;
+        let (body, digest) = bytes.split_last_chunk::<DIGEST>().ok_or(Damage::Broken)?;
         if Sha256::digest(body).as_slice() != digest {
             return Err(Damage::Broken);
         }
@@ -131,17 +130,21 @@ impl Store {
             let (length, after) = rest.split_first_chunk().ok_or(Damage::Broken)?;
             let (&[bits], after) = after.split_first_chunk().ok_or(Damage::Broken)?;
             let (age, after) = after.split_first_chunk().ok_or(Damage::Broken)?;
+            let (left, after) = after.split_first_chunk().ok_or(Damage::Broken)?;
             let length = u32::from_be_bytes(*length) as usize;
             let (message, after) = after.split_at_checked(length).ok_or(Damage::Broken)?;
             rest = after;
             let age = u64::from(u32::from_be_bytes(*age)).saturating_add(away);
-            taken += u64::from(self.take_back(message, bits, age, now).is_some());
+            let left = u64::from(u32::from_be_bytes(*left)).saturating_sub(away);
+            taken += u64::from(self.take_back(message, bits, age, left, now).is_some());
         }
         self.note_restored(taken);
         Ok(taken)
     }
 
-    fn take_back(&self, message: &[u8], bits: u8, age: u64, now: Moment) -> Option<()> {
+    /// Keeps an answer that is `age` seconds old, for the `life` that is left of it: its records alone do not tell, as a negative
+    /// answer may hold for less than its SOA, and none holds for longer than a bound.
+    fn take_back(&self, message: &[u8], bits: u8, age: u64, life: u64, now: Moment) -> Option<()> {
         let parsed = Message::new(message)?;
         let end = parsed.question_end()?;
         let name: CanonicalName = parsed.name_at(HEADER)?;
@@ -154,7 +157,7 @@ impl Store {
             *at = u32::try_from(left).ok()?.to_be_bytes();
         }
         let key = Key::new(&name, record_type, bits & 2 != 0, bits & 1 != 0);
-        let entry: Arc<Entry> = Entry::new(&key, &aged, now)?;
+        let entry: Arc<Entry> = Entry::holding(&key, &aged, now, u32::try_from(life).ok()?)?;
         (entry.freshness(now, 0) == Freshness::Fresh).then(|| self.keep(entry))
     }
 }
@@ -164,6 +167,7 @@ mod tests {
     use super::super::store::Config;
     use super::*;
     use crate::dns::Name;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     fn answer(name: &str, ttl: u32) -> Vec<u8> {
@@ -224,19 +228,64 @@ mod tests {
             bytes[changed] ^= 1;
             assert!(read(&bytes, at(0)).is_err(), "changed at {changed}");
         }
-        assert_eq!(read(b"interdict answers 2\n", at(0)), Err(Damage::Foreign));
+        assert_eq!(read(b"interdict answers 1\n", at(0)), Err(Damage::Foreign));
     }
 
     #[test]
     fn no_more_is_written_than_may_be() {
         let store = Store::new(Config { memory: 1 << 30, ..Config::default() });
         let text = "x".repeat(60);
-        for number in 0..200_000 {
+        for number in 0..300_000 {
             keep(&store, &format!("n{number}.{text}.{text}.{text}.example"), 600, Moment::START);
         }
-        let bytes = store.to_bytes(Moment::START, at(0));
+        let file = Arc::new(Mutex::new(Vec::new()));
+        let keeper = |store: &Arc<Store>| {
+            let file = Arc::clone(&file);
+            Keeper::new(Arc::clone(store), Clock::manual(at(0)), &"server ".repeat(1000), move |bytes| {
+                *file.lock().unwrap() = bytes.to_vec();
+                Ok(())
+            })
+        };
+        keeper(&Arc::new(store)).save();
+        let bytes = file.lock().unwrap().clone();
         assert!(bytes.len() as u64 <= KEPT_FILE, "{}", bytes.len());
-        let again = Store::new(Config { memory: 1 << 20, ..Config::default() });
-        assert!(again.restore(&bytes, Moment::START, at(0)).is_ok(), "a smaller cache keeps what it can");
+        assert!(bytes.len() as u64 > KEPT_FILE - 1024, "{}", bytes.len());
+        let smaller = Arc::new(Store::new(Config { memory: 1 << 20, ..Config::default() }));
+        keeper(&smaller).take_over(&bytes);
+        assert!(smaller.answers().next().is_some(), "a smaller cache keeps what it can");
+    }
+
+    #[test]
+    fn what_comes_back_holds_no_longer_than_it_would_have() {
+        let clock = Clock::manual(at(0));
+        let store = Store::new(Config::default());
+        // NODATA for the ten minutes of the SOA's TTL, or the five seconds of its MINIMUM.
+        let mut negative = answer("none.example", 600);
+        negative[6..10].copy_from_slice(&[0, 0, 0, 1]);
+        let end = negative.len();
+        negative[end - 13] = 6;
+        negative[end - 5] = 22;
+        negative.truncate(end - 4);
+        negative.extend([0; 2]);
+        negative.extend([0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5]);
+        let canonical = CanonicalName::from(&"none.example".parse::<Name>().unwrap());
+        let key = Key::new(&canonical, RecordType::A, true, false);
+        store.keep(Entry::new(&key, &negative, clock.now()).unwrap());
+        // Two days, of which it is kept for one.
+        keep(&store, "long.example", 2 * 86_400, clock.now());
+        clock.advance(Duration::from_secs(2));
+        let bytes = store.to_bytes(clock.now(), at(2));
+        let after = |wall| {
+            let again = Store::new(Config::default());
+            let taken = again.restore(&bytes, Moment::START, at(wall)).unwrap();
+            let life = |name: &str| {
+                let canonical = CanonicalName::from(&name.parse::<Name>().unwrap());
+                again.find(&Key::new(&canonical, RecordType::A, true, false)).map(|e| e.left(Moment::START))
+            };
+            (taken, life("none.example"), life("long.example"))
+        };
+        assert_eq!(after(4), (2, Some(1), Some(86_396)));
+        assert_eq!(after(5), (1, None, Some(86_395)));
+        assert_eq!(after(86_400), (0, None, None));
     }
 }
