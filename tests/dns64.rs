@@ -36,9 +36,9 @@ fn a_name_without_an_ipv6_address_gets_one_that_stands_for_its_other() {
     checking[at] |= 0x80;
     let reply = Message::from_vec(&site.udp(&checking).unwrap()).unwrap();
     assert_eq!((code(&reply), reply.answers.len()), ("NOERROR", 0));
-    let reverse = format!("7.0.2.0.0.0.0.c.{}b.9.f.f.4.6.0.0.ip6.arpa", "0.".repeat(16));
+    let reverse = format!("9.0.9.0.9.0.9.0.{}b.9.f.f.4.6.0.0.ip6.arpa", "0.".repeat(16));
     let reply = site.ask(&reverse, 12);
-    assert_eq!(data(&reply)[0], "7.2.0.192.in-addr.arpa.", "{reply:?}");
+    assert_eq!(data(&reply)[0], "9.9.9.9.in-addr.arpa.", "{reply:?}");
 }
 
 #[test]
@@ -58,4 +58,14 @@ fn bans_hold_by_name_by_alias_and_by_the_address_that_is_meant() {
 fn where_the_other_address_cannot_be_had_the_answer_is_as_it_was() {
     let site = Site::start(DNS64, Clock::system());
     assert_eq!(code(&site.ask("silent.example", 28)), "SERVFAIL");
+    // Nobody knows yet whether there is an address: that is no answer, and not kept as one.
+    assert_eq!(code(&site.ask("broken4.example", 28)), "SERVFAIL");
+}
+
+#[test]
+fn an_error_about_ipv6_addresses_is_none_about_the_others() {
+    let site = Site::start(DNS64, Clock::system());
+    assert_eq!(data(&site.ask("broken6.example", 28)), ["64:ff9b::c000:207"], "RFC 6147 section 5.1.2");
+    assert_eq!(code(&site.ask("broken4.broken6.example", 28)), "SERVFAIL");
+    assert_eq!(code(&site.ask("nxdomain.broken4.example", 28)), "NXDOMAIN");
 }

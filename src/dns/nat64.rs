@@ -83,6 +83,10 @@ impl FromStr for Nat64 {
         if bits << length != 0 {
             return Err("bits are set behind the prefix".to_owned());
         }
+        // Where the length alone does not see to it.
+        if network.octets().get(8).is_some_and(|octet| *octet != 0) {
+            return Err("bits 64 to 71 of a translator's prefix are zero (RFC 6052 section 2.2)".to_owned());
+        }
         Ok(prefix)
     }
 }
@@ -133,7 +137,14 @@ mod tests {
 
     #[test]
     fn what_is_no_prefix_says_why() {
-        for wrong in ["64:ff9b::", "64:ff9b::/97", "64:ff9b::1/96", "10.0.0.0/8", "64:ff9b::/x"] {
+        for wrong in [
+            "64:ff9b::",
+            "2001:db8:0:0:100::/96",
+            "64:ff9b::/97",
+            "64:ff9b::1/96",
+            "10.0.0.0/8",
+            "64:ff9b::/x",
+        ] {
             assert!(wrong.parse::<Nat64>().is_err(), "{wrong}");
         }
     }

@@ -50,7 +50,7 @@ pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
 pub use local::{LocalAnswer, LocalName, LocalNames, reverse_name};
 pub use matcher::Image;
-pub use private::{Rebinding, is_private};
+pub use private::{Rebinding, translated};
 pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;
 pub use ruling::Ruling;

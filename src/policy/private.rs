@@ -1,10 +1,10 @@
 //! Owns which answers lead inside although their names are the public's: a page whose name first leads to its own server and then to a
 //! printer has the visitor's browser talk to the printer (DNS rebinding). Never looks into a message.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::client::Prefix;
-use crate::dns::{CanonicalName, Name};
+use crate::dns::{CanonicalName, Name, Nat64};
 
 /// Whether such answers are refused. Default no: many networks have names of their own in public zones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Rebinding {
 /// True for an address that means something else in every network, or nothing: unspecified and "this network" (RFC 1122 section 3.2.1.3), private
 /// (RFC 1918), shared (RFC 6598), loopback, link-local (RFC 3927, RFC 4291 section 2.5.6), unique local (RFC 4193), and those mapped
 /// into IPv6.
-pub fn is_private(address: IpAddr) -> bool {
+fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();
@@ -55,6 +55,13 @@ pub fn is_private(address: IpAddr) -> bool {
                 || address.is_unicast_link_local()
         }
     }
+}
+
+/// The address that stands for `address` behind a translator; `None` when none does. The prefix that everybody knows stands for addresses
+/// that everybody knows (RFC 6052 section 3.1).
+pub fn translated(prefix: Nat64, address: Ipv4Addr) -> Option<Ipv6Addr> {
+    let is_known = prefix != Nat64::WELL_KNOWN || !is_private(address.into());
+    is_known.then(|| prefix.embed(address))
 }
 
 #[cfg(test)]

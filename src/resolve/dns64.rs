@@ -6,9 +6,9 @@ use hickory_resolver::proto::rr::rdata::{AAAA, CNAME};
 use hickory_resolver::proto::rr::{Name as HickoryName, RData, Record, RecordType as Type};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 
-use super::forward::Ask;
+use super::forward::{Ask, Failure};
 use crate::dns::{CanonicalName, Nat64, RecordType};
-use crate::policy::is_private;
+use crate::policy::translated;
 
 /// What is asked in the stead of a question, or after it.
 #[derive(Clone, Debug)]
@@ -35,38 +35,58 @@ impl Detour {
     }
 }
 
-/// True when an answer to a question for IPv6 addresses leaves room for made-up ones: it has none, or only such as stand for IPv4
-/// addresses already (section 5.1.4).
-pub(super) fn is_wanting(answer: &[u8]) -> bool {
-    Message::from_vec(answer).is_ok_and(|message| {
-        let real = |record: &Record| match &record.data {
-            RData::AAAA(address) => address.0.to_ipv4_mapped().is_none(),
-            _ => false,
-        };
-        message.response_code == ResponseCode::NoError && !message.answers.iter().any(real)
-    })
+/// For how long made-up addresses may stand in for what an answer to a question for IPv6 addresses does not have; `None` when they may
+/// not. It has none, or only such as stand for IPv4 addresses already (section 5.1.4); an error says nothing of the name's other
+/// addresses (sections 5.1.2 and 5.1.3), unless it is that somebody forges its answers.
+pub(super) fn wanting(answer: Result<&[u8], Failure>) -> Option<u32> {
+    let message = match answer {
+        Err(Failure::Bogus(_)) => return None,
+        Err(_) => return Some(LONGEST),
+        Ok(bytes) => Message::from_vec(bytes).ok()?,
+    };
+    let real = |record: &Record| match &record.data {
+        RData::AAAA(address) => address.0.to_ipv4_mapped().is_none(),
+        _ => false,
+    };
+    match message.response_code {
+        ResponseCode::NXDomain => None,
+        ResponseCode::NoError if message.answers.iter().any(real) => None,
+        ResponseCode::NoError => {
+            let soa = message.authorities.iter().find(|record| record.record_type() == Type::SOA);
+            Some(soa.map_or(LONGEST, |soa| soa.ttl))
+        }
+        _ => Some(LONGEST),
+    }
 }
 
-/// One answer of `first`, which has no IPv6 address, and `second`, with the IPv4 addresses; `None` when there are none either.
-pub(super) fn synthesize(prefix: Nat64, first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
-    let first = Message::from_vec(first).ok()?;
-    let second = Message::from_vec(second).ok()?;
-    if second.response_code != ResponseCode::NoError {
-        return None;
+/// What a question for the IPv6 addresses of `name` gets that were answered with `first`, when `second` is the answer to the one for IPv4
+/// addresses. What is made up holds for `until` seconds at most.
+pub(super) fn joined(
+    prefix: Nat64,
+    name: &CanonicalName,
+    until: u32,
+    first: Result<Vec<u8>, Failure>,
+    second: Result<&[u8], Failure>,
+) -> Result<Vec<u8>, Failure> {
+    let second = second.and_then(|bytes| Message::from_vec(bytes).map_err(|_| Failure::Network));
+    match second.map(|second| (second.response_code, second)) {
+        Ok((ResponseCode::NoError, second)) => synthesize(prefix, name, until, second).map_or(first, Ok),
+        Ok((ResponseCode::NXDomain, _)) => first,
+        // Whether there is an address nobody knows. That there is none would be believed, and kept.
+        Ok(_) => first.and(Err(Failure::Network)),
+        Err(failure) => first.and(Err(failure)),
     }
-    let until = first
-        .authorities
-        .iter()
-        .find(|record| record.record_type() == Type::SOA)
-        .map_or(LONGEST, |soa| soa.ttl);
-    let mut out = empty(first.queries.first()?.clone());
+}
+
+/// Addresses that stand for those of `second`; `None` when it has none.
+fn synthesize(prefix: Nat64, name: &CanonicalName, until: u32, second: Message) -> Option<Vec<u8>> {
+    let mut out = empty(Query::query(HickoryName::from_bytes(name.as_wire()).ok()?, Type::AAAA));
     let mut made = false;
     for record in second.answers {
         match &record.data {
-            // The prefix that everybody knows stands for addresses that everybody knows (RFC 6052 section 3.1).
-            RData::A(address) if prefix == Nat64::WELL_KNOWN && is_private(address.0.into()) => {}
             RData::A(address) => {
-                let data = RData::AAAA(AAAA(prefix.embed(address.0)));
+                let Some(made_up) = translated(prefix, address.0) else { continue };
+                let data = RData::AAAA(AAAA(made_up));
                 out.add_answer(Record::from_rdata(record.name.clone(), record.ttl.min(until), data));
                 made = true;
             }
@@ -124,22 +144,40 @@ mod tests {
 
     #[test]
     fn addresses_are_made_up_where_there_are_none() {
-        assert!(is_wanting(&message(&[], &[])));
-        assert!(is_wanting(&message(&[("a.example.", aaaa("::ffff:192.0.2.1"))], &[])));
-        assert!(!is_wanting(&message(&[("a.example.", aaaa("2001:db8::1"))], &[])));
+        let name = CanonicalName::from(&"a.example".parse::<crate::dns::Name>().unwrap());
+        let none = message(&[], &[]);
+        assert_eq!(wanting(Ok(&none)), Some(600));
+        assert_eq!(wanting(Ok(&message(&[("a.example.", aaaa("::ffff:192.0.2.1"))], &[]))), Some(600));
+        assert_eq!(wanting(Ok(&message(&[("a.example.", aaaa("2001:db8::1"))], &[]))), None);
+        assert_eq!(wanting(Err(Failure::Timeout)), Some(600));
         let alias = RData::CNAME(CNAME(HickoryName::from_ascii("b.example.").unwrap()));
         let second = message(
             &[("a.example.", alias), ("b.example.", a("192.0.2.33")), ("b.example.", a("10.0.0.1"))],
             &[],
         );
-        let made =
-            Message::from_vec(&synthesize(Nat64::WELL_KNOWN, &message(&[], &[]), &second).unwrap()).unwrap();
-        let shown: Vec<String> = made.answers.iter().map(|record| record.data.to_string()).collect();
+        let made = |prefix, until, second| {
+            let made = joined(prefix, &name, until, Ok(none.clone()), second).unwrap();
+            Message::from_vec(&made).unwrap()
+        };
+        let known = made(Nat64::WELL_KNOWN, 60, Ok(&second));
+        let shown: Vec<String> = known.answers.iter().map(|record| record.data.to_string()).collect();
         assert_eq!(shown, ["b.example.", "64:ff9b::c000:221"], "not what is private");
-        assert_eq!(made.queries[0].query_type, Type::AAAA);
+        assert_eq!((known.queries[0].query_type, known.answers[1].ttl), (Type::AAAA, 60));
         let own: Nat64 = "2001:db8:64::/96".parse().unwrap();
-        let made = Message::from_vec(&synthesize(own, &message(&[], &[]), &second).unwrap()).unwrap();
-        assert_eq!(made.answers.len(), 3, "a prefix of one's own leads to one's own network");
-        assert_eq!(synthesize(own, &message(&[], &[]), &message(&[], &[])), None);
+        let all = made(own, 600, Ok(&second));
+        assert_eq!(all.answers.len(), 3, "a prefix of one's own leads to one's own network");
+        assert_eq!(made(own, 600, Ok(&none)).answers.len(), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_not_said_to_be_nothing() {
+        let name = CanonicalName::from(&"a.example".parse::<crate::dns::Name>().unwrap());
+        let none = message(&[], &[]);
+        let both = |first, second| joined(Nat64::WELL_KNOWN, &name, 600, first, second);
+        assert_eq!(both(Ok(none.clone()), Err(Failure::Timeout)), Err(Failure::Timeout));
+        assert_eq!(both(Err(Failure::Timeout), Err(Failure::Network)), Err(Failure::Timeout));
+        assert_eq!(both(Err(Failure::Timeout), Ok(&none)), Err(Failure::Timeout));
+        let found = message(&[("a.example.", a("192.0.2.33"))], &[]);
+        assert!(both(Err(Failure::Timeout), Ok(&found)).is_ok());
     }
 }

@@ -111,19 +111,19 @@ impl Ways {
             Detour::Addresses => {
                 let (ways, dnssec_ok, checking_disabled) =
                     (Arc::clone(self), ask.dnssec_ok, ask.checking_disabled);
-                let then = move |first: Result<&[u8], Failure>| match first {
-                    Ok(first) if dns64::is_wanting(first) => {
-                        let record_type = crate::dns::RecordType::A;
-                        let second = Ask { name: &name, record_type, dnssec_ok, checking_disabled };
-                        let first = first.to_vec();
-                        let then = move |second: Result<&[u8], Failure>| {
-                            let made =
-                                second.ok().and_then(|second| dns64::synthesize(prefix, &first, second));
-                            then(Ok(made.as_deref().unwrap_or(&first)));
-                        };
-                        ways.ask(second, Box::new(then));
-                    }
-                    first => then(first),
+                let then = move |first: Result<&[u8], Failure>| {
+                    let Some(until) = dns64::wanting(first) else { return then(first) };
+                    let record_type = crate::dns::RecordType::A;
+                    let first = first.map(<[u8]>::to_vec);
+                    let (at, question) = (name.clone(), name);
+                    let then = move |second: Result<&[u8], Failure>| match dns64::joined(
+                        prefix, &at, until, first, second,
+                    ) {
+                        Ok(answer) => then(Ok(&answer)),
+                        Err(failure) => then(Err(failure)),
+                    };
+                    let second = Ask { name: &question, record_type, dnssec_ok, checking_disabled };
+                    ways.ask(second, Box::new(then));
                 };
                 self.ask(ask, Box::new(then));
             }

@@ -112,6 +112,8 @@ pub fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
         flags |= 0x0200;
     } else if has("nxdomain") {
         flags |= 3;
+    } else if has("broken4") && record_type == 1 || has("broken6") && record_type == 28 {
+        flags |= 2;
     } else if has("cloaked") {
         count = 2;
         records.extend(b"\xC0\x0C\0\x05\0\x01\0\0\x01\x2C\0\x10\x03www\x06tiktok\x03com\0");
