@@ -69,3 +69,18 @@ fn an_error_about_ipv6_addresses_is_none_about_the_others() {
     assert_eq!(code(&site.ask("broken4.broken6.example", 28)), "SERVFAIL");
     assert_eq!(code(&site.ask("nxdomain.broken4.example", 28)), "NXDOMAIN");
 }
+
+#[test]
+fn own_records_and_special_names_count_for_addresses_that_stand_for_others_too() {
+    let own = "[[local]]\nname = \"printer.corp.example\"\na = [\"10.0.0.7\"]\n";
+    let site = Site::start(&format!("[dns64]\nprefix = \"fd00:64::/96\"\n{own}"), Clock::system());
+    assert_eq!(data(&site.ask("printer.corp.example", 28)), ["fd00:64::a00:7"]);
+    let reverse = |last: &str| format!("{last}.0.0.0.0.0.a.0.{}4.6.0.0.0.0.d.f.ip6.arpa", "0.".repeat(16));
+    let reply = site.ask(&reverse("7"), 12);
+    assert_eq!(data(&reply), ["7.0.0.10.in-addr.arpa.", "printer.corp.example."], "{reply:?}");
+    assert_eq!(code(&site.ask(&reverse("8"), 12)), "NXDOMAIN", "10.in-addr.arpa is nobody else's");
+    assert_eq!(site.upstream.asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+    // The prefix that everybody knows stands for no address inside.
+    let site = Site::start(&format!("{DNS64}{own}"), Clock::system());
+    assert!(site.ask("printer.corp.example", 28).answers.is_empty());
+}

@@ -40,6 +40,19 @@ cname = "printer.corp.internal"
 [[local]]
 name = "search.example"
 cname = "www.fetched.example"
+ttl = "2m"
+
+[[local]]
+name = "app.example"
+cname = "x.apps.corp.example"
+
+[[local]]
+name = "first.example"
+cname = "www.douyin.com"
+
+[[local]]
+name = "www.douyin.com"
+cname = "printer.corp.internal"
 
 [[local]]
 name = "banned-inside.example"
@@ -90,6 +103,9 @@ fn every_type_is_answered_and_what_is_not_there_is_said_not_to_be() {
     let flags = none.metadata;
     assert!(!flags.authoritative && !flags.authentic_data && flags.recursion_available);
     assert_eq!(ask(&site, "other.corp.internal", 1).0, "NXDOMAIN", "special as before");
+    for above in ["corp.internal", "internal", "0.0.10.in-addr.arpa"] {
+        assert_eq!(ask(&site, above, 1), ("NOERROR".to_owned(), Vec::new()), "{above} has names below it");
+    }
     assert_eq!(ask(&site, "other.corp.example", 1).0, "NOERROR", "somebody else's, who is asked");
     assert_eq!(ask(&site, "a.b.apps.corp.example", 1).1, lines(&["a.b.apps.corp.example. 300 A 10.0.0.9"]));
     assert_eq!(
@@ -121,9 +137,22 @@ fn aliases_lead_inside_and_outside_and_a_ban_goes_before_all() {
     assert_eq!(ask(&site, "print.example", 5).1, lines(&["print.example. 300 CNAME printer.corp.internal."]));
     let (code, answers) = ask(&site, "search.example", 1);
     assert_eq!((code.as_str(), answers.len()), ("NOERROR", 2), "{answers:?}");
-    assert!(answers[0].contains("CNAME www.fetched.example.") && answers[1].contains(" A "), "{answers:?}");
+    assert_eq!(answers[0], "search.example. 120 CNAME www.fetched.example.");
+    assert_eq!(answers[1], "www.fetched.example. 300 A 192.0.2.7");
+    let asked = || site.upstream.asked.load(std::sync::atomic::Ordering::Relaxed);
+    let before = asked();
+    assert_eq!(
+        ask(&site, "app.example", 1).1,
+        lines(&["app.example. 300 CNAME x.apps.corp.example.", "x.apps.corp.example. 300 A 10.0.0.9"])
+    );
+    assert_eq!(asked(), before, "what is under a wildcard is the operator's own");
     // What an alias leads to says nothing of other records at its own name.
-    for (banned, code) in [("www.wechat.com", "NXDOMAIN"), ("banned-inside.example", "NOERROR")] {
+    for (banned, code) in [
+        ("www.wechat.com", "NXDOMAIN"),
+        ("banned-inside.example", "NOERROR"),
+        // The ban is in the middle.
+        ("first.example", "NOERROR"),
+    ] {
         let reply = site.ask(banned, 1);
         assert_eq!(reply.answers.len(), 0, "{banned}: {reply:?}");
         assert_eq!((support::code(&reply), reply.authorities.len()), (code, 1), "{banned}");
@@ -144,4 +173,18 @@ fn records_change_with_a_reload_and_wrong_ones_change_nothing() {
     site.write_config(OWN);
     assert_eq!(site.http("POST", "/api/v1/reload", Some(&site.token())).0, 200);
     assert_ne!(ask(&site, "new.fetched.example", 1).1, own);
+}
+
+#[test]
+fn what_is_written_twice_or_leads_round_is_refused_with_its_place() {
+    let site = Site::start(OWN, Clock::system());
+    for (wrong, what) in [
+        ("[[local]]\nname = \"corp.example\"\na = [\"10.0.0.3\"]\nttl = \"1m\"\n", "is written twice"),
+        ("[[local]]\nname = \"*.turn.example\"\ncname = \"x.turn.example\"\n", "leads round and round"),
+    ] {
+        site.write_config(&format!("{OWN}\n{wrong}"));
+        let (status, said) = site.http("POST", "/api/v1/reload", Some(&site.token()));
+        assert_ne!(status, 200);
+        assert!(said.contains(what) && said.contains("interdict.toml"), "{said}");
+    }
 }

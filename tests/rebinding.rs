@@ -55,13 +55,37 @@ fn it_begins_and_ends_with_a_reload_whatever_is_kept() {
 fn a_route_and_an_own_record_may_lead_inside() {
     let site = Site::prepare("", Clock::system());
     let route = format!(
-        "{REFUSED}[[upstream.route]]\nzone = \"routed.example\"\nservers = [\"udp://{}\"]\n[[local]]\nname = \"own.example\"\na = [\"10.0.0.1\"]\n",
-        site.upstream.address
+        "{REFUSED}[[upstream.route]]\nzone = \"routed.example\"\nservers = [\"udp://{}\"]\n[[local]]\nname = \"own.example\"\na = [\"10.0.0.1\"]\n{}{}",
+        site.upstream.address,
+        "[[local]]\nname = \"alias.example\"\ncname = \"a.routed.example\"\n",
+        "[[local]]\nname = \"outside.example\"\ncname = \"www.fetched.example\"\n",
     );
     site.write_config(&route);
     let site = site.started();
-    for name in ["a.routed.example", "own.example"] {
-        assert_eq!(site.ask(name, 1).answers.len(), 1, "{name}");
+    for (name, answers) in [("a.routed.example", 1), ("own.example", 1), ("alias.example", 2)] {
+        assert_eq!(site.ask(name, 1).answers.len(), answers, "{name}");
     }
-    assert_eq!(site.ask("other.example", 1).answers.len(), 0);
+    for name in ["other.example", "outside.example"] {
+        assert_eq!(site.ask(name, 1).answers.len(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_rule_may_lead_to_a_page_inside() {
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let site = Site::prepare(&format!("{REFUSED}{list}"), Clock::system());
+    let zone = "$TTL 60\n@ SOA ns. contact. 1 2 3 4 5\n@ NS ns.\nbad.example CNAME page.fetched.example.\n";
+    std::fs::write(site.path("own.rpz"), zone).unwrap();
+    let site = site.started();
+    assert_eq!(site.ask("bad.example", 1).answers.len(), 2);
+    assert_eq!(site.ask("page.fetched.example", 1).answers.len(), 0, "nobody was sent there");
+}
+
+#[test]
+fn an_address_of_a_translator_leads_where_the_address_does_that_it_stands_for() {
+    let translated = "[dns64]\nprefix = \"fd00:64::/96\"\n[rebinding]\nrefuse_private = true\n";
+    let site = Site::start(translated, Clock::system());
+    assert_eq!(site.ask("www.fetched.example", 28).answers.len(), 1, "192.0.2.7 is the public's");
+    let site = Site::start(&format!("{translated}addresses = [\"192.0.2.0/24\"]\n"), Clock::system());
+    assert_eq!(site.ask("www.fetched.example", 28).answers.len(), 0);
 }

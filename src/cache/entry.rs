@@ -172,7 +172,7 @@ impl Entry {
     }
 
     /// Seconds since it was kept.
-    pub(super) fn age(&self, now: Moment) -> u32 {
+    pub fn age(&self, now: Moment) -> u32 {
         now.seconds().saturating_sub(self.stored)
     }
 

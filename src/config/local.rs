@@ -135,10 +135,16 @@ fn one(section: &mut Section<'_>, written: &mut Vec<LocalName>) {
     if reverse && !name.as_wire().starts_with(b"\x01*") {
         for owner in addresses.into_iter().filter_map(reverse_name) {
             let records = vec![LocalRecord::pointer(&name, ttl)];
-            written.push(LocalName { name: owner, records, alias: None, place: place.clone() });
+            written.push(LocalName {
+                name: owner,
+                records,
+                alias: None,
+                follows: true,
+                place: place.clone(),
+            });
         }
     }
-    written.push(LocalName { name, records, alias, place });
+    written.push(LocalName { name, records, alias, follows: false, place });
 }
 
 fn all<T: FromStr<Err: std::fmt::Display>>(

@@ -16,6 +16,8 @@ pub struct LocalName {
     pub records: Vec<LocalRecord>,
     /// The name whose records it has instead, and for how many seconds.
     pub alias: Option<(Name, u32)>,
+    /// It follows from what is written of another name, as a reverse name does; several may.
+    pub follows: bool,
     /// Where it is written.
     pub place: Place,
 }
@@ -34,71 +36,52 @@ enum Node {
     /// Names are below it, and nothing at it.
     Empty,
     Records(Box<[LocalRecord]>),
-    /// Where aliases lead, for how long, and the records there if they are the operator's own too.
-    Alias(Name, u32, Option<Box<[LocalRecord]>>),
-}
-
-/// What is known of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalAnswer<'s> {
-    /// These are all of its records; none of the type asked for means that there is none.
-    Records(&'s [LocalRecord]),
-    /// It is an alias, for so many seconds; with the records of where it leads, where those are known here.
-    Alias(&'s Name, u32, Option<&'s [LocalRecord]>),
+    /// Where it leads, and for how long.
+    Alias(Name, u32),
 }
 
 /// Aliases in a row.
 const LONGEST_CHAIN: usize = 8;
 
+/// What is known of a name, aliases followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAnswer<'s> {
+    links: [Option<(&'s Name, u32)>; LONGEST_CHAIN],
+    /// All records of the name, or of the one that its aliases lead to; none of the type asked for means that there is none. `None` when
+    /// others know that name.
+    pub records: Option<&'s [LocalRecord]>,
+}
+
+impl<'s> LocalAnswer<'s> {
+    /// Where aliases lead one after the other, and for how many seconds each.
+    pub fn links(&self) -> impl Iterator<Item = (&'s Name, u32)> + use<'s> {
+        self.links.into_iter().flatten()
+    }
+}
+
 impl LocalNames {
     /// All of them, or what is wrong with them.
     pub fn new(written: Vec<LocalName>) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut known: BTreeMap<Name, LocalName> = BTreeMap::new();
-        for one in written {
-            match known.get_mut(&one.name) {
-                // Reverse names follow from several others.
-                Some(other) if one.alias.is_none() && other.alias.is_none() => {
-                    other.records.extend(one.records);
-                }
-                Some(other) => {
-                    let what =
-                        format!("`{}` is an alias and has other records, at {}", one.name, other.place);
-                    problems.push(Problem::error(
-                        one.place,
-                        what,
-                        "an alias has no other records (RFC 1034 section 3.6.2)",
-                    ));
-                }
-                None => drop(known.insert(one.name.clone(), one)),
-            }
-        }
-        for one in known.values_mut() {
-            one.records.sort();
-            one.records.dedup();
-        }
+        let (known, mut problems) = by_name(written);
         let mut all = Self::default();
         for (name, one) in &known {
             all.written.push_str(&format!("{name} {:?} {:?}\n", one.alias, one.records));
             all.has_wildcards |= name.as_wire().starts_with(b"\x01*");
             let node = match &one.alias {
                 None => Node::Records(one.records.clone().into()),
-                Some((target, ttl)) => match end_of_aliases(&known, target) {
-                    Some((end, records)) => {
-                        Node::Alias(end.clone(), *ttl, records.map(|records| records.to_vec().into()))
-                    }
-                    None => {
-                        let what = format!("`{name}` is an alias that leads round and round, or too far");
-                        problems.push(Problem::error(one.place.clone(), what, "name the last of them"));
-                        continue;
-                    }
-                },
+                Some((target, ttl)) => Node::Alias(target.clone(), *ttl),
             };
             let canonical = CanonicalName::from(name);
             for depth in 1..canonical.label_count() {
                 all.names.entry(canonical.suffix(depth).into()).or_insert(Node::Empty);
             }
             all.names.insert(canonical.as_wire().into(), node);
+        }
+        for (name, one) in known {
+            if all.node(&CanonicalName::from(&name)).is_some_and(|node| all.follow(node).is_none()) {
+                let what = format!("`{name}` is an alias that leads round and round, or too far");
+                problems.push(Problem::error(one.place, what, "name the last of them"));
+            }
         }
         if problems.is_empty() { Ok(all) } else { Err(problems) }
     }
@@ -114,12 +97,40 @@ impl LocalNames {
         &self.written
     }
 
+    /// True when there is something at `name`, or below it.
+    pub fn holds(&self, name: &CanonicalName) -> bool {
+        self.names.contains_key(name.as_wire())
+    }
+
     /// What is known of `name`: its own records, or those of a wildcard; `None` when others are to be asked. A name above others has no
     /// records only if it is below a name that is the operator's: what is above all of them is somebody else's.
+    #[inline]
     pub fn find(&self, name: &CanonicalName) -> Option<LocalAnswer<'_>> {
+        self.follow(self.node(name)?)
+    }
+
+    /// What aliases from `node` on lead to; `None` when they do not end.
+    fn follow<'s>(&'s self, mut node: &'s Node) -> Option<LocalAnswer<'s>> {
+        let mut links = [None; LONGEST_CHAIN];
+        for link in &mut links {
+            let (target, ttl) = match node {
+                Node::Empty => return Some(LocalAnswer { links, records: Some(&[]) }),
+                Node::Records(records) => return Some(LocalAnswer { links, records: Some(records) }),
+                Node::Alias(target, ttl) => (target, *ttl),
+            };
+            *link = Some((target, ttl));
+            match self.node(&CanonicalName::from(target)) {
+                Some(next) => node = next,
+                None => return Some(LocalAnswer { links, records: None }),
+            }
+        }
+        None
+    }
+
+    fn node(&self, name: &CanonicalName) -> Option<&Node> {
         match self.names.get(name.as_wire()) {
             Some(Node::Empty) => return None,
-            Some(node) => return Some(node.answer()),
+            Some(node) => return Some(node),
             None if !self.has_wildcards => return None,
             None => {}
         }
@@ -131,7 +142,7 @@ impl LocalNames {
             asterisk.copy_from_slice(b"\x01*");
             rest.copy_from_slice(parent);
             if let Some(node) = self.names.get(&*room) {
-                return Some(node.answer());
+                return Some(node);
             }
             // The closest name that exists; a wildcard further up does not reach below it.
             if self.names.contains_key(parent) {
@@ -142,30 +153,46 @@ impl LocalNames {
     }
 }
 
-impl Node {
-    fn answer(&self) -> LocalAnswer<'_> {
-        match self {
-            Self::Empty => LocalAnswer::Records(&[]),
-            Self::Records(records) => LocalAnswer::Records(records),
-            Self::Alias(target, ttl, records) => LocalAnswer::Alias(target, *ttl, records.as_deref()),
+/// What is written, each name once; and what is wrong with it.
+fn by_name(written: Vec<LocalName>) -> (BTreeMap<Name, LocalName>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut known: BTreeMap<Name, LocalName> = BTreeMap::new();
+    for one in written {
+        match known.get_mut(&one.name) {
+            None => drop(known.insert(one.name.clone(), one)),
+            Some(other) if one.alias.is_some() || other.alias.is_some() => {
+                let what = format!("`{}` is an alias and has other records, at {}", one.name, other.place);
+                let hint = "an alias has no other records (RFC 1034 section 3.6.2)";
+                problems.push(Problem::error(one.place, what, hint));
+            }
+            Some(other) if !one.follows && !other.follows => {
+                let what = format!("`{}` is written twice, first at {}", one.name, other.place);
+                problems.push(Problem::error(
+                    one.place,
+                    what,
+                    "write all records of a name in one `[[local]]`",
+                ));
+            }
+            Some(other) => {
+                other.records.extend(one.records);
+                other.follows &= one.follows;
+            }
         }
     }
-}
-
-/// Where aliases that begin with `target` lead, and the records there; `None` when they lead nowhere.
-fn end_of_aliases<'k>(
-    known: &'k BTreeMap<Name, LocalName>,
-    target: &'k Name,
-) -> Option<(&'k Name, Option<&'k [LocalRecord]>)> {
-    let mut name = target;
-    for _ in 0..LONGEST_CHAIN {
-        match known.get(name) {
-            None => return Some((name, None)),
-            Some(LocalName { alias: Some((next, _)), .. }) => name = next,
-            Some(LocalName { records, .. }) => return Some((name, Some(records))),
+    for one in known.values_mut() {
+        // The records of one type have one TTL (RFC 2181 section 5.2).
+        let mut lowest: BTreeMap<u16, Option<u32>> = BTreeMap::new();
+        for record in &one.records {
+            let ttl = lowest.entry(record.record_type.0).or_insert(record.ttl);
+            *ttl = (*ttl).min(record.ttl);
         }
+        for record in &mut one.records {
+            record.ttl = lowest.get(&record.record_type.0).copied().flatten();
+        }
+        one.records.sort();
+        one.records.dedup();
     }
-    None
+    (known, problems)
 }
 
 /// The name under which an address is asked for its name: `in-addr.arpa` (RFC 1035 section 3.5), `ip6.arpa` (RFC 3596 section 2.5).
@@ -200,6 +227,7 @@ mod tests {
             name: name.parse().unwrap(),
             records,
             alias: None,
+            follows: false,
             place: Place::line("interdict.toml", 1),
         }
     }
@@ -210,6 +238,7 @@ mod tests {
             name: name.parse().unwrap(),
             records: Vec::new(),
             alias,
+            follows: false,
             place: Place::line("interdict.toml", 2),
         }
     }
@@ -227,7 +256,7 @@ mod tests {
         ])
         .unwrap();
         let address = |name: &str| match found(&names, name) {
-            Some(LocalAnswer::Records([record])) => Some(record.rdata[3]),
+            Some(LocalAnswer { records: Some([record]), .. }) => Some(record.rdata[3]),
             Some(other) => panic!("{other:?}"),
             None => None,
         };
@@ -254,15 +283,38 @@ mod tests {
             alias("out.example", "www.elsewhere.test"),
         ])
         .unwrap();
-        let Some(LocalAnswer::Alias(target, 300, Some([record]))) = found(&names, "three.example") else {
-            panic!()
-        };
-        assert_eq!((target.to_string().as_str(), record.rdata[3]), ("one.example", 1));
-        assert!(matches!(found(&names, "out.example"), Some(LocalAnswer::Alias(_, 300, None))));
+        let links =
+            |answer: LocalAnswer<'_>| answer.links().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        let three = found(&names, "three.example").unwrap();
+        assert_eq!(links(three), ["two.example", "one.example"]);
+        assert_eq!(three.records.unwrap()[0].rdata[3], 1);
+        let out = found(&names, "out.example").unwrap();
+        assert_eq!((links(out), out.records), (vec!["www.elsewhere.test".to_owned()], None));
         let round = LocalNames::new(vec![alias("a.example", "b.example"), alias("b.example", "a.example")]);
         assert!(round.unwrap_err()[0].what.contains("round and round"));
         let both = LocalNames::new(vec![one("a.example", [10, 0, 0, 1]), alias("a.example", "b.example")]);
         assert!(both.unwrap_err()[0].what.contains("is an alias and has other records"));
+        let wild = LocalNames::new(vec![alias("*.a.example", "b.a.example")]);
+        assert!(wild.unwrap_err()[0].what.contains("round and round"));
+    }
+
+    #[test]
+    fn a_name_is_written_once_but_for_what_follows_from_others() {
+        let twice = LocalNames::new(vec![one("a.example", [10, 0, 0, 1]), one("a.example", [10, 0, 0, 2])]);
+        assert!(twice.unwrap_err()[0].what.contains("written twice"));
+        let pointer = |target: &str, ttl, follows| LocalName {
+            records: vec![LocalRecord::pointer(&target.parse().unwrap(), ttl)],
+            follows,
+            ..one("1.0.0.10.in-addr.arpa", [0; 4])
+        };
+        let names = LocalNames::new(vec![
+            pointer("a.example", 300, false),
+            pointer("b.example", 60, true),
+            pointer("a.example", 60, true),
+        ]);
+        let names = names.unwrap();
+        let records = found(&names, "1.0.0.10.in-addr.arpa").unwrap().records.unwrap();
+        assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [Some(60), Some(60)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::special;
 use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
-use crate::dns::{Class, Flags, Message, Name, Nat64, Query, Rcode};
+use crate::dns::{CanonicalName, Class, Flags, Message, Name, Nat64, Query, Rcode};
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Resolver;
 use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
@@ -245,7 +245,7 @@ impl Worker {
         } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client)) {
             shown(turn.passed_hit(&query, from, entry, reply), entry, self.now)
         } else if let Some(special) =
-            special::find(&query.name).filter(|special| turn.is_ours(*special, &query))
+            special::find(&query.name).filter(|special| turn.is_ours(*special, &query.name))
         {
             Next::Done(turn.special(&query, special, reply))
         } else {
@@ -367,19 +367,25 @@ impl<'t> Turn<'t> {
                 {
                     return Some(Next::Done(denied));
                 }
-                let own = self.own_records(query, from, group, reply)?;
-                Some(match own {
-                    Own::Done(done) => Next::Done(done),
-                    Own::Elsewhere(target) => Next::Redirect(target, true),
-                })
+                match self.own_records(query, from, group, reply) {
+                    Some(Own::Done(done)) => Some(Next::Done(done)),
+                    Some(Own::Elsewhere(target)) => Some(Next::Redirect(target, true)),
+                    None if query.record_type == Type::PTR => self.own_pointer(query, reply).map(Next::Done),
+                    None => None,
+                }
             }
         }
     }
 
-    /// A special-use name is answered here, unless the operator routes it somewhere or has records for it.
-    fn is_ours(&self, special: special::Special, query: &Query<'_>) -> bool {
-        let elsewhere =
-            || self.engine.parts.resolver.is_routed(&query.name) || self.has_own_records(&query.name);
+    /// A special-use name is answered here, unless the operator routes it somewhere or has records for it, or it is that of an address
+    /// which stands for another.
+    pub(super) fn is_ours(&self, special: special::Special, name: &CanonicalName) -> bool {
+        let nat64 = self.engine.parts.config.nat64;
+        let elsewhere = || {
+            self.engine.parts.resolver.is_routed(name)
+                || self.has_own_records(name)
+                || nat64.is_some_and(|prefix| prefix.reverse(name).is_some())
+        };
         special.is_fixed() || !elsewhere()
     }
 

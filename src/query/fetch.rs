@@ -297,13 +297,23 @@ impl<'t> Turn<'t> {
         (entry, stale): (&Entry, bool),
         reply: &mut [u8],
     ) -> Done {
+        let own = self.own_alias(query, target);
+        if own.is_some()
+            && let Some(refused) = self.refuse_inside(query, Some(target), entry, reply)
+        {
+            return refused;
+        }
         // What was decided of the query's own name is no note in the target's entry.
         match self.screen(query, from, group, entry, Screening::Redirected, reply) {
             Screened::Concluded(Concluded::Done(blocked)) => return blocked,
             Screened::Concluded(Concluded::Redirect(_)) | Screened::Passed => {}
         }
-        let ttl = if stale { self.snapshot.ttl().min(Entry::STALE_TTL) } else { self.snapshot.ttl() };
-        match redirect::write(query, target, ttl, entry.message(), self.payload(), reply) {
+        // The policy's own TTL bounds what the client keeps, so that an unban is quick; an alias of the operator's has its own.
+        let (ttl, longest) = own.map_or((self.snapshot.ttl(), self.snapshot.ttl()), |ttl| (ttl, u32::MAX));
+        let longest = if stale { longest.min(Entry::STALE_TTL) } else { longest };
+        let age = entry.age(self.now);
+        let life = |ttl: u32| if stale { longest } else { ttl.saturating_sub(age).min(longest) };
+        match redirect::write(query, target, ttl.min(longest), life, entry.message(), self.payload(), reply) {
             Ok((rcode, length)) => self.finish(rcode, Path::Block, length),
             Err(Full) => self.truncated(query, reply),
         }

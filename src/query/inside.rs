@@ -5,29 +5,38 @@ use std::net::IpAddr;
 
 use super::turn::{Done, Turn};
 use crate::cache::Entry;
-use crate::dns::{ExtendedError, Query, Rcode, ReplyWriter};
+use crate::dns::{CanonicalName, ExtendedError, Name, Query, Rcode, ReplyWriter};
 use crate::policy::Rebinding;
 use crate::telemetry::Counter;
 
 impl Turn<'_> {
     /// The reply instead of an answer that leads inside; `None` when it may be shown. Names with upstreams of their own may lead
-    /// where these say.
+    /// where these say. `target` is the name that an alias of this resolver's own leads to, and whose answer it is.
     #[inline]
-    pub(super) fn refuse_inside(&self, query: &Query<'_>, entry: &Entry, reply: &mut [u8]) -> Option<Done> {
+    pub(super) fn refuse_inside(
+        &self,
+        query: &Query<'_>,
+        target: Option<&Name>,
+        entry: &Entry,
+        reply: &mut [u8],
+    ) -> Option<Done> {
         let rebinding = self.snapshot.rebinding()?;
-        self.refuse_if_inside(rebinding, query, entry, reply)
+        self.refuse_if_inside(rebinding, query, target, entry, reply)
     }
 
     /// The addresses in an answer, and those that addresses in a translator's prefix stand for.
     pub(super) fn addresses(&self, entry: &Entry) -> impl Iterator<Item = IpAddr> {
+        let meant = self.meant();
+        entry.addresses().flat_map(move |address| [Some(address), meant(address)].into_iter().flatten())
+    }
+
+    /// The address that one in a translator's prefix stands for.
+    fn meant(&self) -> impl Fn(IpAddr) -> Option<IpAddr> + use<> {
         let nat64 = self.engine.parts.config.nat64;
-        entry.addresses().flat_map(move |address| {
-            let meant = match (nat64, address) {
-                (Some(prefix), IpAddr::V6(address)) => prefix.extract(address).map(IpAddr::from),
-                _ => None,
-            };
-            [Some(address), meant].into_iter().flatten()
-        })
+        move |address| match (nat64, address) {
+            (Some(prefix), IpAddr::V6(address)) => prefix.extract(address).map(IpAddr::from),
+            _ => None,
+        }
     }
 
     #[cold]
@@ -35,11 +44,18 @@ impl Turn<'_> {
         &self,
         rebinding: &Rebinding,
         query: &Query<'_>,
+        target: Option<&Name>,
         entry: &Entry,
         reply: &mut [u8],
     ) -> Option<Done> {
-        let is_refused = rebinding.refuses(&query.name, self.addresses(entry).chain(entry.hints()))
-            && !self.engine.parts.resolver.is_routed(&query.name);
+        let meant = self.meant();
+        let addresses =
+            || entry.addresses().chain(entry.hints()).map(|address| meant(address).unwrap_or(address));
+        let refuses = |name: &CanonicalName| {
+            rebinding.refuses(name, addresses()) && !self.engine.parts.resolver.is_routed(name)
+        };
+        let is_refused =
+            refuses(&query.name) && target.is_none_or(|target| refuses(&CanonicalName::from(target)));
         is_refused.then(|| {
             self.cell.bump(Counter::RebindingRefused);
             let written = ReplyWriter::answer(reply, query, Rcode::NOERROR).and_then(|mut writer| {

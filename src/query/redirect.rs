@@ -12,11 +12,13 @@ pub(super) fn destination(name: &CanonicalName, target: &Name) -> Option<Name> {
     Name::from_wire(&[labels, rest].concat()).ok()
 }
 
-/// Writes `query CNAME target` followed by the answer records of `answer`, whose names are written out in full.
+/// Writes `query CNAME target` followed by the answer records of `answer`, whose names are written out in full; `life` is what is left of
+/// a record's TTL.
 pub(super) fn write(
     query: &Query<'_>,
     target: &Name,
     ttl: u32,
+    life: impl Fn(u32) -> u32,
     answer: &[u8],
     payload: u16,
     reply: &mut [u8],
@@ -31,8 +33,7 @@ pub(super) fn write(
         else {
             continue;
         };
-        // The policy's own TTL bounds what the client keeps, so that an unban is quick.
-        writer.named_record(&owner, record.record_type, Class::IN, record.ttl.min(ttl), &rdata)?;
+        writer.named_record(&owner, record.record_type, Class::IN, life(record.ttl), &rdata)?;
     }
     if let Some(edns) = query.edns {
         writer.opt(payload, rcode, edns.dnssec_ok, &[])?;

@@ -154,8 +154,11 @@ impl Turn<'_> {
             }
             (Special::Empty { depth } | Special::Health { depth } | Special::Localhost { depth }, _) => {
                 self.cell.bump(Counter::SpecialUse);
-                // The apex of a zone served here exists; so does `_dns` below resolver.arpa, with nothing to offer.
-                let exists = depth == 0 && query.name.label_count() > 1 || query.name.label(0) == b"_dns";
+                // The apex of a zone served here exists; so does `_dns` below resolver.arpa, with nothing to offer; and what the
+                // operator has names below (RFC 8020).
+                let exists = depth == 0 && query.name.label_count() > 1
+                    || query.name.label(0) == b"_dns"
+                    || self.snapshot.local_names().is_some_and(|names| names.holds(&query.name));
                 let rcode = if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN };
                 self.negative(query, rcode, depth, reply)
             }

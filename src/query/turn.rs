@@ -249,7 +249,10 @@ impl<'t> Turn<'t> {
         screening: Screening,
         reply: &mut [u8],
     ) -> Screened<'t> {
-        if let Some(refused) = self.refuse_inside(query, entry, reply) {
+        // Where a client is sent, whoever sends it there has said so.
+        if screening != Screening::Redirected
+            && let Some(refused) = self.refuse_inside(query, None, entry, reply)
+        {
             return Screened::Concluded(Concluded::Done(refused));
         }
         let mut clean = screening == Screening::Allowed;
@@ -328,7 +331,7 @@ impl<'t> Turn<'t> {
     }
 
     /// True when the client has done what a rule asks of it: it came over TCP, or is where it was sent.
-    fn is_done(&self, query: &Query<'_>, from: Asker, screening: Screening, cause: Cause) -> bool {
+    pub(super) fn is_done(&self, query: &Query<'_>, from: Asker, screening: Screening, cause: Cause) -> bool {
         match self.snapshot.action(&cause) {
             Action::TcpOnly => from.transport.is_connected(),
             Action::Redirect(target) => {
@@ -359,7 +362,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {
+    pub(super) fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {
         let number = self.snapshot.label_number(&cause);
         self.cell.bump_cause(number);
         if let (Decision::Shadow, Some(feed)) = (decision, &self.engine.parts.last_day) {
