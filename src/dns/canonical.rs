@@ -75,6 +75,13 @@ impl CanonicalName {
         self.wire.get(self.label_offset(index)..usize::from(self.length)).unwrap_or(&[0])
     }
 
+    /// True for `zone` and everything below it.
+    #[inline]
+    pub fn is_at_or_below(&self, zone: &Name) -> bool {
+        let above = self.label_count().checked_sub(zone.label_count());
+        above.is_some_and(|index| self.suffix(index) == zone.as_wire())
+    }
+
     /// Label `index` counted from the left, without its length byte.
     #[inline]
     pub fn label(&self, index: usize) -> &[u8] {
@@ -116,6 +123,15 @@ mod tests {
         assert_eq!(name.suffix(9), b"\0");
         assert_eq!(name.label(1), b"wechat");
         assert_eq!(name.to_string(), "www.wechat.com");
+    }
+
+    #[test]
+    fn a_zone_holds_itself_and_what_is_below() {
+        let within = |name: &[u8], zone: &str| {
+            CanonicalName::read(name).unwrap().is_at_or_below(&zone.parse().unwrap())
+        };
+        assert!(within(b"\x01a\x02Ex\0", "ex") && within(b"\x02ex\0", "ex") && within(b"\x02ex\0", "."));
+        assert!(!within(b"\x02ex\0", "a.ex") && !within(b"\x03aex\0", "ex"));
     }
 
     #[test]

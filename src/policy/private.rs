@@ -24,10 +24,7 @@ impl Rebinding {
     }
 
     fn allows(&self, name: &CanonicalName) -> bool {
-        self.allow.iter().any(|zone| {
-            let labels = zone.label_count();
-            name.label_count() >= labels && name.suffix(name.label_count() - labels) == zone.as_wire()
-        })
+        self.allow.iter().any(|zone| name.is_at_or_below(zone))
     }
 
     fn is_inside(&self, address: IpAddr) -> bool {

@@ -67,11 +67,7 @@ impl Servers {
     /// The number of the servers that may be asked `name`, and whether a route says so.
     pub(super) fn route(&self, name: &CanonicalName) -> (usize, bool) {
         let last = self.zones.len() - 1;
-        let matches = |zone: &Name| {
-            let labels = zone.label_count();
-            name.label_count() >= labels && name.suffix(name.label_count() - labels) == zone.as_wire()
-        };
-        match self.zones.iter().take(last).position(|(zone, _)| matches(zone)) {
+        match self.zones.iter().take(last).position(|(zone, _)| name.is_at_or_below(zone)) {
             Some(found) => (found, true),
             None => (last, false),
         }

@@ -18,10 +18,7 @@ pub struct Exempt {
 impl Exempt {
     /// True when it counts for `name` at that moment.
     pub(in crate::resolve) fn covers(&self, name: &CanonicalName, now: Timestamp) -> bool {
-        let labels = self.zone.label_count();
-        now < self.until
-            && name.label_count() >= labels
-            && name.suffix(name.label_count() - labels) == self.zone.as_wire()
+        now < self.until && name.is_at_or_below(&self.zone)
     }
 }
 
