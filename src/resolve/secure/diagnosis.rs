@@ -2,10 +2,11 @@
 //! shows. Never changes the judgement.
 
 use hickory_resolver::proto::dnssec::Proof;
-use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, RRSIG};
+use hickory_resolver::proto::dnssec::rdata::RRSIG;
 use hickory_resolver::proto::op::Message;
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::rr::{Record, RecordType};
 
+use super::judgement::signature;
 use crate::dns::ExtendedError;
 
 /// Why `message` is bogus. `now` is in seconds since 1970, modulo 2^32.
@@ -39,13 +40,6 @@ pub(super) fn diagnose(message: &Message, now: u32) -> ExtendedError {
         return ExtendedError::NsecMissing;
     }
     ExtendedError::DnssecBogus
-}
-
-fn signature(record: &Record) -> Option<&RRSIG> {
-    match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature),
-        _ => None,
-    }
 }
 
 /// Serial number arithmetic (RFC 1982), as RFC 4034 section 3.1.5 wants it for the times of signatures.

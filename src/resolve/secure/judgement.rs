@@ -183,14 +183,18 @@ fn denied(denied: Denied) -> Standing {
 /// The signatures over a record's set, with what came of each.
 fn signatures<'m>(message: &'m Message, record: &Record) -> impl Iterator<Item = (Proof, &'m RRSIG)> {
     let (name, kind) = (record.name.clone(), record.record_type());
-    message.answers.iter().filter_map(move |other| match &other.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(signature))
-            if other.name == name && signature.input().type_covered == kind =>
-        {
-            Some((other.proof, signature))
-        }
-        _ => None,
+    message.answers.iter().filter(move |other| other.name == name).filter_map(move |other| {
+        let signature = signature(other).filter(|signature| signature.input().type_covered == kind)?;
+        Some((other.proof, signature))
     })
+}
+
+/// What a record says if it is a signature.
+pub(super) fn signature(record: &Record) -> Option<&RRSIG> {
+    match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature),
+        _ => None,
+    }
 }
 
 fn is_signature(record: &Record) -> bool {

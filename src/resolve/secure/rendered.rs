@@ -5,6 +5,8 @@ use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::op::{Message, OpCode, Query};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
+use super::judgement::signature;
+
 /// The answer to `query` in wire form, with a zero id and without OPT record. `None` when it is longer than a message may be.
 pub(in crate::resolve) fn render(
     query: &Query,
@@ -60,11 +62,7 @@ fn without_lonely_signatures(records: Vec<Record>) -> Vec<Record> {
 
 /// The type that a signature covers.
 fn covered(record: &Record) -> Option<RecordType> {
-    use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
-    match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature.input().type_covered),
-        _ => None,
-    }
+    signature(record).map(|signature| signature.input().type_covered)
 }
 
 /// The records of an answer from the question's name along its aliases: many stubs read no further than they come in order.

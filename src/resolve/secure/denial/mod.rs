@@ -65,18 +65,27 @@ fn ancestor(name: &Name, labels_left: usize) -> Name {
     name.trim_to(labels_left)
 }
 
+/// The wildcard below that ancestor.
+fn wildcard(name: &Name, labels_left: usize) -> Option<Name> {
+    ancestor(name, labels_left).prepend_label("*").ok()
+}
+
+/// True for the types above a zone cut.
+fn is_delegation(types: &RecordTypeSet) -> bool {
+    types.contains(RecordType::NS) && !types.contains(RecordType::SOA)
+}
+
 /// True when a record at an owner of these types speaks for its parent zone only, and for nothing below (RFC 6840 section 4.1).
 fn ends_here(types: &RecordTypeSet) -> bool {
-    (types.contains(RecordType::NS) && !types.contains(RecordType::SOA)) || types.contains(RecordType::DNAME)
+    is_delegation(types) || types.contains(RecordType::DNAME)
 }
 
 /// True when types at the very name say that there is none of that type: neither it nor an alias; and said by the side of a zone cut
 /// that may say so (RFC 4035 section 5.2, RFC 6840 section 4.1).
 fn denies(types: &RecordTypeSet, name: &Name, kind: RecordType) -> bool {
-    let is_delegation = types.contains(RecordType::NS) && !types.contains(RecordType::SOA);
     let right_side = match kind {
         RecordType::DS => !types.contains(RecordType::SOA) || name.is_root(),
-        _ => !is_delegation,
+        _ => !is_delegation(types),
     };
     right_side && !types.contains(kind) && !types.contains(RecordType::CNAME)
 }

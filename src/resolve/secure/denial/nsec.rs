@@ -3,7 +3,7 @@
 use hickory_resolver::proto::dnssec::rdata::NSEC;
 use hickory_resolver::proto::rr::{Name, RecordType};
 
-use super::{Denied, ancestor, denies, ends_here, labels};
+use super::{Denied, ancestor, denies, ends_here, labels, wildcard};
 
 type Records<'r> = [(&'r Name, &'r NSEC)];
 
@@ -34,10 +34,6 @@ fn encloser((owner, record): &(&Name, &NSEC), name: &Name) -> usize {
 fn is_empty_non_terminal((_, record): &(&Name, &NSEC), name: &Name) -> bool {
     let next = record.next_domain_name();
     next != name && name.zone_of(next)
-}
-
-fn wildcard(name: &Name, labels_left: usize) -> Option<Name> {
-    ancestor(name, labels_left).prepend_label("*").ok()
 }
 
 pub(super) fn no_name(records: &Records<'_>, name: &Name) -> Denied {

@@ -4,7 +4,7 @@ use hickory_resolver::proto::dnssec::rdata::NSEC3;
 use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::super::validator::ITERATIONS;
-use super::{Denied, ancestor, denies, ends_here, labels};
+use super::{Denied, ancestor, denies, ends_here, labels, wildcard};
 
 type Records<'r> = [(&'r Name, &'r NSEC3)];
 
@@ -89,7 +89,7 @@ pub(super) fn no_name(records: &Records<'_>, name: &Name) -> Denied {
     let proof = || {
         let chain = Chain::of(records)?;
         let encloser = chain.encloser(name)?;
-        let wildcard = ancestor(name, encloser.labels).prepend_label("*").ok()?;
+        let wildcard = wildcard(name, encloser.labels)?;
         chain.covering(&wildcard)?;
         Some(chain.proved(encloser.is_opt_out))
     };
@@ -103,7 +103,7 @@ pub(super) fn no_data(records: &Records<'_>, name: &Name, kind: RecordType) -> D
             return denies(record.type_set(), name, kind).then(|| chain.proved(false));
         }
         let encloser = chain.encloser(name)?;
-        let wildcard = ancestor(name, encloser.labels).prepend_label("*").ok()?;
+        let wildcard = wildcard(name, encloser.labels)?;
         match chain.at(&wildcard) {
             Some(record) => {
                 denies(record.type_set(), &wildcard, kind).then(|| chain.proved(encloser.is_opt_out))
