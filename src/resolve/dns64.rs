@@ -1,12 +1,13 @@
 //! Owns the answers for hosts with IPv6 alone (RFC 6147): where a name has no IPv6 address, one that stands for its IPv4 address. Never
 //! asks; says what else is to be asked, and makes one answer of both.
 
-use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{AAAA, CNAME};
 use hickory_resolver::proto::rr::{Name as HickoryName, RData, Record, RecordType as Type};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 
 use super::forward::{Ask, Failure};
+use super::secure::blank;
 use crate::dns::{CanonicalName, Nat64, RecordType};
 use crate::policy::translated;
 
@@ -80,7 +81,7 @@ pub(super) fn joined(
 
 /// Addresses that stand for those of `second`; `None` when it has none.
 fn synthesize(prefix: Nat64, name: &CanonicalName, until: u32, second: Message) -> Option<Vec<u8>> {
-    let mut out = empty(Query::query(HickoryName::from_bytes(name.as_wire()).ok()?, Type::AAAA));
+    let mut out = blank(Query::query(HickoryName::from_bytes(name.as_wire()).ok()?, Type::AAAA));
     let mut made = false;
     for record in second.answers {
         match &record.data {
@@ -103,7 +104,7 @@ pub(super) fn alias(name: &CanonicalName, target: &CanonicalName, other: &[u8]) 
     let other = Message::from_vec(other).ok()?;
     let [name, target] = [name, target].map(|name| HickoryName::from_bytes(name.as_wire()));
     let (name, target) = (name.ok()?, target.ok()?);
-    let mut out = empty(Query::query(name.clone(), Type::PTR));
+    let mut out = blank(Query::query(name.clone(), Type::PTR));
     out.metadata.response_code = other.metadata.response_code;
     let ttl = other.all_sections().map(|record| record.ttl).min().unwrap_or(0).min(LONGEST);
     out.add_answer(Record::from_rdata(name, ttl, RData::CNAME(CNAME(target))));
@@ -112,20 +113,12 @@ pub(super) fn alias(name: &CanonicalName, target: &CanonicalName, other: &[u8]) 
     out.to_vec().ok()
 }
 
-fn empty(query: Query) -> Message {
-    let mut out = Message::response(0, OpCode::Query);
-    out.metadata.recursion_desired = true;
-    out.metadata.recursion_available = true;
-    out.add_query(query);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(records: &[(&str, RData)], authorities: &[(&str, RData)]) -> Vec<u8> {
-        let mut out = empty(Query::query(HickoryName::from_ascii("a.example.").unwrap(), Type::AAAA));
+        let mut out = blank(Query::query(HickoryName::from_ascii("a.example.").unwrap(), Type::AAAA));
         let record = |(name, data): &(&str, RData)| {
             Record::from_rdata(HickoryName::from_ascii(*name).unwrap(), 300, data.clone())
         };

@@ -12,12 +12,12 @@ use std::time::Instant;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::Proof;
-use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::recursor::{DnssecConfig, DnssecPolicy, Recursor, RecursorError, RecursorOptions};
 
 use super::forward::Failure;
-use super::secure::{Anchors, ITERATIONS, Judgement, destination, judge};
+use super::secure::{Anchors, ITERATIONS, Judgement, blank, destination, judge};
 
 /// Resolves from the root.
 #[derive(Clone)]
@@ -144,13 +144,11 @@ impl Recursion {
             Err(RecursorError::Negative(data)) => {
                 let code = if data.is_nx_domain() { ResponseCode::NXDomain } else { ResponseCode::NoError };
                 let soa = data.soa.map(|soa| soa.into_record_of_rdata());
-                let rest = data.authorities.iter().flat_map(|all| all.iter().cloned());
-                Ok((negative(query, code, soa.into_iter().chain(rest)), None))
+                Ok((negative(query, code, soa, data.authorities.as_deref()), None))
             }
             Err(RecursorError::Net(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
                 let soa = none.soa.map(|soa| soa.into_record_of_rdata());
-                let rest = none.authorities.iter().flat_map(|all| all.iter().cloned());
-                Ok((negative(query, none.response_code, soa.into_iter().chain(rest)), None))
+                Ok((negative(query, none.response_code, soa, none.authorities.as_deref()), None))
             }
             Err(RecursorError::Net(NetError::Dns(DnsError::Nsec { response, proof, .. }))) => {
                 Ok((response.into_message(), Some(proof)))
@@ -163,11 +161,15 @@ impl Recursion {
     }
 }
 
-fn negative(query: &Query, code: ResponseCode, authorities: impl Iterator<Item = Record>) -> Message {
-    let mut message = Message::response(0, OpCode::Query);
+fn negative(
+    query: &Query,
+    code: ResponseCode,
+    soa: Option<Record>,
+    authorities: Option<&[Record]>,
+) -> Message {
+    let mut message = blank(query.clone());
     message.metadata.response_code = code;
-    message.add_query(query.clone());
-    for record in authorities {
+    for record in soa.into_iter().chain(authorities.unwrap_or_default().iter().cloned()) {
         if !message.authorities.contains(&record) {
             message.add_authority(record);
         }

@@ -13,5 +13,5 @@ mod validator;
 pub(super) use anchors::Anchors;
 pub use exempt::Exempt;
 pub(super) use judgement::{Judgement, destination, judge};
-pub(super) use rendered::render;
+pub(super) use rendered::{blank, render};
 pub(super) use validator::{ITERATIONS, Validator};

@@ -14,12 +14,9 @@ pub(in crate::resolve) fn render(
     dnssec_ok: bool,
     authenticated: bool,
 ) -> Option<Vec<u8>> {
-    let mut out = Message::response(0, OpCode::Query);
+    let mut out = blank(query.clone());
     out.metadata.response_code = from.metadata.response_code;
-    out.metadata.recursion_desired = true;
-    out.metadata.recursion_available = true;
     out.metadata.authentic_data = authenticated;
-    out.add_query(query.clone());
     let is_positive = from.answers.iter().any(|record| record.record_type() == query.query_type);
     // What stands beside a proved answer is proved too, or left out (RFC 4035 section 3.2.3).
     let stays = |record: &Record| {
@@ -48,6 +45,15 @@ pub(in crate::resolve) fn render(
     let additionals: Vec<Record> = from.additionals.into_iter().filter(stays).collect();
     out.insert_additionals(without_lonely_signatures(additionals));
     out.to_vec().ok().filter(|wire| wire.len() <= crate::dns::MAX_MESSAGE)
+}
+
+/// An answer to `query` without records.
+pub(in crate::resolve) fn blank(query: Query) -> Message {
+    let mut out = Message::response(0, OpCode::Query);
+    out.metadata.recursion_desired = true;
+    out.metadata.recursion_available = true;
+    out.add_query(query);
+    out
 }
 
 /// Without the signatures of what was left out.
