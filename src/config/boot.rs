@@ -124,7 +124,6 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     let prefix =
         top.section("dns64").parsed("prefix", "write a translator's prefix such as \"64:ff9b::/96\"");
     boot.upstream.dns64 = prefix.map(|prefix| prefix.value);
-    boot.query.nat64 = boot.upstream.dns64;
     {
         let mut cache = top.section("cache");
         if let Some(size) = cache.parsed::<Size>("memory", "write a size such as \"256MiB\"") {

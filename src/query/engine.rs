@@ -15,7 +15,7 @@ use super::special;
 use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
-use crate::dns::{CanonicalName, Class, Flags, Message, Name, Nat64, Query, Rcode};
+use crate::dns::{CanonicalName, Class, Flags, Message, Name, Query, Rcode};
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Resolver;
 use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
@@ -30,13 +30,11 @@ pub struct Config {
     pub in_flight: usize,
     /// Whether queries that met no rule are logged too.
     pub log_all: bool,
-    /// The translator's prefix: an address in it leads where the IPv4 address leads that it stands for. Default none.
-    pub nat64: Option<Nat64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { udp_payload: 1232, in_flight: 10_000, log_all: false, nat64: None }
+        Self { udp_payload: 1232, in_flight: 10_000, log_all: false }
     }
 }
 
@@ -380,7 +378,7 @@ impl<'t> Turn<'t> {
     /// A special-use name is answered here, unless the operator routes it somewhere or has records for it, or it is that of an address
     /// which stands for another.
     pub(super) fn is_ours(&self, special: special::Special, name: &CanonicalName) -> bool {
-        let nat64 = self.engine.parts.config.nat64;
+        let nat64 = self.engine.parts.resolver.nat64();
         let elsewhere = || {
             self.engine.parts.resolver.is_routed(name)
                 || self.has_own_records(name)

@@ -32,7 +32,7 @@ impl Turn<'_> {
 
     /// The address that one in a translator's prefix stands for.
     fn meant(&self) -> impl Fn(IpAddr) -> Option<IpAddr> + use<> {
-        let nat64 = self.engine.parts.config.nat64;
+        let nat64 = self.engine.parts.resolver.nat64();
         move |address| match (nat64, address) {
             (Some(prefix), IpAddr::V6(address)) => prefix.extract(address).map(IpAddr::from),
             _ => None,

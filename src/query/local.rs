@@ -48,7 +48,7 @@ impl<'t> Turn<'t> {
     /// The reverse name of an address that stands for one of which this resolver knows the name itself, or which is nobody else's.
     #[cold]
     pub(super) fn own_pointer(&self, query: &Query<'_>, reply: &mut [u8]) -> Option<Done> {
-        let target = self.engine.parts.config.nat64?.reverse(&query.name)?;
+        let target = self.engine.parts.resolver.nat64()?.reverse(&query.name)?;
         let canonical = CanonicalName::from(&target);
         let answer = self.snapshot.local_names().and_then(|names| names.find(&canonical));
         if let Some(LocalAnswer { records: Some(records), .. }) = answer {
@@ -147,6 +147,6 @@ impl<'t> Turn<'t> {
     /// The address that stands for `address`, to clients that do not check signatures themselves (RFC 6147 section 5.5).
     fn translated(&self, query: &Query<'_>, address: Ipv4Addr) -> Option<Ipv6Addr> {
         let checks = query.dnssec_ok() && query.flags.has(Flags::CD);
-        translated(self.engine.parts.config.nat64.filter(|_| !checks)?, address)
+        translated(self.engine.parts.resolver.nat64().filter(|_| !checks)?, address)
     }
 }

@@ -20,8 +20,7 @@ use super::forward::Failure;
 use super::secure::{Anchors, ITERATIONS, Judgement, blank, destination, judge};
 
 /// Resolves from the root.
-#[derive(Clone)]
-pub(super) struct Recursion(Arc<Recursor<TokioRuntimeProvider>>);
+pub(super) struct Recursion(Recursor<TokioRuntimeProvider>);
 
 /// The root servers' addresses (IANA's `named.root` of 2026). They change once in some years, one at a time, and any one is enough:
 /// what the root says of itself counts from then on.
@@ -92,7 +91,7 @@ impl Recursion {
             }
         };
         let recursor = Recursor::new(roots, policy, None, options, TokioRuntimeProvider::default());
-        recursor.map(|recursor| Self(Arc::new(recursor))).map_err(|error| error.to_string())
+        recursor.map(Self).map_err(|error| error.to_string())
     }
 
     /// Resolves a question. `now` is in seconds since 1970, modulo 2^32.

@@ -36,15 +36,15 @@ struct Ways {
     deadline: std::time::Duration,
     clock: Clock,
     runtime: Handle,
-    counts: Arc<Counts>,
+    counts: Counts,
 }
 
 /// The way that questions take which no route has a way for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Way {
     Plain,
     Validated(Validator),
-    Recursive(Recursion),
+    Recursive(Box<Recursion>),
 }
 
 /// How often answers were what.
@@ -74,7 +74,7 @@ impl Resolver {
                 let roots = roots(hints.as_deref()).map_err(io::Error::other)?;
                 // Its sockets are made on the runtime.
                 let _inside = runtime.enter();
-                Way::Recursive(Recursion::new(&roots, anchors).map_err(io::Error::other)?)
+                Way::Recursive(Box::new(Recursion::new(&roots, anchors).map_err(io::Error::other)?))
             }
         };
         Ok(Self(Arc::new(Ways {
@@ -85,8 +85,14 @@ impl Resolver {
             deadline,
             clock,
             runtime,
-            counts: Arc::default(),
+            counts: Counts::default(),
         })))
+    }
+
+    /// The translator's prefix in which made-up addresses lie: one there leads where the address leads that it stands for.
+    #[inline]
+    pub fn nat64(&self) -> Option<Nat64> {
+        self.0.dns64
     }
 
     /// True when a configured route, not the default, answers for `name`.
@@ -142,7 +148,7 @@ impl Ways {
     }
 
     /// What a route leads to is passed on as it comes: inside zones are rarely signed, and never by the root.
-    fn ask(&self, ask: Ask<'_>, then: Then) {
+    fn ask(self: &Arc<Self>, ask: Ask<'_>, then: Then) {
         let is_plain = matches!(self.way, Way::Plain) || self.forwarder.is_routed(ask.name);
         let unprotected = !is_plain && (ask.checking_disabled || self.is_exempt(ask.name));
         if is_plain || (unprotected && matches!(self.way, Way::Validated(_))) {
@@ -151,13 +157,13 @@ impl Ways {
         }
         let Ok(name) = Name::from_bytes(ask.name.as_wire()) else { return then(Err(Failure::Network)) };
         let query = Query::query(name, RecordType::from(ask.record_type.0));
-        let (way, deadline, dnssec_ok) = (self.way.clone(), self.deadline, ask.dnssec_ok);
-        let (counts, began, now) = (Arc::clone(&self.counts), self.clock.instant(), self.seconds());
+        let (ways, dnssec_ok) = (Arc::clone(self), ask.dnssec_ok);
+        let (began, now) = (self.clock.instant(), self.seconds());
         self.runtime.spawn(async move {
-            let judged = tokio::time::timeout(deadline, way.resolve(query.clone(), began, now)).await;
-            let judged = judged.unwrap_or(Err(Failure::Timeout));
+            let resolved = ways.way.resolve(query.clone(), began, now);
+            let judged = tokio::time::timeout(ways.deadline, resolved).await.unwrap_or(Err(Failure::Timeout));
             if !unprotected {
-                counts.note(&judged);
+                ways.counts.note(&judged);
             }
             let shown =
                 judged.and_then(|judgement| shown(judgement, unprotected)).and_then(|(message, secure)| {
@@ -194,7 +200,7 @@ fn shown(judgement: Judgement, unprotected: bool) -> Result<(Message, bool), Fai
 }
 
 impl Way {
-    async fn resolve(self, query: Query, began: Instant, now: u32) -> Result<Judgement, Failure> {
+    async fn resolve(&self, query: Query, began: Instant, now: u32) -> Result<Judgement, Failure> {
         match self {
             // Such questions do not come here.
             Self::Plain => Err(Failure::NoUpstream),

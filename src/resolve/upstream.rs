@@ -145,7 +145,7 @@ impl Config {
                 error.hint(),
             ));
         }
-        if let Err(error) = roots(self.root_hints.as_deref()) {
+        if let Some(Err(error)) = self.root_hints.as_deref().map(|file| roots(Some(file))) {
             let hint =
                 "write lines such as `a.root-servers.net. 3600000 A 198.41.0.4`, as in IANA's named.root";
             return Some(Problem::error(Place::file("[upstream] root_hints"), error, hint));

@@ -17,7 +17,6 @@ use super::judgement::{Judgement, judge};
 use crate::clock::Clock;
 
 /// Asks upstreams and looks whether what they answer is what its zone signed.
-#[derive(Clone)]
 pub(in crate::resolve) struct Validator(DnssecDnsHandle<Asked>);
 
 /// Iterations of NSEC3 hashes above which a proof counts as none was given, and above which it is refused (RFC 9276 section 3.2 lets
