@@ -13,17 +13,17 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
-use super::answer::{self, Content};
-use super::question::{PACKET, Question};
-use super::random::unpredictable;
-use super::upstream::Upstream;
+use super::super::answer::{self, Content};
+use super::super::question::{PACKET, Question};
+use super::super::random::unpredictable;
+use super::super::upstream::Upstream;
 use crate::dns::padded_query;
 use crate::net::read_message;
 use crate::net::tls::{Client, Stream};
 
 /// The connections to one server.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(in crate::resolve) struct Kept {
     upstream: Upstream,
     /// For servers inside of TLS.
     client: Option<Client>,
@@ -54,13 +54,17 @@ const LOOK: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(2);
 
 impl Kept {
-    pub(super) fn new(upstream: Upstream, client: Option<Client>) -> Self {
+    pub(in crate::resolve) fn new(upstream: Upstream, client: Option<Client>) -> Self {
         let (open, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { upstream, client, open, connecting }
     }
 
     /// The answer to `question`, with a zero id and without OPT record.
-    pub(super) async fn exchange(&self, question: &Arc<Question>, edns: bool) -> io::Result<Vec<u8>> {
+    pub(in crate::resolve) async fn exchange(
+        &self,
+        question: &Arc<Question>,
+        edns: bool,
+    ) -> io::Result<Vec<u8>> {
         loop {
             let (open, is_new) = self.connection().await?;
             let (answer, answered) = oneshot::channel();
