@@ -12,7 +12,7 @@
 mod encrypted;
 mod support;
 
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,15 +22,122 @@ use support::{Site, code};
 
 /// A site that asks `upstream` over TLS under `name`, and nobody else.
 fn asking(upstream: &Encrypted, name: &str) -> Site {
+    asking_over("tls", upstream, name)
+}
+
+/// The same by another scheme.
+fn asking_over(scheme: &str, upstream: &Encrypted, rest: &str) -> Site {
     let site = Site::prepare("", Clock::system());
-    let address = upstream.site.running.as_ref().unwrap().addresses[1];
     let ca = upstream.site.path("cert.pem");
     let text = support::read(&site.config);
     let begin = text.find("servers = ").unwrap();
     let end = begin + text[begin..].find('\n').unwrap();
-    let servers = format!("servers = [\"tls://{address}{name}\"]\nca = \"{}\"", ca.display());
+    let server = format!("{scheme}://{}{rest}", address(scheme, upstream));
+    let servers = format!("servers = [\"{server}\"]\nca = \"{}\"", ca.display());
     std::fs::write(&site.config, format!("{}{servers}{}", &text[..begin], &text[end..])).unwrap();
     site.started()
+}
+
+/// Where `upstream` is asked by a scheme.
+fn address(scheme: &str, upstream: &Encrypted) -> SocketAddr {
+    let listener = ["tls", "https", "quic"].iter().position(|known| *known == scheme).unwrap();
+    upstream.site.running.as_ref().unwrap().addresses[1 + listener]
+}
+
+const QUIC: &str = "[[listener]]\nprotocol = \"doq\"\naddress = \"127.0.0.1:0\"\n";
+
+/// Schemes other than TLS alone, and what their connections are counted by.
+const OTHERS: [(&str, &str); 2] = [("https", "doh"), ("quic", "doq")];
+
+#[test]
+fn over_https_and_quic_questions_share_a_connection_and_no_answer_waits_for_another() {
+    for (scheme, protocol) in OTHERS {
+        let upstream = Encrypted::start_with("", QUIC);
+        let site = asking_over(scheme, &upstream, "#dns.example");
+        assert_eq!(code(&site.ask("www.canada.ca", 1)), "NOERROR", "{scheme}");
+        let late = UdpSocket::bind("127.0.0.1:0").unwrap();
+        late.send_to(&support::query(1, 0x0100, "silent.example", 1, None), site.address()).unwrap();
+        let began = Instant::now();
+        for number in 0..50 {
+            assert_eq!(code(&site.ask(&format!("n{number}.example"), 1)), "NOERROR");
+        }
+        assert!(began.elapsed() < Duration::from_millis(900), "{scheme}: {:?}", began.elapsed());
+        let large = site.tcp(&support::query(1, 0x0100, "large.example", 1, None)).unwrap();
+        assert!(large.len() > 1600, "an answer of any size");
+        upstream.counted(&format!("interdict_connections_total{{protocol=\"{protocol}\"}} 1"));
+        let page = upstream.site.http("GET", "/metrics", None).1;
+        let padded = page.lines().find(|line| line.starts_with("interdict_queries_total{protocol=\"do"));
+        assert!(padded.is_some(), "{page}");
+    }
+}
+
+#[test]
+fn over_https_and_quic_an_upstream_that_is_somebody_else_is_never_asked() {
+    for (scheme, protocol) in OTHERS {
+        let upstream = Encrypted::start_with("", QUIC);
+        let site = asking_over(scheme, &upstream, "#dns.elsewhere.example");
+        assert_eq!(code(&site.ask("www.canada.ca", 1)), "SERVFAIL", "{scheme}");
+        upstream.counted(&format!("interdict_queries_total{{protocol=\"{protocol}\"}} 0"));
+    }
+}
+
+#[test]
+fn over_https_and_quic_a_connection_that_the_upstream_closed_costs_nobody_an_answer() {
+    for (scheme, protocol) in OTHERS {
+        let upstream = Encrypted::start_with("idle = \"1s\"\n", &format!("{QUIC}idle = \"1s\"\n"));
+        let site = asking_over(scheme, &upstream, "#dns.example");
+        for round in 0..3 {
+            assert_eq!(code(&site.ask(&format!("round{round}.example"), 1)), "NOERROR", "{scheme}");
+            std::thread::sleep(Duration::from_millis(1800));
+        }
+        upstream.counted(&format!("interdict_connections_total{{protocol=\"{protocol}\"}} 3"));
+        let page = site.http("GET", "/metrics", None).1;
+        for line in page.lines().filter(|line| line.starts_with("interdict_upstream_failures_total")) {
+            assert!(line.ends_with(" 0"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn over_https_what_is_no_answer_is_a_failure() {
+    let upstream = Encrypted::start_with("", QUIC);
+    let site = asking_over("https", &upstream, "/elsewhere#dns.example");
+    assert_eq!(code(&site.ask("www.canada.ca", 1)), "SERVFAIL", "404");
+}
+
+#[test]
+fn over_https_and_quic_many_questions_at_once_are_all_answered() {
+    for (scheme, _) in OTHERS {
+        let upstream = Encrypted::start_with("", QUIC);
+        let site = asking_over(scheme, &upstream, "#dns.example");
+        all_are_answered(&site);
+    }
+}
+
+#[test]
+fn an_upstream_whose_key_is_not_the_pinned_one_is_never_asked() {
+    let upstream = Encrypted::start_with("", QUIC);
+    let (pem, der) = (upstream.site.path("cert.pem"), upstream.site.path("key.der"));
+    let script = format!(
+        "openssl x509 -in {} -pubkey -noout | openssl pkey -pubin -outform der -out {} && openssl dgst -sha256 -binary {} | base64",
+        pem.display(),
+        der.display(),
+        der.display()
+    );
+    let said = Command::new("sh").args(["-c", &script]).output().expect("openssl is installed");
+    let pin = String::from_utf8(said.stdout).unwrap().trim().to_owned();
+    assert_eq!(pin.len(), 44, "{pin} {}", String::from_utf8_lossy(&said.stderr));
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for scheme in ["tls", "https", "quic"] {
+        for (pins, expected) in [
+            (format!("?pin={pin}"), "NOERROR"),
+            (format!("?pin={other}&pin={pin}"), "NOERROR"),
+            (format!("?pin={other}"), "SERVFAIL"),
+        ] {
+            let site = asking_over(scheme, &upstream, &format!("{pins}#dns.example"));
+            assert_eq!(code(&site.ask("www.canada.ca", 1)), expected, "{scheme} {pins}");
+        }
+    }
 }
 
 fn counted(site: &Site, line: &str) {
@@ -91,6 +198,14 @@ fn a_connection_that_the_upstream_closed_costs_nobody_an_answer() {
 fn many_questions_at_once_make_few_connections() {
     let upstream = Encrypted::start("");
     let site = asking(&upstream, "#dns.example");
+    all_are_answered(&site);
+    let page = upstream.site.http("GET", "/metrics", None).1;
+    let opened =
+        page.lines().find_map(|line| line.strip_prefix("interdict_connections_total{protocol=\"dot\"} "));
+    assert!(opened.unwrap().parse::<u32>().unwrap() <= 2, "{opened:?}");
+}
+
+fn all_are_answered(site: &Site) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     for id in 0..400u16 {
@@ -104,10 +219,6 @@ fn many_questions_at_once_make_few_connections() {
         assert_eq!(buffer[3] & 15, 0, "{:?}", &buffer[..length]);
         seen.insert(u16::from_be_bytes([buffer[0], buffer[1]]));
     }
-    let page = upstream.site.http("GET", "/metrics", None).1;
-    let opened =
-        page.lines().find_map(|line| line.strip_prefix("interdict_connections_total{protocol=\"dot\"} "));
-    assert!(opened.unwrap().parse::<u32>().unwrap() <= 2, "{opened:?}");
 }
 
 #[test]
@@ -124,12 +235,18 @@ fn an_authority_that_cannot_be_read_stops_the_start() {
 }
 
 #[test]
-fn an_unbound_is_asked_over_tls() {
+fn an_unbound_is_asked_over_tls_and_https() {
+    for (scheme, setting) in [("tls", "tls-port"), ("https", "https-port")] {
+        unbound_is_asked(scheme, setting);
+    }
+}
+
+fn unbound_is_asked(scheme: &str, setting: &str) {
     let upstream = Encrypted::start("");
     let port = support::free_port();
     let path = |name: &str| upstream.site.path(name).display().to_string();
     let text = format!(
-        "server:\n interface: 127.0.0.1@{port}\n tls-port: {port}\n tls-service-key: \"{}\"\n tls-service-pem: \"{}\"\n \
+        "server:\n interface: 127.0.0.1@{port}\n {setting}: {port}\n tls-service-key: \"{}\"\n tls-service-pem: \"{}\"\n \
          do-not-query-localhost: no\n module-config: \"iterator\"\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n \
          use-syslog: no\n do-daemonize: no\nremote-control:\n control-enable: no\nforward-zone:\n name: \".\"\n forward-addr: {}\n",
         path("key.pem"),
@@ -153,7 +270,7 @@ fn an_unbound_is_asked_over_tls() {
     let begin = text.find("servers = ").unwrap();
     let end = begin + text[begin..].find('\n').unwrap();
     let servers =
-        format!("servers = [\"tls://127.0.0.1:{port}#dns.example\"]\nca = \"{}\"", path("cert.pem"));
+        format!("servers = [\"{scheme}://127.0.0.1:{port}#dns.example\"]\nca = \"{}\"", path("cert.pem"));
     std::fs::write(&site.config, format!("{}{servers}{}", &text[..begin], &text[end..])).unwrap();
     let site = site.started();
     let answered = (0..50).find_map(|number| {
@@ -164,8 +281,7 @@ fn an_unbound_is_asked_over_tls() {
     let _gone = child.kill();
     let _status = child.wait();
     assert_eq!(answered.expect("an answer").answers.len(), 1);
-    counted(
-        &site,
-        &format!("interdict_upstream_tcp_total{{upstream=\"tls://127.0.0.1:{port}#dns.example\"}}"),
-    );
+    let path = if scheme == "https" { "/dns-query" } else { "" };
+    let name = format!("{scheme}://127.0.0.1:{port}{path}#dns.example");
+    counted(&site, &format!("interdict_upstream_tcp_total{{upstream=\"{name}\"}}"));
 }

@@ -12,7 +12,7 @@ use crate::dns::Name;
 use crate::document::Section;
 use crate::resolve::{self, Dnssec, Exempt, Mode, Route, Upstream};
 
-const HINT: &str = "write an address such as \"udp://192.0.2.1\", \"tcp://[2001:db8::1]:53\" or \"tls://9.9.9.9#dns.quad9.net\"";
+const HINT: &str = "write an address such as \"udp://192.0.2.1\", \"tcp://[2001:db8::1]:53\", \"tls://9.9.9.9#dns.quad9.net\" or \"https://9.9.9.9/dns-query#dns.quad9.net\"";
 
 /// An end: a moment, or a day at whose beginning it is, in UTC.
 struct End(Timestamp);

@@ -24,6 +24,18 @@ pub fn lifetime(reply: &[u8]) -> u32 {
     if records.is_broken() { 0 } else { answers.unwrap_or(negative) }
 }
 
+/// Takes `seconds` off the TTL of every record but OPT, whose field is none.
+pub fn aged(message: &mut [u8], seconds: u32) {
+    let Some(parsed) = Message::new(message).filter(|_| seconds > 0) else { return };
+    let of_records = parsed.records().filter(|record| record.record_type != RecordType::OPT);
+    let offsets: Vec<(usize, u32)> = of_records.map(|record| (record.ttl_offset, record.ttl)).collect();
+    for (at, ttl) in offsets {
+        if let Some(field) = message.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<4>) {
+            *field = ttl.saturating_sub(seconds).to_be_bytes();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

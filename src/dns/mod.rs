@@ -22,7 +22,7 @@ pub use cookie::{COOKIE, Cookies, Shown};
 pub use ede::ExtendedError;
 pub use edns::{Edns, OPT_FIXED, Requested, append_option, padded_query};
 pub use framing::framed;
-pub use lifetime::lifetime;
+pub use lifetime::{aged, lifetime};
 pub use message::{Message, Record, Section};
 pub use name::{Name, NameError};
 pub use nat64::Nat64;

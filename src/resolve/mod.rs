@@ -6,8 +6,8 @@
 //! `forward` takes it on the caller's thread → `servers` chooses → `ports` draws a socket, `place` an id, and the query
 //! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
 //! asked, or asks the next server. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
-//! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP or TLS alone have connections that are
-//! `kept`.
+//! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP, TLS, HTTPS or QUIC
+//! alone have connections that are `kept`.
 //!
 //! With validation, `resolver` gives it to `secure`, which asks in the same way for whatever the chain of trust takes; in recursion
 //! to `recurse`, which asks the authoritative servers themselves.

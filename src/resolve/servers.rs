@@ -8,7 +8,6 @@ use super::ports::Ports;
 use super::upstream::{Config, Protocol, Upstream};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Name};
-use crate::net::tls::Client;
 
 /// One upstream: what is known of it, and the sockets to it.
 #[derive(Debug)]
@@ -48,12 +47,11 @@ impl Servers {
         zones.sort_by_key(|(zone, _)| std::cmp::Reverse(zone.label_count()));
         zones.push((Name::root(), default));
         let datagrams = known.iter().filter(|upstream| upstream.protocol == Protocol::Udp).count();
-        let client =
-            config.is_encrypted().then(|| Client::new(config.authorities.as_deref(), b"dot")).transpose();
+        let client = config.client().transpose();
         let client = client.map_err(|error| io::Error::other(format!("{error}; {}", error.hint())))?;
         let server = |(number, upstream): (usize, &Upstream)| Server {
             health: Health::new(upstream.clone()),
-            kept: (upstream.protocol != Protocol::Udp).then(|| Kept::new(upstream.clone(), client.clone())),
+            kept: (upstream.protocol != Protocol::Udp).then(|| Kept::new(upstream, client.as_ref())),
             ports: (upstream.protocol == Protocol::Udp)
                 .then(|| Ports::new(upstream.address, number, datagrams)),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::recurse::roots;
 use super::secure::{Anchors, Exempt};
 use crate::dns::{Name, Nat64};
-use crate::net::tls::{Client, Peer};
+use crate::net::tls::{CertificateError, Client, Peer, Pin};
 use crate::problem::{Place, Problem};
 
 /// Settings of resolving.
@@ -59,11 +59,19 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// The name that its certificate must hold; without one, its address.
     pub name: Option<String>,
+    /// Where on it DNS over HTTPS is asked for, from the first `/` on; elsewhere empty.
+    pub path: String,
+    /// The keys that it may have; without any, whichever its certificate holds.
+    pub pins: Vec<Pin>,
 }
 
 /// How an upstream is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
+    /// Only inside of HTTP/2 (RFC 8484), never in clear.
+    Https,
+    /// Only inside of QUIC (RFC 9250), never in clear.
+    Quic,
     /// Only over TCP.
     Tcp,
     /// Only inside of TLS (RFC 7858), never in clear.
@@ -110,10 +118,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// True when some server is asked inside of TLS.
-    pub(super) fn is_encrypted(&self) -> bool {
+    /// What sessions with servers inside of TLS go by; `None` when there are none.
+    pub(super) fn client(&self) -> Option<Result<Client, CertificateError>> {
         let routed = self.routes.iter().flat_map(|route| &route.servers);
-        self.servers.iter().chain(routed).any(|server| server.protocol == Protocol::Tls)
+        let is_encrypted = |server: &Upstream| server.protocol.application().is_some();
+        let any = self.servers.iter().chain(routed).any(is_encrypted);
+        any.then(|| Client::new(self.authorities.as_deref()))
     }
 
     /// How answers come about, in words that are equal where that is.
@@ -150,65 +160,127 @@ impl Config {
                 "write lines such as `a.root-servers.net. 3600000 A 198.41.0.4`, as in IANA's named.root";
             return Some(Problem::error(Place::file("[upstream] root_hints"), error, hint));
         }
-        let client = self.is_encrypted().then(|| Client::new(self.authorities.as_deref(), b"dot"));
-        let error = client?.err()?;
+        let error = self.client()?.err()?;
         Some(Problem::error(Place::file("[upstream] ca"), error.to_string(), error.hint()))
     }
 }
 
-impl Upstream {
-    /// Whom its certificate must speak for, where it shows one.
-    pub(super) fn peer(&self) -> Option<Peer> {
-        let of = |name: &String| Peer::named(name);
-        let address = || Peer::named(&self.address.ip().to_string());
-        (self.protocol == Protocol::Tls).then(|| self.name.as_ref().map_or_else(address, of)).flatten()
+impl Protocol {
+    /// What is spoken inside of TLS (ALPN); `None` where there is none.
+    pub(super) fn application(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Https => Some(b"h2"),
+            Self::Quic => Some(b"doq"),
+            Self::Tls => Some(b"dot"),
+            Self::Tcp | Self::Udp => None,
+        }
+    }
+
+    /// The scheme that names it.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Quic => "quic",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// The port unless another is written.
+    fn port(self) -> u16 {
+        match self {
+            Self::Https => 443,
+            Self::Quic | Self::Tls => 853,
+            Self::Tcp | Self::Udp => 53,
+        }
     }
 }
+
+impl Upstream {
+    /// A resolver that is asked in clear at `address`.
+    pub(super) fn plain(protocol: Protocol, address: SocketAddr) -> Self {
+        Self { protocol, address, name: None, path: String::new(), pins: Vec::new() }
+    }
+
+    /// The name, or address, that its certificate must hold.
+    pub(super) fn host(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address.ip().to_string())
+    }
+
+    /// Whom its certificate must speak for, where it shows one.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        self.protocol.application().and_then(|_| Peer::named(&self.host()))
+    }
+}
+
+/// Where DNS over HTTPS is asked for unless something else is written: where nearly everybody has it.
+const PATH: &str = "/dns-query";
 
 impl FromStr for Upstream {
     type Err = String;
 
-    /// `udp://192.0.2.1:53`, `tcp://[2001:db8::1]`, `tls://192.0.2.1#dns.example`, or a bare address; the port is 53 unless written, inside of
-    /// TLS 853.
+    /// `udp://192.0.2.1:53`, `tcp://[2001:db8::1]`, `tls://192.0.2.1#dns.example`, `https://192.0.2.1/dns-query?pin=…#dns.example`,
+    /// `quic://192.0.2.1`, or a bare address; the port is the scheme's own unless written.
     fn from_str(text: &str) -> Result<Self, String> {
         let (protocol, rest) = match text.split_once("://") {
             None => (Protocol::Udp, text),
-            Some(("udp", rest)) => (Protocol::Udp, rest),
-            Some(("tcp", rest)) => (Protocol::Tcp, rest),
-            Some(("tls", rest)) => (Protocol::Tls, rest),
-            Some((scheme @ ("https" | "quic"), _)) => {
-                return Err(format!("{scheme}:// is not supported yet"));
+            Some((scheme, rest)) => {
+                let all = [Protocol::Https, Protocol::Quic, Protocol::Tcp, Protocol::Tls, Protocol::Udp];
+                let known = all.into_iter().find(|known| known.scheme() == scheme);
+                (known.ok_or_else(|| format!("{scheme}:// is not a way to ask a resolver"))?, rest)
             }
-            Some((scheme, _)) => return Err(format!("{scheme}:// is not a way to ask a resolver")),
         };
+        let is_encrypted = protocol.application().is_some();
         let (rest, name) = match rest.split_once('#') {
-            Some((rest, name)) if protocol == Protocol::Tls && Peer::named(name).is_some() => {
-                (rest, Some(name.to_ascii_lowercase()))
+            Some(_) if !is_encrypted => {
+                return Err("only a server inside of TLS has a name".to_owned());
             }
-            Some((_, name)) if protocol == Protocol::Tls => {
+            Some((_, name)) if Peer::named(name).is_none() => {
                 return Err(format!("`{name}` is not a server's name"));
             }
-            Some(_) => return Err("only a server inside of TLS has a name".to_owned()),
+            Some((rest, name)) => (rest, Some(name.to_ascii_lowercase())),
             None => (rest, None),
         };
-        let port = if protocol == Protocol::Tls { 853 } else { 53 };
+        let (rest, pins) = match rest.split_once('?') {
+            Some(_) if !is_encrypted => return Err("only a server inside of TLS has a key".to_owned()),
+            Some((rest, query)) => (rest, pins(query)?),
+            None => (rest, Vec::new()),
+        };
+        let (rest, path) = match (protocol, rest.find('/')) {
+            (Protocol::Https, Some(at)) => rest.split_at(at),
+            (Protocol::Https, None) => (rest, PATH),
+            _ => (rest, ""),
+        };
+        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(format!("`{path}` is not a path"));
+        }
         let bare = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(rest);
         let address = rest
             .parse()
-            .or_else(|_| bare.parse().map(|address: IpAddr| SocketAddr::new(address, port)))
-            .map_err(|_| "not an address, or an address and port".to_owned())?;
-        Ok(Self { protocol, address, name })
+            .or_else(|_| bare.parse().map(|address: IpAddr| SocketAddr::new(address, protocol.port())))
+            .map_err(|_| match is_encrypted && Peer::named(rest).is_some() {
+                // Somebody would have to be asked for it first, in clear.
+                true => format!("`{rest}` is a name: write its address, and the name behind `#`"),
+                false => "not an address, or an address and port".to_owned(),
+            })?;
+        Ok(Self { protocol, address, name, path: path.to_owned(), pins })
     }
 }
 
+/// The keys in `pin=…&pin=…`.
+fn pins(query: &str) -> Result<Vec<Pin>, String> {
+    let one = |word: &str| {
+        let pin = word.strip_prefix("pin=");
+        pin.ok_or_else(|| format!("`{word}` is not `pin=` and the SHA-256 of a key in base 64"))?.parse()
+    };
+    query.split('&').map(one).collect()
+}
+
 impl fmt::Display for Upstream {
+    /// As it is written, but for its keys: they say how sure it is, not which.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Tls => "tls",
-            Protocol::Udp => "udp",
-        };
-        write!(f, "{scheme}://{}", self.address)?;
+        write!(f, "{}://{}{}", self.protocol.scheme(), self.address, self.path)?;
         self.name.as_ref().map_or(Ok(()), |name| write!(f, "#{name}"))
     }
 }
@@ -220,11 +292,7 @@ pub fn system_servers(resolv_conf: &str) -> Vec<Upstream> {
         .filter_map(|line| line.trim().strip_prefix("nameserver"))
         .filter(|rest| rest.starts_with(char::is_whitespace))
         .filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok())
-        .map(|address| Upstream {
-            protocol: Protocol::Udp,
-            address: SocketAddr::new(address, 53),
-            name: None,
-        })
+        .map(|address| Upstream::plain(Protocol::Udp, SocketAddr::new(address, Protocol::Udp.port())))
         .collect()
 }
 
@@ -241,13 +309,30 @@ mod tests {
             ("2001:db8::1", "udp://[2001:db8::1]:53"),
             ("tls://9.9.9.9#DNS.quad9.net", "tls://9.9.9.9:853#dns.quad9.net"),
             ("tls://[2001:db8::1]:8853", "tls://[2001:db8::1]:8853"),
+            ("https://9.9.9.9#dns.quad9.net", "https://9.9.9.9:443/dns-query#dns.quad9.net"),
+            ("https://[2001:db8::1]:8443/own", "https://[2001:db8::1]:8443/own"),
+            (
+                "quic://9.9.9.9?pin=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=#dns.quad9.net",
+                "quic://9.9.9.9:853#dns.quad9.net",
+            ),
         ] {
             assert_eq!(text.parse::<Upstream>().map(|upstream| upstream.to_string()), Ok(shown.to_owned()));
         }
-        assert_eq!("quic://9.9.9.9".parse::<Upstream>(), Err("quic:// is not supported yet".to_owned()));
-        assert!("udp://9.9.9.9#dns.quad9.net".parse::<Upstream>().is_err());
-        assert!("tls://9.9.9.9#a b".parse::<Upstream>().is_err());
-        assert!("dns.example".parse::<Upstream>().is_err());
+        for (wrong, why) in [
+            ("udp://9.9.9.9#dns.quad9.net", "only a server inside of TLS has a name"),
+            ("udp://9.9.9.9?pin=A", "only a server inside of TLS has a key"),
+            ("tls://9.9.9.9#a b", "is not a server's name"),
+            ("tls://9.9.9.9?pin=A", "is not the SHA-256 of a key"),
+            ("tls://9.9.9.9?key=A", "is not `pin=`"),
+            ("https://9.9.9.9/a b", "is not a path"),
+            ("https://dns.quad9.net/dns-query", "is a name: write its address, and the name behind `#`"),
+            ("tls://9.9.9.9/dns-query", "not an address"),
+            ("dns.example", "not an address"),
+            ("sdns://x", "is not a way to ask"),
+        ] {
+            let said = wrong.parse::<Upstream>().unwrap_err();
+            assert!(said.contains(why), "{wrong}: {said}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Owns one connection of HTTP/2: a request whose answer is known is answered where it is read, without a task; the others wait in
-//! tasks of their own. The only door of `h2`.
+//! tasks of their own. Beside `resolve`, the door of `h2`.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;

@@ -6,24 +6,24 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
-use super::super::answer::{self, Content};
-use super::super::question::{PACKET, Question};
-use super::super::random::unpredictable;
-use super::super::upstream::Upstream;
+use super::{CONNECT, LOOK, QUIET};
 use crate::dns::padded_query;
 use crate::net::read_message;
 use crate::net::tls::{Client, Stream};
+use crate::resolve::answer::{self, Content};
+use crate::resolve::question::{PACKET, Question};
+use crate::resolve::random::unpredictable;
+use crate::resolve::upstream::Upstream;
 
 /// The connections to one server.
 #[derive(Debug)]
-pub(in crate::resolve) struct Kept {
+pub(in crate::resolve) struct Streams {
     upstream: Upstream,
     /// For servers inside of TLS.
     client: Option<Client>,
@@ -47,13 +47,8 @@ const CONNECTIONS: usize = 2;
 const QUEUE: usize = 256;
 /// Questions on their way on one connection; more wait.
 const FLIGHTS: usize = 1000;
-/// How often a connection is looked at. One on which nothing came for two looks is given up when questions are on their way, and after five
-/// when there are none: sooner than most servers close theirs.
-const LOOK: Duration = Duration::from_secs(2);
-/// Time within which a connection must be made, its handshake included.
-const CONNECT: Duration = Duration::from_secs(2);
 
-impl Kept {
+impl Streams {
     pub(in crate::resolve) fn new(upstream: Upstream, client: Option<Client>) -> Self {
         let (open, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { upstream, client, open, connecting }
@@ -151,7 +146,7 @@ async fn run(stream: impl AsyncRead + AsyncWrite, mut asked: mpsc::Receiver<Aske
                 // Those whose askers no longer wait.
                 flights.retain(|_, flight| !flight.answer.is_closed());
                 quiet += 1;
-                if quiet > if flights.is_empty() { 5 } else { 2 } {
+                if quiet > if flights.is_empty() { QUIET } else { 2 } {
                     return;
                 }
             }
