@@ -28,15 +28,21 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// The configured upstreams; one that is named twice is watched once.
+    /// The configured upstreams; one that is named twice is watched once, and may have the keys of both.
     pub(super) fn new(config: &Config) -> io::Result<Self> {
         let mut known: Vec<Upstream> = Vec::new();
         let mut number = |upstream: &Upstream| {
-            let found = known.iter().position(|known| known == upstream).unwrap_or_else(|| {
-                known.push(upstream.clone());
-                known.len() - 1
-            });
-            found as u16
+            let shown = upstream.to_string();
+            match known.iter_mut().zip(0..).find(|(known, _)| known.to_string() == shown) {
+                Some((known, number)) => {
+                    known.pins.extend(&upstream.pins);
+                    number
+                }
+                None => {
+                    known.push(upstream.clone());
+                    (known.len() - 1) as u16
+                }
+            }
         };
         let default = config.servers.iter().map(&mut number).collect();
         let mut zones: Vec<(Name, Vec<u16>)> = config
