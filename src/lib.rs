@@ -13,6 +13,7 @@
 //! | 0 | `dns` | words of the protocol; bytes in, bytes out |
 //! | 2 | `policy` | law → decision; pure |
 //! | 3 | `formats` | one list syntax a file: text → rules with line numbers |
+//! | 3 | `feeds` | the policy as lists that other programs load |
 //! | 3 | `telemetry` | counters, latency, record, ring, the last day's questions, and one output a file |
 //! | 3 | `net` | sockets, TLS, and privileges |
 //! | 4 | `sources` | bytes with origin and digest |
@@ -50,6 +51,7 @@ pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod document;
+pub mod feeds;
 pub mod formats;
 pub mod listen;
 pub mod net;

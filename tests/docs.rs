@@ -89,6 +89,9 @@ fn the_tour_of_the_readme_works_as_written() {
             ["interdict", "explain", ..] => &["wechat.com"],
             ["interdict", "check", ..] => &["0 errors"],
             ["interdict", "compile", ..] => &[" names, ", "sha256"],
+            ["interdict", "export", ..] => {
+                &["# interdict unbound: group default", "\"wechat.com.\" always_nxdomain"]
+            }
             ["interdict", "bundle", ..] => &["list         own: 1 rules"],
             ["interdict", "status"] => &["generation       1", "source           own: 1 rules"],
             ["interdict", "diff", "--impact"] => &["newly blocked: 0 queries"],

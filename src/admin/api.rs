@@ -1,4 +1,4 @@
-//! Owns what operators read over HTTP: /metrics /healthz /readyz /api/v1. Reading is open to whoever can reach the
+//! Owns what operators read over HTTP: /metrics /healthz /readyz /api/v1 /feeds. Reading is open to whoever can reach the
 //! listener; changing state needs a token, see `change`.
 
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auth::Tokens;
 use super::change;
+use super::feeds;
 use super::lately;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Inquiry, LabelSet, When};
@@ -61,6 +62,7 @@ pub(super) fn router(parts: Parts) -> Router {
         .route("/api/v1/audit", get(audit))
         .merge(change::routes())
         .merge(lately::routes())
+        .merge(feeds::routes())
         .layer(map_response(harden))
         .with_state(parts)
 }

@@ -9,6 +9,7 @@ mod bundle;
 mod check;
 mod compile;
 mod explain;
+mod export;
 mod history;
 mod impact;
 mod remote;

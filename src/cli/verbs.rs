@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::remote::Why;
 use super::{
-    Exit, approve, audit, bundle, check, compile, explain, history, impact, remote, report, serve, status,
+    Exit, approve, audit, bundle, check, compile, explain, export, history, impact, remote, report, serve,
+    status,
 };
 
 /// A protective DNS resolver that enforces app bans on government networks.
@@ -36,6 +37,8 @@ enum Verb {
     Bundle(bundle::Arguments),
     /// Say what a name gets and why
     Explain(explain::Arguments),
+    /// Print the policy as a list that another program loads
+    Export(export::Arguments),
     /// Show what a reload would change, or what tells two generations apart
     Diff {
         /// A generation's number
@@ -105,6 +108,7 @@ pub fn run() -> ExitCode {
         Verb::Compile(options) => compile::run(config, &options, json),
         Verb::Bundle(options) => bundle::run(&options, json),
         Verb::Explain(options) => explain::run(config, &options, json),
+        Verb::Export(options) => export::run(config, &options),
         Verb::Diff { from, to, impact: Some(Some(log)) } => impact::run(config, from.zip(to), &log, json),
         Verb::Diff { from, to, impact: Some(None) } => impact::recall(at, from.zip(to), json),
         Verb::Diff { from, to, impact: None } => remote::diff(at, from.zip(to), json),

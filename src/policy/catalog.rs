@@ -2,8 +2,10 @@
 //! law, read from `blocklists/`: the copy built into the binary or an operator's directory. Never decides who is bound.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::client::Prefix;
 use super::instrument::{Instrument, read_words, words};
 use super::rule::Reach;
 use crate::dns::Name;
@@ -37,8 +39,19 @@ pub struct App {
     pub title: String,
     /// Its names.
     pub names: Vec<ListedName>,
-    /// Its networks, `prefix` or `AS…`, for the egress filter; no answer is judged by them.
-    pub networks: Vec<String>,
+    /// Its networks, for firewalls; no answer is judged by them.
+    pub networks: Vec<Network>,
+}
+
+/// One network of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its addresses; `None` for a whole autonomous system, whose prefixes come and go.
+    pub prefix: Option<Prefix>,
+    /// The prefix, or `AS…`.
+    pub written: String,
+    /// Whether a ban alone enforces it.
+    pub tier: Tier,
 }
 
 /// One name of the catalog, with where the fact comes from.
@@ -162,8 +175,12 @@ impl Catalog {
                 continue;
             }
             if section.has("address") {
-                let address = section.parsed::<std::net::IpAddr>("address", "write an IP address");
-                networks.extend(address.map(|found| found.value.to_string()));
+                let address = section.parsed::<IpAddr>("address", "write an IP address");
+                networks.extend(address.map(|found| Network {
+                    prefix: Some(Prefix::of(found.value)),
+                    written: found.value.to_string(),
+                    tier: Tier::Core,
+                }));
                 read_provenance(&mut section);
             } else {
                 names.extend(read_bypass_name(&mut section));
@@ -253,17 +270,16 @@ fn read_app(top: &mut Section<'_>) -> Option<App> {
     Some(App { id: id?.value, title: title?.value, names, networks })
 }
 
-fn read_network(section: &mut Section<'_>) -> Option<String> {
-    section.parsed::<Tier>("tier", "");
+fn read_network(section: &mut Section<'_>) -> Option<Network> {
+    let tier = section.parsed::<Tier>("tier", "").map_or(Tier::Core, |found| found.value);
     section.parsed::<Certainty>("certainty", "");
     section.string("note");
     read_words(section, "origin", "every fact must say where it comes from");
-    match (
-        section.parsed::<super::client::Prefix>("prefix", "write a prefix such as 192.0.2.0/24"),
-        section.string("asn"),
-    ) {
-        (Some(prefix), None) => Some(prefix.value.to_string()),
-        (None, Some(number)) => Some(number.value),
+    match (section.parsed::<Prefix>("prefix", "write a prefix such as 192.0.2.0/24"), section.string("asn")) {
+        (Some(prefix), None) => {
+            Some(Network { prefix: Some(prefix.value), written: prefix.value.to_string(), tier })
+        }
+        (None, Some(number)) => Some(Network { prefix: None, written: number.value, tier }),
         _ => {
             section.problem(
                 section.place(),

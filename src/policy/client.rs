@@ -70,6 +70,16 @@ impl Prefix {
         Ok(prefix)
     }
 
+    /// The prefix that holds one address.
+    pub fn of(address: IpAddr) -> Self {
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Its first address.
+    pub fn first(self) -> IpAddr {
+        self.address
+    }
+
     /// Bits of the prefix.
     pub fn length(self) -> u8 {
         self.length
@@ -80,12 +90,13 @@ impl Prefix {
         if self.is_ipv4() { 96 + self.length } else { self.length }
     }
 
-    pub(super) fn is_ipv4(self) -> bool {
+    /// True for IPv4.
+    pub fn is_ipv4(self) -> bool {
         self.address.is_ipv4()
     }
 
     /// First and last address as numbers, IPv4 in the low 32 bits.
-    pub(super) fn range(self) -> (u128, u128) {
+    pub fn range(self) -> (u128, u128) {
         let (first, bits) = match self.address {
             IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
             IpAddr::V6(address) => (u128::from(address), 128),

@@ -85,7 +85,10 @@ impl Law {
 
 fn catalog(hash: &mut Written, catalog: &Catalog) {
     for app in &catalog.apps {
-        hash.text(&format!("app {:?} {:?} {:?}", app.id, app.title, app.networks));
+        hash.text(&format!("app {:?} {:?}", app.id, app.title));
+        for network in &app.networks {
+            hash.text(&format!("{} {}", network.written, network.tier));
+        }
         for listed in &app.names {
             hash.text(&format!("{} {:?} {}", listed.name, listed.reach, listed.tier));
         }

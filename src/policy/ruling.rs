@@ -54,11 +54,15 @@ impl Snapshot {
     /// What the group's policy does with the names below `name` at or above which nothing longer is listed; `None` also when
     /// there is no room for any.
     pub fn ruling_below(&self, group: u16, name: &CanonicalName) -> Option<Ruling<'_>> {
-        // Decided for a child that nobody lists: a label of one zero byte is in no list of real names.
-        let mut wire = [0; 2 + crate::dns::MAX_NAME];
-        let end = 2 + name.as_wire().len();
-        wire.get_mut(..2)?.copy_from_slice(&[1, 0]);
-        wire.get_mut(2..end)?.copy_from_slice(name.as_wire());
-        self.ruling(group, &CanonicalName::read(wire.get(..end)?)?)
+        self.ruling(group, &unlisted_child(name)?)
     }
+}
+
+/// A child of `name` that nobody lists: a label of one zero byte is in no list of real names. `None` when there is no room for any.
+pub(super) fn unlisted_child(name: &CanonicalName) -> Option<CanonicalName> {
+    let mut wire = [0; 2 + crate::dns::MAX_NAME];
+    let end = 2 + name.as_wire().len();
+    wire.get_mut(..2)?.copy_from_slice(&[1, 0]);
+    wire.get_mut(2..end)?.copy_from_slice(name.as_wire());
+    CanonicalName::read(wire.get(..end)?)
 }

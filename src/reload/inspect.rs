@@ -91,6 +91,11 @@ impl Pipeline {
         compile(understood.draft, on, number, &Labels::default()).map(|compiled| compiled.snapshot)
     }
 
+    /// The policy in force.
+    pub fn in_force(&self) -> Option<Arc<Snapshot>> {
+        self.force().map(|force| Arc::clone(&force.snapshot))
+    }
+
     /// Explains by the policy in force, or by its inputs compiled for another moment. A day is asked about as it ends in the
     /// policy's zone.
     pub fn explain(&self, inquiry: &Inquiry, on: Option<When>) -> Result<Explanation, Vec<Problem>> {

@@ -1,0 +1,98 @@
+//! Owns the lists that firewalls, proxies and resolvers fetch: /feeds/FORMAT. Open to whoever may read the policy. Never renders on a thread that
+//! must not wait.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing::get};
+use serde_json::json;
+
+use super::api::{Parameters, Parts, wrong};
+use crate::feeds::{Feed, Format, Part, Selection};
+use crate::problem::{Place, Problem};
+
+const GENERATION: HeaderName = HeaderName::from_static("interdict-generation");
+const POLICY: HeaderName = HeaderName::from_static("interdict-policy");
+const LEFT_OUT: HeaderName = HeaderName::from_static("interdict-left-out");
+
+pub(super) fn routes() -> Router<Parts> {
+    Router::new().route("/feeds/{format}", get(feed))
+}
+
+async fn feed(
+    State(parts): State<Parts>,
+    Path(format): Path<String>,
+    headers: HeaderMap,
+    Query(parameters): Parameters,
+) -> Response {
+    let format = match format.parse::<Format>() {
+        Ok(format) => format,
+        Err(problem) => return absent(&problem),
+    };
+    let part = match (parameters.get("app"), parameters.get("instrument")) {
+        (Some(_), Some(_)) => {
+            let what = "both an app and an instrument are asked for";
+            return wrong(&Problem::error(Place::file("?app=&instrument="), what, "write one of them"));
+        }
+        (Some(id), None) => Part::App(id.clone()),
+        (None, Some(id)) => Part::Instrument(id.clone()),
+        (None, None) => Part::All,
+    };
+    if let Some(other) = parameters.keys().find(|key| !["app", "group", "instrument"].contains(&key.as_str()))
+    {
+        let what = format!("`{other}` is not known");
+        return wrong(&Problem::error(
+            Place::file(format!("?{other}=")),
+            what,
+            "use app, instrument or group",
+        ));
+    }
+    let selection = Selection { group: parameters.get("group").cloned(), part };
+    let Some(snapshot) = parts.pipeline.in_force() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response();
+    };
+    // The policy and what is asked for say all: equal tags are equal lists, on whichever host.
+    let (generation, policy) = (snapshot.generation(), snapshot.digest());
+    let tag =
+        format!("\"{}\"", crate::sources::Digest::of(format!("{policy} {format} {selection:?}").as_bytes()));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known =
+        known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
+    let rendered = tokio::task::spawn_blocking(move || {
+        let rendered = match is_known {
+            // Only whether there is such a thing.
+            true => selection.check(&snapshot).map(|()| None),
+            false => format.render(&snapshot, &selection).map(Some),
+        };
+        drop(place);
+        rendered
+    });
+    let mut response = match rendered.await {
+        Ok(Ok(None)) => StatusCode::NOT_MODIFIED.into_response(),
+        Ok(Ok(Some(Feed { text, left_out, .. }))) => {
+            let mut response = ([(header::CONTENT_TYPE, format.content_type())], text).into_response();
+            let left_out = HeaderValue::try_from(left_out.join("; ")).ok().filter(|value| !value.is_empty());
+            if let Some(left_out) = left_out {
+                response.headers_mut().insert(LEFT_OUT, left_out);
+            }
+            response
+        }
+        Ok(Err(problem)) => return absent(&problem),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    let said = [(header::ETAG, tag), (GENERATION, generation.to_string()), (POLICY, policy)];
+    for (name, value) in said {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// What is said when there is no such list.
+fn absent(problem: &Problem) -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({ "problems": [problem] }))).into_response()
+}

@@ -1,0 +1,83 @@
+//! Owns the verb `export`: the policy as a list that another program loads, by the present inputs. Needs no running resolver.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Exit, complain};
+use crate::app;
+use crate::clock::Clock;
+use crate::feeds::{Format, Part, Selection};
+use crate::policy::Labels;
+use crate::problem::{Place, Problem};
+use crate::sources::write_whole;
+
+/// Options of `export`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// addresses, dnsmasq, domains, hosts, nftables, pac, rpz, squid, suricata or unbound
+    #[arg(value_parser = format)]
+    format: Format,
+    /// The group whose policy it is [default: default]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Only what is attributed to this app
+    #[arg(long, value_name = "ID", conflicts_with = "instrument")]
+    app: Option<String>,
+    /// Only what this instrument makes count
+    #[arg(long, value_name = "ID")]
+    instrument: Option<String>,
+    /// Where to write it, as a whole or not at all [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Permission bits: a policy holds no secrets.
+const MODE: u32 = 0o644;
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::from_str(text).map_err(|problem| format!("{}; {}", problem.what, problem.hint))
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
+    let clock = Clock::system();
+    let now = clock.wall();
+    // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
+    let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
+    let pipeline = app::pipeline(config, None, state.as_deref(), clock, Labels::default());
+    let snapshot = match pipeline.compile_on(now) {
+        Ok(snapshot) => snapshot,
+        Err(problems) => {
+            complain(&problems);
+            return Exit::Failed;
+        }
+    };
+    let Arguments { format, group, app, instrument, output } = options;
+    let part = match (app, instrument) {
+        (Some(id), _) => Part::App(id.clone()),
+        (None, Some(id)) => Part::Instrument(id.clone()),
+        (None, None) => Part::All,
+    };
+    let feed = match format.render(&snapshot, &Selection { group: group.clone(), part }) {
+        Ok(feed) => feed,
+        Err(problem) => {
+            complain(&[problem]);
+            return Exit::Failed;
+        }
+    };
+    for what in &feed.left_out {
+        eprintln!("interdict: not in it: {what}");
+    }
+    match output {
+        None => print!("{}", feed.text),
+        Some(path) => {
+            if let Err(error) = write_whole(path, feed.text.as_bytes(), MODE) {
+                let hint = "whatever was there before is untouched; free space, or check the directory";
+                let place = Place::file(path.display().to_string());
+                complain(&[Problem::error(place, format!("cannot be written: {error}"), hint)]);
+                return Exit::Failed;
+            }
+            eprintln!("interdict: {} entries in {}", feed.entries, path.display());
+        }
+    }
+    Exit::Done
+}
