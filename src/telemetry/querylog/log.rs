@@ -15,10 +15,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::metric::{Collect, Kind, Metric, Sample};
-use super::record::Record;
-use super::ring::Rings;
 use crate::policy::Description;
+use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
+use crate::telemetry::record::Record;
+use crate::telemetry::ring::Rings;
 
 /// Settings of the query log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl FromStr for Clients {
 
 impl Clients {
     /// What is kept of an address: all of it, the first address of its network, or nothing.
-    pub(super) fn kept(self, client: IpAddr) -> Option<IpAddr> {
+    pub(in crate::telemetry) fn kept(self, client: IpAddr) -> Option<IpAddr> {
         match (self, client) {
             (Self::Full, _) => Some(client),
             (Self::None, _) => None,
@@ -343,7 +343,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The rows of this room.
-pub(super) static METRICS: &[&Metric] = &[&RECORDS, &LOST];
+pub(in crate::telemetry) static METRICS: &[&Metric] = &[&RECORDS, &LOST];
 
 static RECORDS: Metric = Metric {
     name: "interdict_querylog_records_total",
@@ -390,7 +390,7 @@ mod tests {
         }
     }
 
-    fn log(path: &Path, clients: Clients) -> (QueryLog, super::super::ring::Ring) {
+    fn log(path: &Path, clients: Clients) -> (QueryLog, crate::telemetry::ring::Ring) {
         let rings = Arc::new(Rings::default());
         let ring = rings.add();
         let config = Config { to: Some(path.to_owned()), all: false, clients };
