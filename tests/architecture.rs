@@ -169,7 +169,7 @@ fn a_foreign_crate_has_one_door() {
         ),
         ("x509_cert", &["net/tls/certificate.rs", "net/tls/names.rs", "net/tls/pin.rs"]),
         ("rustls_native_certs", &["net/tls/client.rs", "sources/http.rs"]),
-        ("flate2", &["sources/unpack.rs"]),
+        ("flate2", &["sources/unpack.rs", "telemetry/querylog/aside.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
         (
             "bytes::",

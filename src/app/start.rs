@@ -133,6 +133,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         &boot.querylog,
         Arc::clone(&rings),
         describe(live.clone(), identities.clone()),
+        &clock,
     );
     let querylog = querylog.map_err(|error| {
         vec![Problem::error(
@@ -161,7 +162,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         store: Arc::clone(&store),
         resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
-        rings: boot.querylog.to.is_some().then_some(rings),
+        rings: (!boot.querylog.sinks.is_empty()).then_some(rings),
         identities,
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),

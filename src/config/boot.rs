@@ -87,7 +87,7 @@ impl Boot {
             ("[upstream]", upstreams(self) != upstreams(other)),
             ("[cache]", self.cache != other.cache),
             ("[admin]", self.admin != other.admin),
-            ("[querylog]", self.querylog != other.querylog || self.query.log_all != other.query.log_all),
+            ("[querylog]", self.querylog != other.querylog),
             ("[last_day]", self.last_day != other.last_day),
             ("[zone]", self.zone != other.zone),
             ("[policy] state", self.state != other.state),
@@ -153,7 +153,8 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         }
         boot.admin.tokens = admin.string("tokens").map(|path| path.value.into());
     }
-    querylog(&mut top.section("querylog"), &mut boot);
+    boot.querylog = super::querylog::read(&mut top.section("querylog"));
+    boot.query.log_all = boot.querylog.wants_all();
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
     boot.state = state(top);
     boot
@@ -162,31 +163,4 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
 /// `[policy] state`, the one boot setting of a table whose other keys live as long as a generation.
 fn state(top: &Section<'_>) -> Option<PathBuf> {
     top.peek("policy", "state").map(PathBuf::from)
-}
-
-fn querylog(section: &mut Section<'_>, boot: &mut Boot) {
-    for target in section.strings("to").unwrap_or_default() {
-        match target.value.strip_prefix("file:") {
-            Some(path) if boot.querylog.to.is_none() => boot.querylog.to = Some(path.into()),
-            Some(_) => section.problem(target.place, "only one file is supported yet", "write one target"),
-            None => section.problem(
-                target.place,
-                format!("`{}` is not supported yet", target.value),
-                "write \"file:\" and a path",
-            ),
-        }
-    }
-    if let Some(which) = section.string("which") {
-        match which.value.as_str() {
-            "blocked" => {}
-            "all" => boot.query.log_all = true,
-            other => {
-                section.problem(which.place, format!("`which` is \"{other}\""), "use one of blocked, all")
-            }
-        }
-    }
-    boot.querylog.all = boot.query.log_all;
-    if let Some(clients) = section.parsed::<telemetry::Clients>("clients", "use one of full, prefix, none") {
-        boot.querylog.clients = clients.value;
-    }
 }

@@ -7,6 +7,7 @@ mod limits;
 mod listener;
 mod local;
 mod policy;
+mod querylog;
 mod record;
 mod source;
 mod transfer;

@@ -98,13 +98,16 @@ pub(super) fn last_day(
     log: &telemetry::Config,
     config: &mut telemetry::LastDayConfig,
 ) {
-    if log.to.is_some() {
-        config.clients = log.clients;
-    }
+    config.clients = log.clients().unwrap_or(config.clients);
     if let Some(names) = section.integer("names", 0..65_537) {
         config.names = names as usize;
     }
-    if let Some(clients) = section.parsed::<telemetry::Clients>("clients", "use one of full, prefix, none") {
-        config.clients = clients.value;
+    const CLIENTS: &str = "use one of full, prefix, none";
+    match section.parsed::<telemetry::Clients>("clients", CLIENTS) {
+        Some(Located { value: telemetry::Clients::Hmac, place }) => {
+            section.problem(place, "`clients` is \"hmac\": not supported yet", CLIENTS);
+        }
+        Some(clients) => config.clients = clients.value,
+        None => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Counters, latency, record, ring, what was asked in the last day and what was rehearsed, and one output a file: prometheus,
+//! Counters, latency, record, ring, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
 //! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
@@ -18,7 +18,7 @@ pub use last_day::{
 };
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
-pub use querylog::{Clients, Config, Describe, Described, QueryLog};
+pub use querylog::{Clients, Config, Describe, Described, Form, QueryLog, Rotation, Sink, Target};
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
 pub use ring::{Ring, Rings};

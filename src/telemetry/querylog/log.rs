@@ -1,196 +1,84 @@
-//! Owns the query log: JSON lines in a file, written by a thread of its own. A slow or full disk loses lines, counted,
-//! and never a query. Never decides which queries are logged beyond its own settings.
+//! Owns the query log while it runs: a thread takes what query threads left, puts it into words once, and hands each sink what it asked for.
+//! Never waits for a sink.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::net::IpAddr;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
-use crate::policy::Description;
+use super::config::Config;
+use super::line::Described;
+use super::sink::Sink;
+use crate::clock::Clock;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
 use crate::telemetry::ring::Rings;
 
-/// Settings of the query log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// Where lines go. Default: nowhere, as a log of people's queries is a decision to be taken.
-    pub to: Option<PathBuf>,
-    /// Which queries. Default: blocked ones, as only they need an explanation.
-    pub all: bool,
-    /// How clients are shown.
-    pub clients: Clients,
-}
-
-/// How a client's address is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Clients {
-    /// Whole. The default: a block that cannot be traced to a device cannot be followed up.
-    #[default]
-    Full,
-    /// Not at all.
-    None,
-    /// Its /24 or /56.
-    Prefix,
-}
-
 /// Turns the ids of a record into words; called on the log's thread.
 pub type Describe = Arc<dyn Fn(&Record) -> Described + Send + Sync>;
-
-/// A record in words.
-#[derive(Clone, Debug, Default)]
-pub struct Described {
-    /// Which rule was met, and whose it is.
-    pub words: Description,
-    /// The client's group.
-    pub group: String,
-    /// Who the client is beside its address.
-    pub identity: Option<String>,
-}
 
 /// A running query log.
 #[derive(Debug)]
 pub struct QueryLog {
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct State {
     rings: Arc<Rings>,
     stop: AtomicBool,
-    written: AtomicU64,
-    failed: AtomicU64,
+    counts: Vec<Arc<super::sink::Counts>>,
 }
 
 /// How often waiting records are written. Short enough for a person watching the file.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// One line.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    client: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<&'a str>,
-    transport: &'a str,
-    name: String,
-    r#type: String,
-    verdict: &'a str,
-    action: &'a str,
-    app: &'a str,
-    instrument: &'a str,
-    authority: &'a str,
-    in_force_from: Option<Timestamp>,
-    rule: &'a str,
-    listed: &'a str,
-    source: &'a str,
-    exception: Option<&'a str>,
-    trigger: &'a str,
-    group: &'a str,
-    generation: u64,
-}
-
-impl FromStr for Clients {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "full" => Ok(Self::Full),
-            "none" => Ok(Self::None),
-            "prefix" => Ok(Self::Prefix),
-            "hmac" => Err("not supported yet"),
-            _ => Err("use one of full, prefix, none"),
-        }
-    }
-}
-
-impl Clients {
-    /// What is kept of an address: all of it, the first address of its network, or nothing.
-    pub(in crate::telemetry) fn kept(self, client: IpAddr) -> Option<IpAddr> {
-        match (self, client) {
-            (Self::Full, _) => Some(client),
-            (Self::None, _) => None,
-            (Self::Prefix, IpAddr::V4(address)) => {
-                let [a, b, c, _] = address.octets();
-                Some(IpAddr::from([a, b, c, 0]))
-            }
-            (Self::Prefix, IpAddr::V6(address)) => {
-                Some(IpAddr::from((u128::from(address) & !(u128::MAX >> 56)).to_be_bytes()))
-            }
-        }
-    }
-
-    /// A client as logs and reports show it; `None` when they do not.
-    pub fn show(self, client: IpAddr) -> Option<String> {
-        let kept = self.kept(client)?;
-        Some(match (self, kept) {
-            (Self::Prefix, IpAddr::V4(_)) => format!("{kept}/24"),
-            (Self::Prefix, IpAddr::V6(_)) => format!("{kept}/56"),
-            _ => kept.to_string(),
-        })
-    }
-
-    /// The word in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::None => "none",
-            Self::Prefix => "prefix",
-        }
-    }
-}
-
 impl QueryLog {
-    /// Opens the file and starts the thread. Fails when the file cannot be opened.
-    pub fn start(config: &Config, rings: Arc<Rings>, describe: Describe) -> io::Result<Self> {
-        let state = Arc::new(State {
-            rings,
-            stop: AtomicBool::new(false),
-            written: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-        });
-        let Some(path) = config.to.clone() else {
-            return Ok(Self { state, thread: None });
-        };
-        let mut output = Output::open(path)?;
-        let (shared, clients) = (Arc::clone(&state), config.clients);
+    /// Opens the sinks and starts the threads. Fails when a file cannot be opened; what is elsewhere may come later.
+    pub fn start(config: &Config, rings: Arc<Rings>, describe: Describe, clock: &Clock) -> io::Result<Self> {
+        let (mut sinks, mut threads) = (Vec::new(), Vec::new());
+        for config in &config.sinks {
+            let (sink, thread) = Sink::open(config, clock)?;
+            sinks.push(sink);
+            threads.push(thread);
+        }
+        let counts = sinks.iter().map(Sink::counts).collect();
+        let state = Arc::new(State { rings, stop: AtomicBool::new(false), counts });
+        if sinks.is_empty() {
+            return Ok(Self { state, threads });
+        }
+        let shared = Arc::clone(&state);
         let thread = thread::Builder::new().name("querylog".to_owned()).spawn(move || {
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
-                shared.pass(&mut output, clients, &describe);
+                shared.pass(&mut sinks, &describe);
                 if stopping {
+                    // Without the ends that they read from, the sinks' threads end too.
                     return;
                 }
                 thread::sleep(EVERY);
             }
         })?;
-        Ok(Self { state, thread: Some(thread) })
+        threads.push(thread);
+        Ok(Self { state, threads })
     }
 
-    /// Writes what waits and ends the thread, within `patience`: a reader that hangs must not keep the process. Returns
-    /// false when the thread did not end, and is left behind. Waits; not for a runtime's thread.
+    /// Writes what waits and ends the threads, within `patience`: a reader that hangs must not keep the process. Returns
+    /// false when a thread did not end, and is left behind. Waits; not for a runtime's thread.
     pub fn stop(&mut self, patience: Duration) -> bool {
         const LOOK: Duration = Duration::from_millis(5);
         self.state.stop.store(true, Ordering::Release);
-        let Some(thread) = self.thread.take() else { return true };
+        let is_over = |threads: &[JoinHandle<()>]| threads.iter().all(JoinHandle::is_finished);
         for _ in 0..patience.as_millis() / LOOK.as_millis() {
-            if thread.is_finished() {
+            if is_over(&self.threads) {
                 break;
             }
             thread::sleep(LOOK);
         }
-        thread.is_finished() && thread.join().is_ok()
+        is_over(&self.threads) && self.threads.drain(..).all(|thread| thread.join().is_ok())
     }
 
     /// A view for the scrape page.
@@ -200,146 +88,16 @@ impl QueryLog {
 }
 
 impl State {
-    /// Writes everything that waits; lines that cannot be written are counted and gone.
-    fn pass(&self, output: &mut Output, clients: Clients, describe: &Describe) {
-        let mut lines = Vec::new();
-        let mut count = 0;
+    /// Hands everything that waits to the sinks.
+    fn pass(&self, sinks: &mut [Sink], describe: &Describe) {
         self.rings.drain(|record| {
-            let described = describe(&record);
-            let line = line(&record, &described, clients);
-            if serde_json::to_writer(&mut lines, &line).is_ok() {
-                lines.push(b'\n');
-                count += 1;
+            let mut described = None;
+            for sink in sinks.iter_mut().filter(|sink| sink.wants(&record)) {
+                sink.take(&record, described.get_or_insert_with(|| describe(&record)));
             }
         });
-        if count == 0 {
-            return;
-        }
-        let written = output.write(&lines);
-        self.written.fetch_add(written.lines, Ordering::Relaxed);
-        self.failed.fetch_add(count - written.lines, Ordering::Relaxed);
-        if let Some(error) = written.error {
-            output.complain(&error);
-        }
+        sinks.iter_mut().for_each(Sink::hand_over);
     }
-}
-
-fn line<'a>(record: &'a Record, described: &'a Described, clients: Clients) -> Line<'a> {
-    let Described { words, group, identity } = described;
-    Line {
-        time: Timestamp::from_millisecond(record.time_ms)
-            .map(|time| format!("{time:.3}"))
-            .unwrap_or_default(),
-        client: clients.show(record.client),
-        // It tells of one person's device: shown where addresses are.
-        identity: identity.as_deref().filter(|_| clients == Clients::Full),
-        transport: record.transport,
-        name: record.name.to_string(),
-        r#type: record.record_type.to_string(),
-        verdict: record.decision.as_str(),
-        action: words.action,
-        app: &words.app,
-        instrument: &words.instrument,
-        authority: &words.authority,
-        in_force_from: words.in_force_from,
-        rule: &words.rule,
-        listed: &words.listed,
-        source: &words.source,
-        exception: words.exception.as_deref(),
-        trigger: words.trigger,
-        group,
-        generation: record.generation,
-    }
-}
-
-/// The file, opened anew when it was moved away or could not be written.
-#[derive(Debug)]
-struct Output {
-    path: PathBuf,
-    file: Option<File>,
-    /// Passes since the last complaint.
-    since_complaint: Option<u32>,
-}
-
-/// What became of some lines.
-struct Written {
-    lines: u64,
-    error: Option<io::Error>,
-}
-
-impl Output {
-    fn open(path: PathBuf) -> io::Result<Self> {
-        let file = open(&path)?;
-        // A disk that is full now is no reason not to start: the first write tries again.
-        let file = end_last_line(&path, file).ok();
-        Ok(Self { path, file, since_complaint: None })
-    }
-
-    fn write(&mut self, lines: &[u8]) -> Written {
-        let kept = self.file.take().filter(|file| !was_moved(&self.path, file));
-        let opened =
-            kept.map_or_else(|| open(&self.path).and_then(|file| end_last_line(&self.path, file)), Ok);
-        let mut file = match opened {
-            Ok(file) => file,
-            Err(error) => return Written { lines: 0, error: Some(error) },
-        };
-        let (length, error) = write_most(&mut file, lines);
-        if error.is_none() {
-            self.file = Some(file);
-        }
-        let done = lines.get(..length).unwrap_or(lines);
-        Written { lines: done.iter().filter(|byte| **byte == b'\n').count() as u64, error }
-    }
-
-    /// Says at most once a minute that lines are being lost; the counter says how many.
-    fn complain(&mut self, error: &io::Error) {
-        const MINUTE: u32 = (Duration::from_secs(60).as_millis() / EVERY.as_millis()) as u32;
-        match &mut self.since_complaint {
-            Some(passes) if *passes < MINUTE => *passes += 1,
-            since => {
-                *since = Some(0);
-                tracing::warn!(%error, path = %self.path.display(), "query log lines are being lost");
-            }
-        }
-    }
-}
-
-/// True when the path no longer names the open file: a rotation took it away.
-fn was_moved(path: &Path, file: &File) -> bool {
-    let Ok(open) = file.metadata() else { return true };
-    std::fs::metadata(path).map_or(true, |named| (named.dev(), named.ino()) != (open.dev(), open.ino()))
-}
-
-/// Ends the last line if a write before was cut off, by a full disk or with the process, so that the next line is not
-/// glued to it.
-fn end_last_line(path: &Path, mut file: File) -> io::Result<File> {
-    let about = file.metadata()?;
-    if let Some(last) = about.len().checked_sub(1).filter(|_| about.is_file()) {
-        let mut byte = [0];
-        let read = File::open(path).and_then(|reader| reader.read_exact_at(&mut byte, last));
-        if read.is_ok() && byte != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-    }
-    Ok(file)
-}
-
-/// Writes as much as can be written; returns how many bytes that was, and what stopped it.
-fn write_most(file: &mut File, bytes: &[u8]) -> (usize, Option<io::Error>) {
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        match file.write(rest) {
-            Ok(0) => return (at, Some(io::ErrorKind::WriteZero.into())),
-            Ok(count) => at += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (at, Some(error)),
-        }
-    }
-    (at, None)
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// The rows of this room.
@@ -347,32 +105,40 @@ pub(in crate::telemetry) static METRICS: &[&Metric] = &[&RECORDS, &LOST];
 
 static RECORDS: Metric = Metric {
     name: "interdict_querylog_records_total",
-    help: "Lines written to the query log.",
+    help: "Records that a sink of the query log took.",
     kind: Kind::Counter,
     labels: &["sink"],
 };
 static LOST: Metric = Metric {
     name: "interdict_querylog_lost_total",
-    help: "Records lost because the log could not keep up or could not be written.",
+    help: "Records lost because the log could not keep up, or a sink could not be written to.",
     kind: Kind::Counter,
     labels: &["sink"],
 };
 
 impl Collect for State {
     fn collect(&self, samples: &mut Vec<Sample>) {
-        let lost = self.rings.lost() + self.failed.load(Ordering::Relaxed);
-        for (metric, value) in [(&RECORDS, self.written.load(Ordering::Relaxed)), (&LOST, lost)] {
-            samples.push(Sample { metric, labels: vec!["file".to_owned()], value: value as f64 });
+        for counts in &self.counts {
+            // What the queues of query threads lost, every sink lost.
+            let lost = self.rings.lost() + counts.lost.load(Ordering::Relaxed);
+            for (metric, value) in [(&RECORDS, counts.written.load(Ordering::Relaxed)), (&LOST, lost)] {
+                samples.push(Sample { metric, labels: vec![counts.name.clone()], value: value as f64 });
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::path::Path;
+
+    use super::super::{Clients, Rotation, Sink, Target};
     use super::*;
     use crate::dns::{CanonicalName, RecordType};
     use crate::policy::IdentityNumber;
     use crate::telemetry::Decision;
+    use crate::telemetry::ring::Ring;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -390,13 +156,29 @@ mod tests {
         }
     }
 
-    fn log(path: &Path, clients: Clients) -> (QueryLog, crate::telemetry::ring::Ring) {
+    fn start(sinks: Vec<Sink>) -> (QueryLog, Ring) {
         let rings = Arc::new(Rings::default());
         let ring = rings.add();
-        let config = Config { to: Some(path.to_owned()), all: false, clients };
         let describe: Describe =
             Arc::new(|_| Described { group: "default".to_owned(), ..Described::default() });
-        (QueryLog::start(&config, rings, describe).unwrap(), ring)
+        (QueryLog::start(&Config { sinks }, rings, describe, &Clock::system()).unwrap(), ring)
+    }
+
+    fn log(path: &Path, clients: Clients) -> (QueryLog, Ring) {
+        start(vec![Sink { clients, ..Sink::to(Target::File(path.to_owned())) }])
+    }
+
+    /// Waits until the first sink took so many records.
+    fn took(log: &QueryLog, records: f64) {
+        for _ in 0..500 {
+            let mut samples = Vec::new();
+            log.state.collect(&mut samples);
+            if samples[0].value >= records {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("not written");
     }
 
     fn read(path: &Path) -> Vec<u8> {
@@ -417,7 +199,7 @@ mod tests {
         let path = folder.path().join("queries.jsonl");
         let (mut log, ring) = log(&path, Clients::Prefix);
         ring.push(record());
-        thread::sleep(EVERY * 5);
+        took(&log, 1.0);
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         ring.push(record());
         assert!(log.stop(PATIENCE));
@@ -463,5 +245,83 @@ mod tests {
         (0..4000).for_each(|_| ring.push(record()));
         thread::sleep(EVERY * 3);
         assert!(!log.stop(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_sink_that_hangs_or_is_full_loses_its_own_records_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, path) = (folder.path().join("pipe"), folder.path().join("queries.jsonl"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let file = |path: &Path| Sink::to(Target::File(path.to_owned()));
+        let (mut log, ring) = start(vec![file(&path), file(&pipe), file(Path::new("/dev/full"))]);
+        for round in 1..=100 {
+            (0..50).for_each(|_| ring.push(record()));
+            took(&log, f64::from(round * 50));
+        }
+        let mut samples = Vec::new();
+        log.state.collect(&mut samples);
+        assert_eq!((samples[0].value, samples[1].value), (5000.0, 0.0));
+        assert_eq!(samples[5].value, 5000.0, "a full disk");
+        assert!(!log.stop(Duration::from_millis(100)), "the pipe hangs");
+        assert_eq!(String::from_utf8(read(&path)).unwrap().lines().count(), 5000);
+    }
+
+    #[test]
+    fn a_sink_takes_what_it_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let file = |name: &str| Sink::to(Target::File(path(name)));
+        let sinks = vec![
+            Sink { all: true, clients: Clients::Hmac, ..file("all") },
+            Sink { sample: 10, ..file("sample") },
+            Sink { groups: vec!["other".to_owned()], ..file("group") },
+            Sink { apps: vec!["wechat".to_owned()], ..file("app") },
+            file("blocked"),
+        ];
+        let (mut log, ring) = start(sinks);
+        (0..40).for_each(|_| ring.push(record()));
+        (0..10).for_each(|_| ring.push(Record { decision: Decision::Allowed, ..record() }));
+        assert!(log.stop(PATIENCE));
+        let count = |name: &str| String::from_utf8(read(&path(name))).unwrap().lines().count();
+        let found = ["all", "sample", "group", "app", "blocked"].map(count);
+        assert_eq!(found, [50, 4, 0, 0, 40]);
+        let all = String::from_utf8(read(&path("all"))).unwrap();
+        assert!(!all.contains("10.20.0.7"), "{all}");
+    }
+
+    #[test]
+    fn a_large_file_is_put_aside_whole_and_compressed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queries.jsonl");
+        let rotation = Rotation { size: Some(20_000), ..Rotation::default() };
+        let (mut log, ring) = start(vec![Sink { rotation, ..Sink::to(Target::File(path.clone())) }]);
+        for round in 1..=10 {
+            (0..100).for_each(|_| ring.push(record()));
+            took(&log, f64::from(round * 100));
+        }
+        assert!(log.stop(PATIENCE));
+        let mut lines = 0;
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(20));
+            let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+            if files.all(|file| file == path || file.extension().is_some_and(|end| end == "gz")) {
+                break;
+            }
+        }
+        for file in std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()) {
+            let mut text = String::new();
+            match file.extension().is_some_and(|end| end == "gz") {
+                true => {
+                    let mut unpacked = flate2::read::GzDecoder::new(File::open(&file).unwrap());
+                    io::Read::read_to_string(&mut unpacked, &mut text).unwrap();
+                }
+                false => text = String::from_utf8(read(&file)).unwrap(),
+            }
+            assert!(text.is_empty() || text.ends_with('\n'));
+            lines += text.lines().count();
+        }
+        assert_eq!(lines, 1000);
+        assert!(std::fs::read_dir(folder.path()).unwrap().count() > 5);
     }
 }

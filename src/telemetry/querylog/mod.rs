@@ -1,6 +1,19 @@
-//! The query log. Owns which queries are written down, how and where; never makes a query wait.
+//! The query log. Owns which queries are written down, where and how: each sink has a queue and a thread of its own, so that none waits for
+//! another, and no query for any.
 
+mod aside;
+mod clients;
+mod config;
+mod dnstap;
+mod file;
+mod line;
 mod log;
+mod output;
+mod sink;
+mod syslog;
 
+pub use clients::Clients;
+pub use config::{Config, Form, Rotation, Sink, Target};
+pub use line::Described;
 pub(super) use log::METRICS;
-pub use log::{Clients, Config, Describe, Described, QueryLog};
+pub use log::{Describe, QueryLog};

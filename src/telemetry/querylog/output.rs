@@ -1,0 +1,94 @@
+//! Owns what a sink is to the thread that writes to it: records that go out together, and what became of them. Never opens anything.
+
+use std::io;
+
+/// Records on their way to one sink.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    /// Where each record ends.
+    ends: Vec<usize>,
+}
+
+/// What became of records.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// How many went out, from the first on.
+    pub(super) records: usize,
+    /// What stopped the others.
+    pub(super) error: Option<io::Error>,
+}
+
+/// Where records go.
+pub(super) trait Output: Send {
+    /// Writes as many as can be written, from the first on.
+    fn write(&mut self, batch: &Batch) -> Written;
+
+    /// Whether what could not be written is worth another try, or gone.
+    fn tries_again(&self) -> bool;
+
+    /// Says that nothing more will come.
+    fn end(&mut self) {}
+}
+
+impl Batch {
+    /// Ends a record whose bytes were appended.
+    pub(super) fn end_record(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The records.
+    pub(super) fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| self.bytes.get(begin..*end).unwrap_or(&[]))
+    }
+
+    /// How many records end within so many bytes.
+    pub(super) fn records_within(&self, bytes: usize) -> usize {
+        self.ends.partition_point(|end| *end <= bytes)
+    }
+
+    /// Without the first records.
+    pub(super) fn without_first(mut self, count: usize) -> Self {
+        let begin = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
+        self.bytes.drain(..begin);
+        self.ends.drain(..count.min(self.ends.len()));
+        self.ends.iter_mut().for_each(|end| *end -= begin);
+        self
+    }
+}
+
+impl Written {
+    /// All of them.
+    pub(super) fn all(batch: &Batch) -> Self {
+        Self { records: batch.len(), error: None }
+    }
+
+    /// None of them.
+    pub(super) fn none(error: io::Error) -> Self {
+        Self { records: 0, error: Some(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_told_apart_and_taken_off() {
+        let mut batch = Batch::default();
+        for record in [&b"one"[..], b"two!", b"3"] {
+            batch.bytes.extend_from_slice(record);
+            batch.end_record();
+        }
+        assert_eq!(batch.records().collect::<Vec<_>>(), [&b"one"[..], b"two!", b"3"]);
+        assert_eq!((batch.records_within(2), batch.records_within(3), batch.records_within(8)), (0, 1, 3));
+        let rest = batch.without_first(2);
+        assert_eq!(rest.records().collect::<Vec<_>>(), [&b"3"[..]]);
+    }
+}

@@ -1,0 +1,225 @@
+//! Owns one sink: which records it takes, their bytes, the queue in front of it, and the thread that writes to it. A slow or dead sink loses its own
+//! records, counted, and nobody else's. Never puts ids into words.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::clients::{Clients, Pseudonyms};
+use super::config::{Sink as Config, Target};
+use super::dnstap::{self, Frames, Reader};
+use super::file::LineFile;
+use super::line::{self, Described, Shown};
+use super::output::{Batch, Output, Written};
+use super::syslog::{Connection, Datagrams, Header};
+use crate::clock::{Clock, Moment};
+use crate::telemetry::record::{Decision, Record};
+
+/// A sink, as the log sees it.
+#[derive(Debug)]
+pub(super) struct Sink {
+    config: Config,
+    pseudonyms: Pseudonyms,
+    header: Option<Header>,
+    /// Records that came since the sample's last.
+    skipped: u32,
+    batch: Batch,
+    queue: SyncSender<Batch>,
+    counts: Arc<Counts>,
+}
+
+/// What became of a sink's records.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) name: String,
+    pub(super) written: AtomicU64,
+    pub(super) lost: AtomicU64,
+    /// Bytes that wait for it.
+    waiting: AtomicUsize,
+    /// Nothing more will come.
+    ending: AtomicBool,
+}
+
+/// Batches that may wait for a sink, and bytes: some ten seconds of a busy resolver, within which a collector is restarted.
+const BATCHES: usize = 512;
+const BYTES: usize = 16 << 20;
+/// How long a sink that failed is left alone, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Time between two complaints about a sink.
+const COMPLAINT: Duration = Duration::from_secs(60);
+
+impl Sink {
+    /// Opens a sink and starts its thread.
+    pub(super) fn open(config: &Config, clock: &Clock) -> io::Result<(Self, JoinHandle<()>)> {
+        let output: Box<dyn Output> = match &config.to {
+            Target::File(path) => Box::new(LineFile::open(path.clone(), config.rotation, clock.clone())?),
+            Target::SyslogUdp(to) => Box::new(Datagrams::new(*to)),
+            Target::SyslogTcp(to) => Box::new(Connection::new(*to)),
+            Target::DnstapUnix(path) => Box::new(Frames::new(Reader::Unix(path.clone()))),
+            Target::DnstapTcp(to) => Box::new(Frames::new(Reader::Tcp(*to))),
+        };
+        let counts = Arc::new(Counts {
+            name: config.name.clone(),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            ending: AtomicBool::new(false),
+        });
+        let (queue, waiting) = sync_channel(BATCHES);
+        let writer =
+            Writer { output, counts: Arc::clone(&counts), complained: None, network: Clock::system() };
+        let thread = thread::Builder::new()
+            .name(format!("querylog-{}", config.to.kind()))
+            .spawn(move || writer.run(&waiting))?;
+        let header = matches!(config.to.kind(), "syslog").then(Header::of_this_host);
+        let sink = Self {
+            config: config.clone(),
+            pseudonyms: Pseudonyms::default(),
+            header,
+            skipped: 0,
+            batch: Batch::default(),
+            queue,
+            counts,
+        };
+        Ok((sink, thread))
+    }
+
+    pub(super) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// Whether it takes records like this at all.
+    pub(super) fn wants(&self, record: &Record) -> bool {
+        self.config.all || record.decision != Decision::Allowed
+    }
+
+    /// Takes a record, unless it is none of its apps, its groups or its sample.
+    pub(super) fn take(&mut self, record: &Record, described: &Described) {
+        let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
+        if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {
+            return;
+        }
+        self.skipped += 1;
+        if self.skipped < self.config.sample {
+            return;
+        }
+        self.skipped = 0;
+        let clients = self.config.clients;
+        let client = match clients {
+            Clients::Hmac => self.pseudonyms.of(record.client, record.time_ms),
+            clients => clients.show(record.client),
+        };
+        let shown = Shown {
+            client: client.as_deref(),
+            identity: described.identity.as_deref().filter(|_| clients == Clients::Full),
+            is_address: clients == Clients::Full,
+        };
+        let out = &mut self.batch.bytes;
+        match &self.config.to {
+            Target::File(_) => line::write(self.config.form, record, described, shown, out),
+            Target::SyslogUdp(_) | Target::SyslogTcp(_) => {
+                if let Some(header) = &self.header {
+                    header.write(record, out);
+                }
+                line::write(self.config.form, record, described, shown, out);
+                // The message's end is where it ends.
+                out.pop();
+            }
+            Target::DnstapUnix(_) | Target::DnstapTcp(_) => {
+                dnstap::write(record, described, shown, clients.kept(record.client), out);
+            }
+        }
+        self.batch.end_record();
+    }
+
+    /// Hands what was taken to the thread that writes, or loses it when too much waits there.
+    pub(super) fn hand_over(&mut self) {
+        if self.batch.len() == 0 {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let (records, bytes) = (batch.len() as u64, batch.bytes.len());
+        let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if waiting + bytes > BYTES || self.queue.try_send(batch).is_err() {
+            self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.counts.lost.fetch_add(records, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.counts.ending.store(true, Ordering::Release);
+    }
+}
+
+/// The thread of a sink.
+struct Writer {
+    output: Box<dyn Output>,
+    counts: Arc<Counts>,
+    complained: Option<Moment>,
+    /// The machine's clock: networks do not stand still when a test's clock does.
+    network: Clock,
+}
+
+impl Writer {
+    /// Writes what comes until nobody hands over any more. What is worth another try waits, and with it what comes behind.
+    fn run(mut self, queue: &Receiver<Batch>) {
+        let mut is_gone = false;
+        while let Ok(batch) = queue.recv() {
+            let (bytes, records) = (batch.bytes.len(), batch.len());
+            // At the end nobody waits once for each batch for what is not there.
+            if is_gone && self.is_ending() {
+                self.counts.lost.fetch_add(records as u64, Ordering::Relaxed);
+            } else {
+                is_gone = !self.write(batch);
+            }
+            self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.output.end();
+    }
+
+    /// Writes a batch, however long that takes; false when some of it is lost.
+    fn write(&mut self, mut batch: Batch) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Written { records, error } = self.output.write(&batch);
+            self.counts.written.fetch_add(records as u64, Ordering::Relaxed);
+            let Some(error) = error else { return true };
+            self.complain(&error);
+            batch = batch.without_first(records);
+            if !self.output.tries_again() || self.is_ending() {
+                self.counts.lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                return false;
+            }
+            self.wait(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits, unless the log ends meanwhile.
+    fn wait(&self, pause: Duration) {
+        const LOOK: Duration = Duration::from_millis(20);
+        let until = self.network.now().plus(pause);
+        while self.network.now() < until && !self.is_ending() {
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.counts.ending.load(Ordering::Acquire)
+    }
+
+    /// Says at most once a minute that records are being lost, or wait; the counter says how many.
+    fn complain(&mut self, error: &io::Error) {
+        let now = self.network.now();
+        if self.complained.is_none_or(|last| now.since(last) >= COMPLAINT) {
+            self.complained = Some(now);
+            tracing::warn!(%error, sink = %self.counts.name, "the query log cannot be written there");
+        }
+    }
+}

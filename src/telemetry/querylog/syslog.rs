@@ -1,0 +1,145 @@
+//! Owns the sending of messages to a syslog collector (RFC 5424): as datagrams (RFC 5426), or with their lengths in front over a connection
+//! (RFC 6587 section 3.4.1). Never makes what a message says.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::output::{Batch, Output, Written};
+use crate::telemetry::record::{Decision, Record};
+
+/// What stands in front of every message of this host.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    host: String,
+    process: u32,
+}
+
+/// Datagrams to a collector.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    to: SocketAddr,
+    socket: Option<UdpSocket>,
+}
+
+/// A connection to a collector, while there is one.
+#[derive(Debug)]
+pub(super) struct Connection {
+    to: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+/// How long a collector may take to be connected to, or to take what is sent.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// local0: what network services are given.
+const FACILITY: u8 = 16;
+
+impl Header {
+    pub(super) fn of_this_host() -> Self {
+        let mut host = String::new();
+        let read =
+            File::open("/proc/sys/kernel/hostname").and_then(|file| file.take(255).read_to_string(&mut host));
+        let is_name = |byte: u8| byte.is_ascii_graphic();
+        let host = host.trim();
+        let known = read.is_ok() && !host.is_empty() && host.bytes().all(is_name);
+        Self { host: if known { host.to_owned() } else { "-".to_owned() }, process: std::process::id() }
+    }
+
+    /// Appends what stands in front of a record's message.
+    pub(super) fn write(&self, record: &Record, out: &mut Vec<u8>) {
+        // Blocked and rehearsed: worth a notice. All else is information.
+        let severity = if matches!(record.decision, Decision::Blocked | Decision::Shadow) { 5 } else { 6 };
+        let time = Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        let (priority, host, process) = (FACILITY * 8 + severity, &self.host, self.process);
+        // Writing to memory does not fail.
+        let _always = write!(out, "<{priority}>1 {time:.3} {host} interdict {process} query - ").is_ok();
+    }
+}
+
+impl Datagrams {
+    pub(super) fn new(to: SocketAddr) -> Self {
+        Self { to, socket: None }
+    }
+
+    fn socket(&mut self) -> io::Result<&UdpSocket> {
+        if self.socket.is_none() {
+            let any: SocketAddr = match self.to {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = UdpSocket::bind(any)?;
+            socket.connect(self.to)?;
+            self.socket = Some(socket);
+        }
+        self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Output for Datagrams {
+    fn write(&mut self, batch: &Batch) -> Written {
+        let mut records = 0;
+        for record in batch.records() {
+            match self.socket().and_then(|socket| socket.send(record)) {
+                Ok(_) => records += 1,
+                Err(error) => {
+                    self.socket = None;
+                    return Written { records, error: Some(error) };
+                }
+            }
+        }
+        Written { records, error: None }
+    }
+
+    /// Nobody says which datagrams came.
+    fn tries_again(&self) -> bool {
+        false
+    }
+}
+
+impl Connection {
+    pub(super) fn new(to: SocketAddr) -> Self {
+        Self { to, stream: None }
+    }
+
+    fn stream(&mut self) -> io::Result<&mut TcpStream> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect_timeout(&self.to, PATIENCE)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            self.stream = Some(stream);
+        }
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Output for Connection {
+    fn write(&mut self, batch: &Batch) -> Written {
+        let mut framed = Batch::default();
+        for record in batch.records() {
+            framed.bytes.extend_from_slice(format!("{} ", record.len()).as_bytes());
+            framed.bytes.extend_from_slice(record);
+            framed.end_record();
+        }
+        let (mut at, mut error) = (0, None);
+        while let Some(rest) = framed.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.stream().and_then(|stream| stream.write(rest)) {
+                Ok(0) => error = Some(io::ErrorKind::WriteZero.into()),
+                Ok(count) => at += count,
+                Err(failed) if failed.kind() == io::ErrorKind::Interrupted => {}
+                Err(failed) => error = Some(failed),
+            }
+            if error.is_some() {
+                // What was cut off cannot be gone on with.
+                self.stream = None;
+                break;
+            }
+        }
+        Written { records: framed.records_within(at), error }
+    }
+
+    fn tries_again(&self) -> bool {
+        true
+    }
+}
