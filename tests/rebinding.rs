@@ -83,3 +83,41 @@ fn an_address_of_a_translator_leads_where_the_address_does_that_it_stands_for() 
     let site = Site::start(&format!("{translated}addresses = [\"192.0.2.0/24\"]\n"), Clock::system());
     assert_eq!(site.ask("www.fetched.example", 28).answers.len(), 0);
 }
+
+#[test]
+fn the_log_says_once_that_an_answer_was_refused() {
+    let site = Site::prepare(REFUSED, Clock::system());
+    let text = support::read(&site.config).replace("[querylog]\n", "[querylog]\nwhich = \"all\"\n");
+    std::fs::write(&site.config, text).unwrap();
+    let site = site.started();
+    for name in ["www.fetched.example", "www.fetched.example", "a.corp.example", "cloaked.example"] {
+        site.ask(name, 1);
+    }
+    let lines = || {
+        let text = support::read(&site.path("queries.jsonl"));
+        let mut lines: Vec<(String, String)> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| {
+                (line["name"].as_str().unwrap().to_owned(), line["verdict"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        lines.sort();
+        lines
+    };
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if lines().len() >= 4 {
+            break;
+        }
+    }
+    // Whatever met a rule, or nothing, has one line.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let expected = [
+        ("a.corp.example", "allowed"),
+        ("cloaked.example", "blocked"),
+        ("www.fetched.example", "refused"),
+        ("www.fetched.example", "refused"),
+    ];
+    assert_eq!(lines(), expected.map(|(name, verdict)| (name.to_owned(), verdict.to_owned())));
+}

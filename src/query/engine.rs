@@ -276,6 +276,7 @@ impl Worker {
                                     _ => None,
                                 };
                                 Next::Done(denied.unwrap_or_else(|| {
+                                    turn.told_if_allowed(&query, from, screening);
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))
                             }
@@ -351,11 +352,11 @@ impl<'t> Turn<'t> {
         reply: &mut [u8],
     ) -> Option<Next<'t>> {
         use crate::dns::RecordType as Type;
-        match query.record_type {
-            Type::ANY => Some(Next::Done(self.any(query, reply))),
-            Type::OPT => Some(Next::Done(self.plain(query, Rcode::FORMERR, reply))),
+        let done = match query.record_type {
+            Type::ANY => self.any(query, reply),
+            Type::OPT => self.plain(query, Rcode::FORMERR, reply),
             Type::AXFR | Type::IXFR | Type::MAILA | Type::MAILB | Type::TKEY | Type::TSIG => {
-                Some(Next::Done(self.refuse(query, Counter::RefusedType, reply)))
+                self.refuse(query, Counter::RefusedType, reply)
             }
             _ => {
                 // A rule that waits for addresses counts here too, where none of an upstream's come.
@@ -365,14 +366,16 @@ impl<'t> Turn<'t> {
                 {
                     return Some(Next::Done(denied));
                 }
-                match self.own_records(query, from, group, reply) {
-                    Some(Own::Done(done)) => Some(Next::Done(done)),
-                    Some(Own::Elsewhere(target)) => Some(Next::Redirect(target, true)),
-                    None if query.record_type == Type::PTR => self.own_pointer(query, reply).map(Next::Done),
-                    None => None,
+                match self.own_records(query, from, group, screening, reply) {
+                    Some(Own::Done(done)) => return Some(Next::Done(done)),
+                    Some(Own::Elsewhere(target)) => return Some(Next::Redirect(target, true)),
+                    None if query.record_type == Type::PTR => self.own_pointer(query, reply)?,
+                    None => return None,
                 }
             }
-        }
+        };
+        self.told_if_allowed(query, from, screening);
+        Some(Next::Done(done))
     }
 
     /// A special-use name is answered here, unless the operator routes it somewhere or has records for it, or it is that of an address

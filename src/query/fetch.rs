@@ -256,8 +256,14 @@ impl<'t> Turn<'t> {
                 let denied = self.deny_without_answer(query, waiter.from, *cause, reply);
                 return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));
             }
-            (_, Err(failure)) => return Concluded::Done(self.failed(query, failure, reply)),
+            (judged, Err(failure)) => {
+                if matches!(judged, Judged::Resolve(Screening::Allowed)) {
+                    self.allowed(query, waiter.from);
+                }
+                return Concluded::Done(self.failed(query, failure, reply));
+            }
         };
+        let is_allowed = matches!(judged, Judged::Resolve(Screening::Allowed));
         let sent = match (judged, &waiter.redirected) {
             (Judged::Resolve(screening), None) => {
                 return self.conclude(query, waiter.from, client.group, entry, screening, stale, reply);
@@ -274,7 +280,10 @@ impl<'t> Turn<'t> {
             _ => None,
         };
         Concluded::Done(match sent {
-            Some(target) => self.elsewhere(query, waiter.from, client.group, target, (entry, stale), reply),
+            Some(target) => {
+                let sent = (target, is_allowed);
+                self.elsewhere(query, waiter.from, client.group, sent, (entry, stale), reply)
+            }
             // The policy changed while the query waited, and what was fetched no longer fits: the client asks again.
             None => {
                 let options = ExtendedError::StaleAnswer.option("policy changed");
@@ -287,26 +296,31 @@ impl<'t> Turn<'t> {
         self.with_options(query, Rcode::SERVFAIL, &failure.extended_error().option(""), reply)
     }
 
-    /// The reply to a query that is sent to `target`, whose own answer `entry` is.
+    /// The reply to a query that is sent to `target`, whose own answer `entry` is; told in the log if no rule sent it there.
     fn elsewhere(
         &self,
         query: &Query<'_>,
         from: Asker,
         group: u16,
-        target: &Name,
+        (target, is_allowed): (&Name, bool),
         (entry, stale): (&Entry, bool),
         reply: &mut [u8],
     ) -> Done {
         let own = self.own_alias(query, target);
         if own.is_some()
-            && let Some(refused) = self.refuse_inside(query, Some(target), entry, reply)
+            && let Some(refused) = self.refuse_inside(query, from, Some(target), entry, reply)
         {
             return refused;
         }
         // What was decided of the query's own name is no note in the target's entry.
         match self.screen(query, from, group, entry, Screening::Redirected, reply) {
             Screened::Concluded(Concluded::Done(blocked)) => return blocked,
-            Screened::Concluded(Concluded::Redirect(_)) | Screened::Passed => {}
+            Screened::Concluded(Concluded::Redirect(_)) => {}
+            Screened::Passed { told, .. } => {
+                if is_allowed && !told {
+                    self.allowed(query, from);
+                }
+            }
         }
         // The policy's own TTL bounds what the client keeps, so that an unban is quick; an alias of the operator's has its own.
         let (ttl, longest) = own.map_or((self.snapshot.ttl(), self.snapshot.ttl()), |ttl| (ttl, u32::MAX));

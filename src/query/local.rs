@@ -25,11 +25,12 @@ impl<'t> Turn<'t> {
         query: &Query<'_>,
         from: Asker,
         group: u16,
+        screening: Screening,
         reply: &mut [u8],
     ) -> Option<Own<'t>> {
         let names = self.snapshot.local_names()?;
         let answer = names.find(&query.name)?;
-        Some(self.own_record(query, from, group, answer, reply))
+        Some(self.own_record(query, from, group, screening, answer, reply))
     }
 
     /// True when the operator has records for the name.
@@ -70,6 +71,7 @@ impl<'t> Turn<'t> {
         query: &Query<'_>,
         from: Asker,
         group: u16,
+        screening: Screening,
         answer: LocalAnswer<'t>,
         reply: &mut [u8],
     ) -> Own<'t> {
@@ -96,6 +98,7 @@ impl<'t> Turn<'t> {
             (None, Some((target, _))) if !is_alias_asked => return Own::Elsewhere(target),
             (None, _) => &[],
         };
+        self.told_if_allowed(query, from, screening);
         let links = answer.links().take(if is_alias_asked { 1 } else { usize::MAX });
         let written = self.write_own(query, links, records, reply);
         Own::Done(self.finish_or_truncate(written, Rcode::NOERROR, query, reply))

@@ -56,8 +56,8 @@ pub(super) enum Concluded<'s> {
 pub(super) enum Screened<'s> {
     /// It is replaced.
     Concluded(Concluded<'s>),
-    /// It may be shown.
-    Passed,
+    /// It may be shown; `told` when the log has a line for the query by now, `clean` when no rule was met.
+    Passed { told: bool, clean: bool },
 }
 
 /// How the answer to a query that may be resolved is looked at.
@@ -110,7 +110,8 @@ impl<'t> Turn<'t> {
     }
 
     /// Asks the policy about the client and the question's name, and answers if it blocks. `first` is false when the same
-    /// query was judged before it waited for its answer: what does not block is then not counted twice.
+    /// query was judged before it waited for its answer: what does not block is then not counted twice. What meets nothing is logged
+    /// when it is answered, as its answer may meet something.
     pub(super) fn judge(
         &self,
         query: &Query<'_>,
@@ -120,12 +121,7 @@ impl<'t> Turn<'t> {
         reply: &mut [u8],
     ) -> Judged<'t> {
         let screening = match self.snapshot.decide_question(client, &query.name, query.record_type) {
-            Verdict::Allow => {
-                if first {
-                    self.allowed(query, from);
-                }
-                Screening::Allowed
-            }
+            Verdict::Allow => Screening::Allowed,
             Verdict::Canary { depth } => {
                 self.cell.bump(Counter::SpecialCanary);
                 return Judged::Done(self.negative(query, Rcode::NXDOMAIN, usize::from(depth), reply));
@@ -185,12 +181,25 @@ impl<'t> Turn<'t> {
         denies.then(|| self.deny(query, from, awaited, reply))
     }
 
+    /// Logs a query that met no rule, and is answered by this resolver itself.
+    pub(super) fn told_if_allowed(&self, query: &Query<'_>, from: Asker, screening: Screening) {
+        if screening == Screening::Allowed {
+            self.allowed(query, from);
+        }
+    }
+
     /// Logs a query that met no rule, where such queries are logged.
     #[inline]
     pub(super) fn allowed(&self, query: &Query<'_>, from: Asker) {
         if self.engine.parts.config.log_all {
-            self.log(query, from, Decision::Allowed, None);
+            self.log_allowed(query, from);
         }
+    }
+
+    /// Out of line: where all queries are logged, a call is the least of it.
+    #[inline(never)]
+    fn log_allowed(&self, query: &Query<'_>, from: Asker) {
+        self.log(query, from, Decision::Allowed, None);
     }
 
     /// A fresh answer from the cache.
@@ -232,14 +241,20 @@ impl<'t> Turn<'t> {
     ) -> Concluded<'t> {
         match self.screen(query, from, group, entry, screening, reply) {
             Screened::Concluded(concluded) => concluded,
-            Screened::Passed if stale || is_failure(entry) => {
-                Concluded::Done(self.show_explained(query, entry, stale, reply))
+            Screened::Passed { told, .. } => {
+                if screening == Screening::Allowed && !told {
+                    self.allowed(query, from);
+                }
+                Concluded::Done(if stale || is_failure(entry) {
+                    self.show_explained(query, entry, stale, reply)
+                } else {
+                    self.show(query, entry, reply)
+                })
             }
-            Screened::Passed => Concluded::Done(self.show(query, entry, reply)),
         }
     }
 
-    /// Asks the policy about the names an answer leads to, in their order, and about its addresses.
+    /// Asks the policy about an answer: about what it leads to, and, if no rule has a say, whether that is inside.
     pub(super) fn screen(
         &self,
         query: &Query<'_>,
@@ -249,18 +264,42 @@ impl<'t> Turn<'t> {
         screening: Screening,
         reply: &mut [u8],
     ) -> Screened<'t> {
-        // Where a client is sent, whoever sends it there has said so.
-        if screening != Screening::Redirected
-            && let Some(refused) = self.refuse_inside(query, None, entry, reply)
-        {
-            return Screened::Concluded(Concluded::Done(refused));
+        let screened = self.screen_targets(query, from, group, entry, screening, reply);
+        if let Screened::Passed { clean, .. } = screened {
+            // Where a client is sent, whoever sends it there has said so.
+            if screening != Screening::Redirected
+                && let Some(refused) = self.refuse_inside(query, from, None, entry, reply)
+            {
+                return Screened::Concluded(Concluded::Done(refused));
+            }
+            // A failure is explained each time.
+            if clean && !is_failure(entry) {
+                entry.note_passed(self.snapshot.generation(), group);
+            }
         }
+        screened
+    }
+
+    /// Asks the policy about the names an answer leads to, in their order, and about its addresses.
+    #[inline]
+    fn screen_targets(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        entry: &Entry,
+        screening: Screening,
+        reply: &mut [u8],
+    ) -> Screened<'t> {
         let mut clean = screening == Screening::Allowed;
+        let mut told = false;
         let mut targets = entry.targets();
         let mut found = match screening {
-            Screening::Permitted => return Screened::Passed,
+            Screening::Permitted => return Screened::Passed { told, clean },
             Screening::Awaited(cause) => self.snapshot.verdict_of(cause),
-            _ if entry.is_passed(self.snapshot.generation(), group) => return Screened::Passed,
+            _ if entry.is_passed(self.snapshot.generation(), group) => {
+                return Screened::Passed { told, clean: false };
+            }
             Screening::Allowed | Screening::Met | Screening::Redirected => {
                 let mut found = Verdict::Allow;
                 for target in targets.by_ref() {
@@ -273,7 +312,7 @@ impl<'t> Turn<'t> {
                             break;
                         }
                         Verdict::Shadow(cause) => {
-                            clean = false;
+                            (clean, told) = (false, true);
                             self.count(query, from, Decision::Shadow, cause);
                         }
                     }
@@ -312,22 +351,18 @@ impl<'t> Turn<'t> {
             }
             Verdict::Permit(cause) if cause.trigger == Trigger::ResponseName => {}
             Verdict::Permit(cause) => {
-                clean = false;
+                (clean, told) = (false, true);
                 self.permitted(query, from, cause);
             }
             Verdict::Shadow(cause) => {
-                clean = false;
+                (clean, told) = (false, true);
                 self.count(query, from, Decision::Shadow, cause);
             }
         }
         if screens_addresses || entry.has_targets() {
             self.cell.bump(Counter::ScreenPass);
         }
-        // A failure is explained each time.
-        if clean && !is_failure(entry) {
-            entry.note_passed(self.snapshot.generation(), group);
-        }
-        Screened::Passed
+        Screened::Passed { told, clean }
     }
 
     /// True when the client has done what a rule asks of it: it came over TCP, or is where it was sent.
@@ -371,7 +406,7 @@ impl<'t> Turn<'t> {
         self.log(query, from, decision, Some(cause));
     }
 
-    fn log(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Option<Cause>) {
+    pub(super) fn log(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Option<Cause>) {
         let Some(ring) = self.ring else { return };
         ring.push(Record {
             time_ms: self.wall_ms,

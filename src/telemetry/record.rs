@@ -37,17 +37,25 @@ pub enum Decision {
     Blocked,
     /// Let pass by an exception or a passthru rule.
     Permitted,
+    /// No rule was met, but the answer leads inside.
+    Refused,
     /// Would have been blocked.
     Shadow,
 }
 
 impl Decision {
+    /// True when the client did not get what it asked for.
+    pub fn is_denial(self) -> bool {
+        matches!(self, Self::Blocked | Self::Refused)
+    }
+
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Blocked => "blocked",
             Self::Permitted => "permitted",
+            Self::Refused => "refused",
             Self::Shadow => "shadow",
         }
     }

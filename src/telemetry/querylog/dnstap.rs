@@ -97,8 +97,8 @@ fn policy(record: &Record, described: &Described) -> Vec<u8> {
     number(
         4,
         match words.trigger {
-            "client" | "client address" => 2,
-            "response address" => 3,
+            "client-address" => 2,
+            "response-address" => 3,
             _ => 1,
         },
         &mut out,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::config::Form;
 use crate::policy::Description;
-use crate::telemetry::record::{Decision, Record};
+use crate::telemetry::record::Record;
 
 /// A record in words.
 #[derive(Clone, Debug, Default)]
@@ -99,16 +99,16 @@ fn line<'a>(record: &'a Record, described: &'a Described, shown: Shown<'a>) -> L
 /// Elastic Common Schema 8: `dns`, `event`, `rule`, `source`.
 fn ecs(record: &Record, described: &Described, shown: Shown<'_>) -> Value {
     let Described { words, group, .. } = described;
-    let is_blocked = record.decision == Decision::Blocked;
+    let is_denied = record.decision.is_denial();
     let mut out = json!({
         "@timestamp": time(record),
         "ecs": {"version": "8.11.0"},
         "event": {
             "kind": "event",
             "category": ["network"],
-            "type": if is_blocked { json!(["protocol", "denied"]) } else { json!(["protocol", "allowed"]) },
+            "type": if is_denied { json!(["protocol", "denied"]) } else { json!(["protocol", "allowed"]) },
             "action": record.decision.as_str(),
-            "outcome": if is_blocked { "failure" } else { "success" },
+            "outcome": if is_denied { "failure" } else { "success" },
             "dataset": "interdict.query",
             "module": "interdict",
         },
@@ -151,11 +151,10 @@ fn ecs(record: &Record, described: &Described, shown: Shown<'_>) -> Value {
 /// OCSF 1.3, class DNS Activity (4003), activity Query (1).
 fn ocsf(record: &Record, described: &Described, shown: Shown<'_>) -> Value {
     let Described { words, group, .. } = described;
-    let (disposition, disposition_name, action, action_name) = match record.decision {
-        Decision::Blocked => (2, "Blocked", 2, "Denied"),
-        _ => (1, "Allowed", 1, "Allowed"),
-    };
-    let severity = if record.decision == Decision::Blocked { (2, "Low") } else { (1, "Informational") };
+    let is_denied = record.decision.is_denial();
+    let (disposition, disposition_name) = if is_denied { (2, "Blocked") } else { (1, "Allowed") };
+    let (action, action_name) = if is_denied { (2, "Denied") } else { (1, "Allowed") };
+    let severity = if is_denied { (2, "Low") } else { (1, "Informational") };
     let mut endpoint = serde_json::Map::new();
     if let Some(client) = shown.client {
         endpoint.insert(if shown.is_address { "ip" } else { "name" }.to_owned(), json!(client));

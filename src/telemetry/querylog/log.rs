@@ -259,10 +259,19 @@ mod tests {
             (0..50).for_each(|_| ring.push(record()));
             took(&log, f64::from(round * 50));
         }
-        let mut samples = Vec::new();
-        log.state.collect(&mut samples);
-        assert_eq!((samples[0].value, samples[1].value), (5000.0, 0.0));
-        assert_eq!(samples[5].value, 5000.0, "a full disk");
+        let counts = || {
+            let mut samples = Vec::new();
+            log.state.collect(&mut samples);
+            samples
+        };
+        assert_eq!((counts()[0].value, counts()[1].value), (5000.0, 0.0));
+        for _ in 0..500 {
+            if counts()[5].value >= 5000.0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(counts()[5].value, 5000.0, "a full disk");
         assert!(!log.stop(Duration::from_millis(100)), "the pipe hangs");
         assert_eq!(String::from_utf8(read(&path)).unwrap().lines().count(), 5000);
     }

@@ -51,7 +51,8 @@ impl Header {
     /// Appends what stands in front of a record's message.
     pub(super) fn write(&self, record: &Record, out: &mut Vec<u8>) {
         // Blocked and rehearsed: worth a notice. All else is information.
-        let severity = if matches!(record.decision, Decision::Blocked | Decision::Shadow) { 5 } else { 6 };
+        let is_notable = record.decision.is_denial() || record.decision == Decision::Shadow;
+        let severity = if is_notable { 5 } else { 6 };
         let time = Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let (priority, host, process) = (FACILITY * 8 + severity, &self.host, self.process);
         // Writing to memory does not fail.
