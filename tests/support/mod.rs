@@ -211,17 +211,7 @@ impl Site {
     }
 
     pub fn started(mut self) -> Self {
-        let mut running = self.try_start();
-        // The port that the system chose for UDP may be taken for TCP by a test beside this one: choose again.
-        for _ in 0..10 {
-            match &running {
-                Err(problems) if problems.iter().any(|problem| problem.what.contains("in use")) => {
-                    running = self.try_start()
-                }
-                _ => break,
-            }
-        }
-        self.running = Some(running.unwrap_or_else(|problems| panic!("{problems:#?}")));
+        self.running = Some(self.try_start().unwrap_or_else(|problems| panic!("{problems:#?}")));
         self
     }
 
@@ -240,7 +230,18 @@ impl Site {
 
     pub fn try_start(&self) -> Result<Running, Vec<interdict::problem::Problem>> {
         let _inside = self.runtime.enter();
-        app::start(Some(self.config.clone()), self.clock.clone())
+        let start = || app::start(Some(self.config.clone()), self.clock.clone());
+        let mut running = start();
+        // The port that the system chose for UDP may be taken for TCP by a test beside this one: choose again.
+        for _ in 0..10 {
+            match &running {
+                Err(problems) if problems.iter().any(|problem| problem.what.contains("in use")) => {
+                    running = start();
+                }
+                _ => break,
+            }
+        }
+        running
     }
 
     pub fn stop(&mut self) {
