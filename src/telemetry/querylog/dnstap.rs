@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::line::{Described, Shown};
-use super::output::{Batch, Output, Written};
+use super::output::{Batch, Output, Written, write_most};
 use super::syslog::PATIENCE;
 use crate::dns::{Class, write_query};
 use crate::telemetry::record::{Decision, Record};
@@ -45,12 +45,13 @@ const CONTENT_TYPE: u32 = 1;
 /// Longest control frame (of the protocol's own library).
 const LONGEST_CONTROL: u32 = 512;
 
-/// Appends a record as a dnstap message, without a frame.
+/// Appends a record as a dnstap message of the server `host`, without a frame.
 pub(super) fn write(
     record: &Record,
     described: &Described,
     shown: Shown<'_>,
     client: Option<IpAddr>,
+    host: &str,
     out: &mut Vec<u8>,
 ) {
     let mut message = Vec::new();
@@ -72,10 +73,10 @@ pub(super) fn write(
     if record.cause.is_some() {
         bytes(15, &policy(record, described), &mut message);
     }
-    bytes(1, shown.identity.unwrap_or("interdict").as_bytes(), out);
+    bytes(1, host.as_bytes(), out);
     bytes(2, concat!("interdict ", env!("CARGO_PKG_VERSION")).as_bytes(), out);
-    let extra = format!("{} {}", record.decision.as_str(), described.group);
-    bytes(3, extra.as_bytes(), out);
+    let extra = [record.decision.as_str(), &described.group, shown.identity.unwrap_or("")].join(" ");
+    bytes(3, extra.trim_end().as_bytes(), out);
     bytes(14, &message, out);
     number(15, 1, out);
 }
@@ -230,16 +231,20 @@ impl Frames {
 
 impl Output for Frames {
     fn write(&mut self, batch: &Batch) -> Written {
-        let mut framed = Vec::with_capacity(batch.bytes.len() + 4 * batch.len());
+        let mut framed = Batch::default();
         for record in batch.records() {
-            framed.extend((record.len() as u32).to_be_bytes());
-            framed.extend_from_slice(record);
+            framed.bytes.extend((record.len() as u32).to_be_bytes());
+            framed.bytes.extend_from_slice(record);
+            framed.end_record();
         }
-        match self.stream().and_then(|stream| stream.write_all(&framed)) {
-            Ok(()) => Written::all(batch),
-            Err(error) => {
+        let sent =
+            self.stream().map_err(|error| (0, error)).and_then(|stream| write_most(stream, &framed.bytes));
+        match sent {
+            Ok(()) => Written { records: batch.len(), error: None },
+            Err((at, error)) => {
+                // What was cut off cannot be gone on with.
                 self.stream = None;
-                Written::none(error)
+                Written { records: framed.records_within(at), error: Some(error) }
             }
         }
     }

@@ -2,14 +2,14 @@
 //! aside taken away in time. Never makes a line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::aside;
 use super::config::Rotation;
-use super::output::{Batch, Output, Written};
+use super::output::{Batch, Output, Written, write_most};
 use crate::clock::{Clock, Moment};
 
 /// A file that lines are appended to.
@@ -25,6 +25,8 @@ pub(super) struct LineFile {
 
 /// How often what was put aside is looked at: days are what people count in.
 const LOOK: Duration = Duration::from_secs(600);
+/// How soon again when the disk is full.
+const SOON: Duration = Duration::from_secs(10);
 
 impl LineFile {
     /// Opens it. Fails when it cannot be opened.
@@ -43,10 +45,14 @@ impl LineFile {
             return Some(file);
         }
         if is_due || self.clock.now() >= self.look_at {
-            self.look_at = self.clock.now().plus(LOOK);
-            aside::tidy(&self.path, self.rotation, self.clock.wall());
+            self.tidy();
         }
         (!is_due).then_some(file)
+    }
+
+    fn tidy(&mut self) {
+        self.look_at = self.clock.now().plus(LOOK);
+        aside::tidy(&self.path, self.rotation, self.clock.wall());
     }
 }
 
@@ -59,11 +65,25 @@ impl Output for LineFile {
             Ok(file) => file,
             Err(error) => return Written::none(error),
         };
-        let (length, error) = write_most(&mut file, &batch.bytes);
-        if error.is_none() {
-            self.file = self.rotate(file);
+        match write_most(&mut file, &batch.bytes) {
+            Ok(()) => {
+                self.file = self.rotate(file);
+                Written { records: batch.len(), error: None }
+            }
+            Err((length, error)) => {
+                // Old ones may make room; not looked for at every write.
+                if self.clock.now().plus(LOOK.saturating_sub(SOON)) >= self.look_at {
+                    self.tidy();
+                }
+                Written { records: batch.records_within(length), error: Some(error) }
+            }
         }
-        Written { records: batch.records_within(length), error }
+    }
+
+    fn idle(&mut self) {
+        if self.clock.now() >= self.look_at {
+            self.tidy();
+        }
     }
 
     /// What a full disk did not take is gone: more comes than could be kept until there is room.
@@ -90,20 +110,6 @@ fn end_last_line(path: &Path, mut file: File) -> io::Result<File> {
         }
     }
     Ok(file)
-}
-
-/// Writes as much as can be written; returns how many bytes that was, and what stopped it.
-fn write_most(file: &mut File, bytes: &[u8]) -> (usize, Option<io::Error>) {
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        match file.write(rest) {
-            Ok(0) => return (at, Some(io::ErrorKind::WriteZero.into())),
-            Ok(count) => at += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (at, Some(error)),
-        }
-    }
-    (at, None)
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -27,6 +27,9 @@ pub(super) trait Output: Send {
     /// Whether what could not be written is worth another try, or gone.
     fn tries_again(&self) -> bool;
 
+    /// Nothing came for a while.
+    fn idle(&mut self) {}
+
     /// Says that nothing more will come.
     fn end(&mut self) {}
 }
@@ -63,12 +66,21 @@ impl Batch {
     }
 }
 
-impl Written {
-    /// All of them.
-    pub(super) fn all(batch: &Batch) -> Self {
-        Self { records: batch.len(), error: None }
+/// Writes all bytes, or says how many went out and what stopped the others.
+pub(super) fn write_most(to: &mut impl io::Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match to.write(rest) {
+            Ok(0) => return Err((at, io::ErrorKind::WriteZero.into())),
+            Ok(count) => at += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((at, error)),
+        }
     }
+    Ok(())
+}
 
+impl Written {
     /// None of them.
     pub(super) fn none(error: io::Error) -> Self {
         Self { records: 0, error: Some(error) }

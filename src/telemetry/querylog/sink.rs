@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::telemetry::record::{Decision, Record};
 pub(super) struct Sink {
     config: Config,
     pseudonyms: Pseudonyms,
-    header: Option<Header>,
+    header: Header,
     /// Records that came since the sample's last.
     skipped: u32,
     batch: Batch,
@@ -49,6 +49,8 @@ const BYTES: usize = 16 << 20;
 /// How long a sink that failed is left alone, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Time without records after which a sink looks after itself.
+const QUIET: Duration = Duration::from_secs(60);
 /// Time between two complaints about a sink.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
@@ -75,7 +77,7 @@ impl Sink {
         let thread = thread::Builder::new()
             .name(format!("querylog-{}", config.to.kind()))
             .spawn(move || writer.run(&waiting))?;
-        let header = matches!(config.to.kind(), "syslog").then(Header::of_this_host);
+        let header = Header::of_this_host();
         let sink = Self {
             config: config.clone(),
             pseudonyms: Pseudonyms::default(),
@@ -122,15 +124,14 @@ impl Sink {
         match &self.config.to {
             Target::File(_) => line::write(self.config.form, record, described, shown, out),
             Target::SyslogUdp(_) | Target::SyslogTcp(_) => {
-                if let Some(header) = &self.header {
-                    header.write(record, out);
-                }
+                self.header.write(record, out);
                 line::write(self.config.form, record, described, shown, out);
                 // The message's end is where it ends.
                 out.pop();
             }
             Target::DnstapUnix(_) | Target::DnstapTcp(_) => {
-                dnstap::write(record, described, shown, clients.kept(record.client), out);
+                let client = clients.kept(record.client);
+                dnstap::write(record, described, shown, client, self.header.host(), out);
             }
         }
         self.batch.end_record();
@@ -170,7 +171,15 @@ impl Writer {
     /// Writes what comes until nobody hands over any more. What is worth another try waits, and with it what comes behind.
     fn run(mut self, queue: &Receiver<Batch>) {
         let mut is_gone = false;
-        while let Ok(batch) = queue.recv() {
+        loop {
+            let batch = match queue.recv_timeout(QUIET) {
+                Ok(batch) => batch,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.output.idle();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let (bytes, records) = (batch.bytes.len(), batch.len());
             // At the end nobody waits once for each batch for what is not there.
             if is_gone && self.is_ending() {

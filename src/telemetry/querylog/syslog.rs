@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::output::{Batch, Output, Written};
+use super::output::{Batch, Output, Written, write_most};
 use crate::telemetry::record::{Decision, Record};
 
 /// What stands in front of every message of this host.
@@ -38,6 +38,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const FACILITY: u8 = 16;
 
 impl Header {
+    /// The host's name.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(super) fn of_this_host() -> Self {
         let mut host = String::new();
         let read =
@@ -106,6 +111,8 @@ impl Connection {
     }
 
     fn stream(&mut self) -> io::Result<&mut TcpStream> {
+        // Collectors say nothing: what can be read is their end. What is written after that goes nowhere, and nobody would say so.
+        self.stream.take_if(|stream| has_ended(stream));
         if self.stream.is_none() {
             let stream = TcpStream::connect_timeout(&self.to, PATIENCE)?;
             stream.set_write_timeout(Some(PATIENCE))?;
@@ -113,6 +120,14 @@ impl Connection {
         }
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+}
+
+/// True when the other end has closed, or is broken.
+fn has_ended(stream: &TcpStream) -> bool {
+    let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let waits = looked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    let has_said_something = looked.is_ok_and(|read| read > 0);
+    stream.set_nonblocking(false).is_err() || !(waits || has_said_something)
 }
 
 impl Output for Connection {
@@ -123,21 +138,16 @@ impl Output for Connection {
             framed.bytes.extend_from_slice(record);
             framed.end_record();
         }
-        let (mut at, mut error) = (0, None);
-        while let Some(rest) = framed.bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.stream().and_then(|stream| stream.write(rest)) {
-                Ok(0) => error = Some(io::ErrorKind::WriteZero.into()),
-                Ok(count) => at += count,
-                Err(failed) if failed.kind() == io::ErrorKind::Interrupted => {}
-                Err(failed) => error = Some(failed),
-            }
-            if error.is_some() {
+        let sent =
+            self.stream().map_err(|error| (0, error)).and_then(|stream| write_most(stream, &framed.bytes));
+        match sent {
+            Ok(()) => Written { records: batch.len(), error: None },
+            Err((at, error)) => {
                 // What was cut off cannot be gone on with.
                 self.stream = None;
-                break;
+                Written { records: framed.records_within(at), error: Some(error) }
             }
         }
-        Written { records: framed.records_within(at), error }
     }
 
     fn tries_again(&self) -> bool {
