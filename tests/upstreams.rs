@@ -249,6 +249,53 @@ fn only_the_answer_to_the_question_is_taken() {
     assert_eq!(upstream.count(), 1, "no need to ask again");
 }
 
+/// Long enough that chance does not spare it.
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz.example";
+
+#[test]
+fn the_letters_of_names_are_mixed_and_come_back_small() {
+    let seen: Arc<Mutex<HashSet<Vec<u8>>>> = Arc::default();
+    let names = Arc::clone(&seen);
+    let upstream = Scripted::start(move |asked| {
+        names.lock().unwrap().insert(asked.packet[12..40].to_vec());
+        vec![now(asked.answer())]
+    });
+    let asker = Asker::new(upstream.config());
+    for _ in 0..20 {
+        assert_eq!(asker.address(LETTERS), GOOD);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 20, "each time others");
+    assert_eq!(upstream.count(), 20);
+}
+
+#[test]
+fn a_server_that_keeps_no_letters_is_asked_twice_once() {
+    let upstream = Scripted::start(|asked| {
+        let mut folded = asked.answer();
+        folded[12..47].make_ascii_lowercase();
+        vec![now(folded)]
+    });
+    let asker = Asker::new(upstream.config());
+    for _ in 0..10 {
+        assert_eq!(asker.address(LETTERS), GOOD);
+    }
+    assert_eq!(upstream.count(), 11);
+    assert_eq!(asker.failures(&upstream, "timeout"), 0);
+}
+
+#[test]
+fn who_guesses_port_and_id_but_not_the_letters_has_guessed_nothing() {
+    let upstream = Scripted::start(|asked| {
+        let mut forged = asked.answer();
+        forged[12..47].make_ascii_lowercase();
+        *forged.last_mut().unwrap() = 66;
+        let forged = (asked.number == 0).then(|| now(forged));
+        forged.into_iter().chain([now(asked.answer())]).collect()
+    });
+    let asker = Asker::new(upstream.config());
+    assert_eq!(asker.address(LETTERS), GOOD);
+}
+
 #[test]
 fn a_flood_of_wrong_ids_ends_on_a_connection_where_no_forger_follows() {
     let upstream = Scripted::start(|asked| match asked.tcp {

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::answer::Content;
 use super::forward::Failure;
 use super::place::{Received, Try};
-use super::question::Question;
+use super::question::{Case, Question};
 use super::servers::{Server, Servers};
 use super::tcp;
 use super::upstream::Config;
@@ -134,7 +134,10 @@ impl Asking {
     ) -> Result<(), Broken> {
         server.health.counts.queries.fetch_add(1, Ordering::Relaxed);
         let patient_until = (now + server.health.patience(self.config.timeout)).min(question.deadline);
-        let tried = Try { question: Arc::clone(question), number: latest, edns, sent: now, patient_until };
+        let is_mixed = server.ports.is_some() && server.health.keeps_case(self.clock.now());
+        let case = if is_mixed { Case::mixed()? } else { Case::PLAIN };
+        let tried =
+            Try { question: Arc::clone(question), number: latest, edns, case, sent: now, patient_until };
         match &server.ports {
             Some(ports) => ports.send(&self.poll, tried)?,
             None => self.ask_over_tcp(number, tried),
@@ -181,6 +184,14 @@ impl Asking {
         let Some(ports) = &server.ports else { return };
         match ports.receive(place, buffer) {
             Received::Answer(tried, Content::Truncated) => self.again_over_tcp(number, tried, now),
+            // Who guessed all else has guessed; a server that keeps no case is asked again without, and for a while.
+            Received::Answer(tried, Content::Folded) => {
+                server.health.folded_case(self.clock.now());
+                let plain = self.ask(server, number, &tried.question, tried.number, tried.edns, now);
+                if let Err(broken) = plain {
+                    self.broken(number, &tried, &broken);
+                }
+            }
             Received::Answer(tried, Content::Whole(length)) => {
                 self.answered(number, &tried, buffer.get(..length).unwrap_or(&[]));
             }

@@ -19,6 +19,8 @@ pub(super) struct Health {
     retry_at: AtomicU64,
     /// Until when it is asked without EDNS, in nanoseconds of the clock.
     plain_until: AtomicU64,
+    /// Until when the letters of names are not mixed, in nanoseconds of the clock.
+    folded_until: AtomicU64,
     pub(super) counts: Counts,
 }
 
@@ -41,6 +43,8 @@ const DOWN_AFTER: u32 = 3;
 const BACK_OFF: Duration = Duration::from_secs(2);
 /// How long a server that refused EDNS is asked without it.
 const PLAIN: Duration = Duration::from_secs(300);
+/// How long a server that does not keep the case of names is asked in small letters: one question in that time is asked twice.
+const FOLDED: Duration = Duration::from_secs(3600);
 /// Never give a server less time than this for an answer: a cold name takes its own resolver several round trips.
 const SHORTEST: Duration = Duration::from_millis(400);
 
@@ -52,6 +56,7 @@ impl Health {
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
             plain_until: AtomicU64::new(0),
+            folded_until: AtomicU64::new(0),
             counts: Counts::default(),
         }
     }
@@ -103,6 +108,16 @@ impl Health {
     /// Whether to ask with EDNS.
     pub(super) fn takes_edns(&self, now: Moment) -> bool {
         now.nanoseconds() >= self.plain_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is thought to answer with a name as it was asked.
+    pub(super) fn keeps_case(&self, now: Moment) -> bool {
+        now.nanoseconds() >= self.folded_until.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn folded_case(&self, now: Moment) {
+        tracing::debug!(upstream = %self.upstream, "answers with other letters than were asked");
+        self.folded_until.store(now.nanoseconds() + FOLDED.as_nanos() as u64, Ordering::Relaxed);
     }
 
     pub(super) fn refused_edns(&self, now: Moment) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{self, Content};
-use super::question::{PACKET, Question};
+use super::question::{Case, PACKET, Question};
 use super::random::unpredictable;
 use crate::clock::Moment;
 
@@ -29,6 +29,8 @@ pub(super) struct Try {
     /// Which try of the question.
     pub(super) number: u8,
     pub(super) edns: bool,
+    /// How the letters of its name were written.
+    pub(super) case: Case,
     pub(super) sent: Moment,
     /// When the next server is tried. An answer is welcome until the question's deadline all the same.
     pub(super) patient_until: Moment,
@@ -123,7 +125,7 @@ impl Place {
         }
         let Some(socket) = &mut self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
         let mut packet = [0; PACKET];
-        let query = tried.question.write(id, tried.edns, &mut packet);
+        let query = tried.question.write(id, tried.edns, tried.case, &mut packet);
         let mut sent = socket.udp.send(query);
         if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             // That was the answer to an earlier query, and this one was not sent.
@@ -193,7 +195,8 @@ impl Place {
     fn match_up(&mut self, received: &mut [u8]) -> Option<(Try, Content)> {
         let id = u16::from_be_bytes(*received.first_chunk::<2>()?);
         let at = self.ids.iter().position(|known| *known == id)?;
-        let content = answer::read(received, id, self.flights.get(at)?.tried.question.wire())?;
+        let tried = &self.flights.get(at)?.tried;
+        let content = answer::read(received, id, tried.question.wire(), tried.case)?;
         Some((self.remove(at), content))
     }
 

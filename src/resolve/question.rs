@@ -2,15 +2,37 @@
 //! outcome. Never chooses an upstream and never sends.
 
 use std::fmt;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
 use crate::dns::{HEADER, MAX_NAME, OPT_FIXED, write_query};
 
 use super::forward::Failure;
+use super::random::unpredictable_bits;
 
 /// The largest query that is sent: header, question, OPT record.
 pub(super) const PACKET: usize = HEADER + MAX_NAME + 4 + OPT_FIXED;
+
+/// Which letters of a name are capitals: one more thing that a forger must guess (draft-vixie-dnsext-dns0x20), where a server keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Case(u64);
+
+impl Case {
+    /// None.
+    pub(super) const PLAIN: Self = Self(0);
+
+    /// As nobody can guess.
+    pub(super) fn mixed() -> io::Result<Self> {
+        unpredictable_bits().map(Self)
+    }
+
+    /// The byte at `at` of a name whose letters are small. Lengths of labels are no letters.
+    pub(super) fn of(self, at: usize, byte: u8) -> u8 {
+        let is_capital = self.0 >> (at % 64) & 1 == 1;
+        if is_capital { byte.to_ascii_uppercase() } else { byte }
+    }
+}
 
 /// Told once, from any thread and with no lock held: an upstream's answer without OPT record and with a zero id, never
 /// truncated, or why there is none.
@@ -76,14 +98,25 @@ impl Question {
         self.packet.get(HEADER..self.end()).unwrap_or(&[])
     }
 
-    /// Writes the query under `id`, with an OPT record if `edns`.
-    pub(super) fn write<'b>(&self, id: u16, edns: bool, buffer: &'b mut [u8; PACKET]) -> &'b [u8] {
+    /// Writes the query under `id`, with an OPT record if `edns`, and with the letters of its name as `case` says.
+    pub(super) fn write<'b>(
+        &self,
+        id: u16,
+        edns: bool,
+        case: Case,
+        buffer: &'b mut [u8; PACKET],
+    ) -> &'b [u8] {
         let whole = if edns { &self.packet } else { self.packet.get(..self.end()).unwrap_or(&[]) };
         let Some(out) = buffer.get_mut(..whole.len()) else { return &[] };
         out.copy_from_slice(whole);
         if let Some([high, low, _, _, _, _, _, _, _, _, _, additional]) = out.first_chunk_mut::<HEADER>() {
             [*high, *low] = id.to_be_bytes();
             *additional = u8::from(edns);
+        }
+        if let Some(name) = out.get_mut(HEADER..self.end() - 4).filter(|_| case != Case::PLAIN) {
+            for (at, byte) in name.iter_mut().enumerate() {
+                *byte = case.of(at, *byte);
+            }
         }
         out
     }

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 
-/// Bytes fetched at once: enough for some 250 questions, so that a question's share of the system call is a few
+/// Bytes fetched at once: enough for 250 questions, so that a question's share of the system call is a few
 /// nanoseconds.
-const BULK: usize = 1024;
+const BULK: usize = 3 << 10;
 
 /// One thread's numbers that were not handed out yet.
 struct Stock {
@@ -33,6 +33,11 @@ pub(super) fn unpredictable() -> io::Result<u16> {
         stock.left -= 2;
         Ok(number)
     })
+}
+
+/// Sixty-four bits that nobody can guess.
+pub(super) fn unpredictable_bits() -> io::Result<u64> {
+    (0..4).try_fold(0, |bits, _| Ok(bits << 16 | u64::from(unpredictable()?)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::answer::{self, Content};
-use super::question::{PACKET, Question};
+use super::question::{Case, PACKET, Question};
 use super::random::unpredictable;
 use crate::dns::framed;
 use crate::net::read_message;
@@ -19,11 +19,11 @@ pub(super) async fn exchange(address: SocketAddr, question: &Question, edns: boo
     stream.set_nodelay(true)?;
     let id = unpredictable()?;
     let mut packet = [0; PACKET];
-    let query = question.write(id, edns, &mut packet);
+    let query = question.write(id, edns, Case::PLAIN, &mut packet);
     stream.write_all(&framed(query)).await?;
     let mut received = Vec::new();
     read_message(&mut stream, &mut received).await?;
-    match answer::read(&mut received, id, question.wire()) {
+    match answer::read(&mut received, id, question.wire(), Case::PLAIN) {
         Some(Content::Whole(length)) => {
             received.truncate(length);
             Ok(received)

@@ -18,7 +18,7 @@ use super::{LOOK, QUIET};
 use crate::dns::{MAX_MESSAGE, aged, padded_query};
 use crate::net::tls::{Client, Stream};
 use crate::resolve::answer::{self, Content};
-use crate::resolve::question::{PACKET, Question};
+use crate::resolve::question::{Case, PACKET, Question};
 use crate::resolve::upstream::Upstream;
 
 /// One server.
@@ -92,7 +92,7 @@ impl Multiplexed for Https {
         requests.used.store(true, Ordering::Relaxed);
         let mut packet = [0; PACKET];
         // A zero id, by which equal questions are equal to whatever keeps their answers (RFC 8484 section 4.1).
-        let query = question.write(0, edns, &mut packet);
+        let query = question.write(0, edns, Case::PLAIN, &mut packet);
         let body: Bytes = if edns { padded_query(query) } else { query.to_vec() }.into();
         let uri = self.uri().map_err(|_| Ended::Answer("its path is none"))?;
         let request = Request::post(uri)
@@ -135,7 +135,7 @@ async fn read(response: Response<h2::RecvStream>, question: &Question) -> Result
         received.extend_from_slice(&part);
         body.flow_control().release_capacity(part.len()).map_err(lost)?;
     }
-    match answer::read(&mut received, 0, question.wire()) {
+    match answer::read(&mut received, 0, question.wire(), Case::PLAIN) {
         Some(Content::Whole(length)) => {
             received.truncate(length);
             // What something on the way kept has got older there (RFC 8484 section 5.1).

@@ -14,7 +14,7 @@ use super::{LOOK, QUIET};
 use crate::dns::{MAX_MESSAGE, framed, padded_query};
 use crate::net::tls::Client;
 use crate::resolve::answer::{self, Content};
-use crate::resolve::question::{PACKET, Question};
+use crate::resolve::question::{Case, PACKET, Question};
 use crate::resolve::upstream::Upstream;
 
 /// One server.
@@ -69,7 +69,7 @@ impl Multiplexed for Quic {
     async fn ask(&self, streams: Streams, question: &Question, edns: bool) -> Result<Vec<u8>, Ended> {
         let mut packet = [0; PACKET];
         // The id is zero; the stream tells questions apart (RFC 9250 section 4.2.1).
-        let query = question.write(0, edns, &mut packet);
+        let query = question.write(0, edns, Case::PLAIN, &mut packet);
         let query = if edns { padded_query(query) } else { query.to_vec() };
         let (mut send, mut receive) = streams.connection.open_bi().await.map_err(lost)?;
         send.write_all(&framed(&query)).await.map_err(lost)?;
@@ -81,7 +81,7 @@ impl Multiplexed for Quic {
         if usize::from(u16::from_be_bytes(*length)) != message.len() {
             return Err(wrong);
         }
-        let Some(Content::Whole(length)) = answer::read(&mut message, 0, question.wire()) else {
+        let Some(Content::Whole(length)) = answer::read(&mut message, 0, question.wire(), Case::PLAIN) else {
             return Err(wrong);
         };
         message.truncate(length);

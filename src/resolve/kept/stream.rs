@@ -17,7 +17,7 @@ use crate::dns::padded_query;
 use crate::net::read_message;
 use crate::net::tls::{Client, Stream};
 use crate::resolve::answer::{self, Content};
-use crate::resolve::question::{PACKET, Question};
+use crate::resolve::question::{Case, PACKET, Question};
 use crate::resolve::random::unpredictable;
 use crate::resolve::upstream::Upstream;
 
@@ -171,7 +171,7 @@ async fn send(
         id = id.wrapping_add(1);
     }
     let mut packet = [0; PACKET];
-    let query = asked.question.write(id, asked.edns, &mut packet);
+    let query = asked.question.write(id, asked.edns, Case::PLAIN, &mut packet);
     if encrypted && asked.edns {
         let padded = padded_query(query);
         writer.write_all(&(padded.len() as u16).to_be_bytes()).await?;
@@ -188,7 +188,9 @@ async fn send(
 fn settle(flights: &mut HashMap<u16, Asked>, message: &mut Vec<u8>) {
     let Some(id) = message.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return };
     let Some(flight) = flights.get(&id) else { return };
-    let Some(Content::Whole(length)) = answer::read(message, id, flight.question.wire()) else { return };
+    let Some(Content::Whole(length)) = answer::read(message, id, flight.question.wire(), Case::PLAIN) else {
+        return;
+    };
     message.truncate(length);
     if let Some(flight) = flights.remove(&id) {
         // Fails when its asker no longer waits.
