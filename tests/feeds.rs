@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use interdict::clock::Clock;
+use interdict::feeds::Format;
 use support::{Site, free_port, reply_of};
 
 /// A name with everything below it, one alone, what is below one, and what is let pass inside; names that no format can carry.
@@ -379,4 +380,49 @@ fn the_command_line_writes_what_is_fetched_and_exceptions_and_shadow_count() {
     let (code, _, said) = export(&["hosts", "--app", "nothing"]);
     assert_eq!(code, Some(3), "{said}");
     assert_eq!(export(&["fortran"]).0, Some(2));
+}
+
+/// A list for an app, or an act, holds what is banned for it, whoever else bans the same.
+#[test]
+fn what_several_lists_and_acts_ban_is_in_the_list_of_each() {
+    let site = Site::prepare(
+        "[[policy.source]]\nname = \"first\"\nfrom = \"DIR/first.txt\"\nformat = \"domains\"\n\
+         [[policy.source]]\nname = \"second\"\nfrom = \"DIR/second.txt\"\nformat = \"domains\"\napp = \"tiktok\"\n\
+         [[policy.group]]\nname = \"default\"\nenforce = [\"first\", \"second\", \"ca-tbs-2023-02-28-tiktok\", \"us-no-tiktok-act\"]\n",
+        Clock::system(),
+    );
+    std::fs::write(site.path("first.txt"), "www.tiktok.com\nshop.tree.example\nalone.example\n").unwrap();
+    std::fs::write(site.path("second.txt"), "tree.example\n*.tree.example\n").unwrap();
+    let site = site.started();
+    for format in
+        Format::ALL.map(Format::as_str).iter().filter(|format| !["addresses", "nftables"].contains(format))
+    {
+        let list = feed(&site, &format!("{format}?app=tiktok"));
+        for word in
+            ["passthru", "always_transparent", "server=/", "pass ", "content:!", ", 4)", ", 8)", ", 12)"]
+        {
+            assert!(!list.contains(word), "{format} lets pass what is banned: {list}");
+        }
+        assert!(list.contains("tiktok.com") && list.contains("tree.example"), "{format}: {list}");
+        assert!(!list.contains("alone.example"), "{format}: {list}");
+    }
+    let domains = |selection: &str| feed(&site, &format!("domains?{selection}"));
+    let app = domains("app=tiktok");
+    for line in ["tiktok.com\n", "*.tiktok.com\n", "*.tree.example\n"] {
+        assert!(app.contains(line), "{line}: {app}");
+    }
+    let (first, second) =
+        (domains("instrument=ca-tbs-2023-02-28-tiktok"), domains("instrument=us-no-tiktok-act"));
+    assert!(first.contains("*.tiktok.com\n") && !first.contains("tree.example"), "{first}");
+    assert_eq!(first, second, "two acts that ban the same");
+}
+
+/// Networks too: each of the acts that cover an app has all of them.
+#[test]
+fn each_act_that_bans_an_app_bans_its_networks() {
+    let site = site();
+    let acts = ["ca-tbs-2023-10-30-wechat-kaspersky", "us-bod-17-01"];
+    let [first, second] = acts.map(|act| feed(&site, &format!("addresses?instrument={act}")));
+    assert!(second.contains("77.74.176.0/21\n"), "{second}");
+    assert!(second.lines().all(|line| first.lines().any(|other| other == line)), "{first} {second}");
 }

@@ -35,6 +35,8 @@ pub(super) struct Unsaid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Blocked,
+    /// For another app or act than is asked for: nobody need say it, and nobody may say the opposite.
+    BlockedBeside,
     Nothing,
     Passed,
 }
@@ -58,25 +60,26 @@ impl Content {
         let group = selection.find(snapshot)?;
         let mut unsaid = Unsaid::default();
         let mut names = BTreeMap::new();
+        let holds = |attribution: Attribution<'_>| selection.part.holds(attribution);
         let said = |fate| match fate {
-            Fate::Blocked(attribution) if selection.part.holds(attribution) => Said::Blocked,
-            Fate::Canary if selection.part.holds(Attribution::default()) => Said::Blocked,
+            Fate::Blocked => Said::Blocked,
+            Fate::Canary if holds(Attribution::default()) => Said::Blocked,
+            Fate::BlockedBeside => Said::BlockedBeside,
             Fate::Passed => Said::Passed,
             _ => Said::Nothing,
         };
         for name in snapshot.listed_names() {
-            let fate = snapshot.fate(group, &name);
+            let fate = snapshot.fate(group, &name, holds);
             unsaid.rehearsed += u64::from(fate == Fate::Rehearsed);
             unsaid.rewritten += u64::from(fate == Fate::Rewritten);
-            let parts = (said(fate), said(snapshot.fate_below(group, &name)));
+            let parts = (said(fate), said(snapshot.fate_below(group, &name, holds)));
             match Reversed::of(&name) {
                 Some(reversed) => drop(names.insert(reversed, parts)),
                 None => unsaid.odd += u64::from(parts.0 == Said::Blocked || parts.1 == Said::Blocked),
             }
         }
         let mut networks = Vec::new();
-        let blocked = snapshot.blocked_networks(group);
-        for (_, prefix) in blocked.filter(|(attribution, _)| selection.part.holds(*attribution)) {
+        for prefix in snapshot.blocked_networks(group, holds) {
             networks.extend(prefix);
             unsaid.networks += u64::from(prefix.is_none());
         }
@@ -114,8 +117,9 @@ impl Content {
             let (own, below) = (*own == Said::Blocked, *below == Said::Blocked);
             // Who says that a tree is blocked says it of what is let pass inside.
             let inside = self.names.range(name..).skip(1).take_while(|(other, _)| other.is_at_or_below(name));
+            let is_hole = |said| matches!(said, Said::Nothing | Said::Passed);
             let has_holes =
-                below && inside.into_iter().any(|(_, parts)| *parts != (Said::Blocked, Said::Blocked));
+                below && inside.into_iter().any(|(_, (own, below))| is_hole(*own) || is_hole(*below));
             less += u64::from(has_holes);
             let reach = match (own, below && !has_holes) {
                 (true, true) => Reach::Subtree,
@@ -144,9 +148,9 @@ impl Content {
             let around = above.last().map_or(Said::Nothing, |(_, below, _)| *below);
             // Inside of what is blocked, what is not blocked passes; elsewhere that need not be said.
             let of = |said| match (said, around) {
-                (Said::Nothing | Said::Passed, Said::Nothing | Said::Passed) => around,
-                (Said::Nothing | Said::Passed, Said::Blocked) => Said::Passed,
                 (Said::Blocked, _) => Said::Blocked,
+                (Said::Nothing | Said::Passed, Said::Blocked) => Said::Passed,
+                (Said::BlockedBeside | Said::Nothing | Said::Passed, _) => around,
             };
             let (own, below) = (of(*own), of(*below));
             let has_line = own != around || below != around;

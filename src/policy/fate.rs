@@ -2,9 +2,10 @@
 //! snapshot's own decisions; never decides by itself.
 
 use super::client::Prefix;
+use super::group::Mode;
 use super::rule::Action;
 use super::ruling::unlisted_child;
-use super::snapshot::{NONE, Origin, Snapshot};
+use super::snapshot::{CompiledGroup, DEFAULT_ACTION, Origin, Snapshot};
 use super::verdict::{Cause, Verdict};
 use crate::dns::CanonicalName;
 
@@ -17,11 +18,13 @@ pub struct Attribution<'s> {
     pub instrument: Option<&'s str>,
 }
 
-/// What becomes of a name.
+/// What becomes of a name, as far as a part of the policy is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate<'s> {
+pub enum Fate {
     /// Nobody gets it.
-    Blocked(Attribution<'s>),
+    Blocked,
+    /// The same, and nothing of the part that is asked about would do it.
+    BlockedBeside,
     /// Answered negatively for everybody, so that devices stay with this resolver.
     Canary,
     /// Nothing is said of it.
@@ -35,21 +38,62 @@ pub enum Fate<'s> {
 }
 
 impl Snapshot {
-    /// What becomes of `name` for a group.
-    pub fn fate(&self, group: u16, name: &CanonicalName) -> Fate<'_> {
+    /// What becomes of `name` for a group. `holds` says what the part that is asked about consists of: a name is banned for each app and act that bans
+    /// it, whichever of the rules goes first.
+    pub fn fate(&self, group: u16, name: &CanonicalName, holds: impl Fn(Attribution<'_>) -> bool) -> Fate {
         match self.decide_query(group, name) {
             Verdict::Allow => Fate::Free,
             Verdict::Canary { .. } => Fate::Canary,
             Verdict::Permit(_) => Fate::Passed,
             Verdict::Shadow(_) => Fate::Rehearsed,
-            Verdict::Deny(cause) if is_denial(self.action(&cause)) => Fate::Blocked(self.attribution(&cause)),
-            Verdict::Deny(_) => Fate::Rewritten,
+            Verdict::Deny(cause) if !is_denial(self.action(&cause)) => Fate::Rewritten,
+            Verdict::Deny(cause) if holds(self.attribution(&cause)) => Fate::Blocked,
+            Verdict::Deny(_) if self.is_denied_by(group, name, holds) => Fate::Blocked,
+            Verdict::Deny(_) => Fate::BlockedBeside,
         }
     }
 
     /// What becomes of the names below `name` at or above which nothing longer is listed.
-    pub fn fate_below(&self, group: u16, name: &CanonicalName) -> Fate<'_> {
-        unlisted_child(name).map_or(Fate::Free, |child| self.fate(group, &child))
+    pub fn fate_below(
+        &self,
+        group: u16,
+        name: &CanonicalName,
+        holds: impl Fn(Attribution<'_>) -> bool,
+    ) -> Fate {
+        unlisted_child(name).map_or(Fate::Free, |child| self.fate(group, &child, holds))
+    }
+
+    /// True when some rule that counts denies `name`, were it alone, and is one that `holds` takes.
+    fn is_denied_by(
+        &self,
+        group: u16,
+        name: &CanonicalName,
+        holds: impl Fn(Attribution<'_>) -> bool,
+    ) -> bool {
+        let Some(group) = self.groups.get(usize::from(group)) else { return false };
+        let mut denied = false;
+        self.search(name, |entry| {
+            let kind = self.kinds.get(entry.kind as usize).filter(|kind| kind.reach.meets(entry.depth));
+            let Some(kind) = kind.filter(|_| !denied) else { return };
+            let action = if kind.action == DEFAULT_ACTION { group.action } else { kind.action };
+            if self.actions.get(usize::from(action)).is_some_and(is_denial) {
+                denied = self.attributions(group, kind.set).any(&holds);
+            }
+        });
+        denied
+    }
+
+    /// For whom the rules of a set count in a group: once for each act, app or list that the group enforces and the set belongs to.
+    fn attributions<'s>(
+        &'s self,
+        group: &'s CompiledGroup,
+        set: u16,
+    ) -> impl Iterator<Item = Attribution<'s>> {
+        let app = self.set(set).and_then(|set| self.app(set.app)).map(|app| app.id.as_str());
+        let counting = group.enforcements.iter().filter(move |found| {
+            found.set == set && found.exception.is_none() && found.mode == Mode::Enforce
+        });
+        counting.map(move |found| Attribution { app, instrument: self.act_of(found.instrument) })
     }
 
     fn attribution(&self, cause: &Cause) -> Attribution<'_> {
@@ -64,13 +108,23 @@ impl Snapshot {
         self.instrument(instrument).map(|act| act.id.as_str())
     }
 
-    /// The networks that a group may not reach: those of the apps it bans, and those that its lists deny in answers. `None` stands for one that
-    /// has no prefix, or in which an exception holds.
-    pub fn blocked_networks(&self, group: u16) -> impl Iterator<Item = (Attribution<'_>, Option<Prefix>)> {
-        self.networks_of_apps(group).chain(self.networks_of_lists(group))
+    /// The networks that a group may not reach, as far as `holds` takes them: those of the apps it bans, and those that its lists deny in answers.
+    /// `None` stands for one that has no prefix, or in which an exception holds.
+    pub fn blocked_networks(
+        &self,
+        group: u16,
+        holds: impl Fn(Attribution<'_>) -> bool,
+    ) -> impl Iterator<Item = Option<Prefix>> {
+        let of_apps: Vec<Option<Prefix>> = self.networks_of_apps(group, &holds).collect();
+        let of_lists = self.networks_of_lists(group).filter(move |(attribution, _)| holds(*attribution));
+        of_apps.into_iter().chain(of_lists.map(|(_, prefix)| prefix))
     }
 
-    fn networks_of_apps(&self, group: u16) -> impl Iterator<Item = (Attribution<'_>, Option<Prefix>)> {
+    fn networks_of_apps(
+        &self,
+        group: u16,
+        holds: impl Fn(Attribution<'_>) -> bool,
+    ) -> impl Iterator<Item = Option<Prefix>> {
         let group = self.groups.get(usize::from(group));
         let freed: Vec<&str> = group
             .into_iter()
@@ -78,21 +132,17 @@ impl Snapshot {
             .filter_map(|found| self.exception(found.exception))
             .flat_map(|exception| exception.apps.iter().map(String::as_str))
             .collect();
-        self.sets.iter().enumerate().flat_map(move |(number, set)| {
-            let counting = group.and_then(|group| group.by_set.get(number));
-            let enforced = counting.map(|counting| counting.enforced).filter(|enforced| *enforced != NONE);
-            let enforcement = enforced.and_then(|at| group?.enforcements.get(usize::from(at)));
-            let app = self.app(set.app).filter(|app| !freed.contains(&app.id.as_str()));
-            let found = match (&set.origin, enforcement, app) {
-                (Origin::App(tier), Some(enforcement), Some(app)) => Some((*tier, enforcement, app)),
+        (0..).zip(&self.sets).flat_map(move |(number, set)| {
+            let is_banned = group.is_some_and(|group| self.attributions(group, number).any(&holds));
+            let app = self.app(set.app).filter(|app| is_banned && !freed.contains(&app.id.as_str()));
+            let found = match (&set.origin, app) {
+                (Origin::App(tier), Some(app)) => Some((*tier, app)),
                 _ => None,
             };
-            found.into_iter().flat_map(|(tier, enforcement, app)| {
-                let instrument = self.act_of(enforcement.instrument);
-                let attribution = Attribution { app: Some(&app.id), instrument };
-                let networks = app.networks.iter().filter(move |network| network.tier == tier);
-                networks.map(move |network| (attribution, network.prefix))
-            })
+            let networks = found
+                .into_iter()
+                .flat_map(|(tier, app)| app.networks.iter().filter(move |network| network.tier == tier));
+            networks.map(|network| network.prefix)
         })
     }
 
