@@ -22,6 +22,8 @@ pub(super) struct Content {
 /// What of a policy is in no list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unsaid {
+    /// Names whose answer must have no address.
+    pub(super) canaries: u64,
     /// Names with other bytes than hosts' names have.
     pub(super) odd: u64,
     /// Names that are rehearsed only.
@@ -41,6 +43,15 @@ enum Said {
     Passed,
 }
 
+/// Whether names are listed by which devices learn whether to stay with their resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Canaries {
+    /// Where what loads the list answers with an address: that sends devices past it, to resolvers of their own.
+    LeftOut,
+    /// Where it answers negatively, or not at all.
+    Listed,
+}
+
 /// What a format can say of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Words {
@@ -55,21 +66,26 @@ pub(super) enum Words {
 }
 
 impl Content {
-    /// The content of a selection; the complaint names what there is not.
-    pub(super) fn new(snapshot: &Snapshot, selection: &Selection) -> Result<Self, Problem> {
+    /// The content of a selection, with or without canaries; the complaint names what there is not.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        selection: &Selection,
+        canaries: Canaries,
+    ) -> Result<Self, Problem> {
         let group = selection.find(snapshot)?;
         let mut unsaid = Unsaid::default();
         let mut names = BTreeMap::new();
         let holds = |attribution: Attribution<'_>| selection.part.holds(attribution);
         let said = |fate| match fate {
             Fate::Blocked => Said::Blocked,
-            Fate::Canary if holds(Attribution::default()) => Said::Blocked,
-            Fate::BlockedBeside => Said::BlockedBeside,
+            Fate::Canary if canaries == Canaries::Listed && holds(Attribution::default()) => Said::Blocked,
+            Fate::BlockedBeside | Fate::Canary => Said::BlockedBeside,
             Fate::Passed => Said::Passed,
             _ => Said::Nothing,
         };
         for name in snapshot.listed_names() {
             let fate = snapshot.fate(group, &name, holds);
+            unsaid.canaries += u64::from(fate == Fate::Canary && canaries == Canaries::LeftOut);
             unsaid.rehearsed += u64::from(fate == Fate::Rehearsed);
             unsaid.rewritten += u64::from(fate == Fate::Rewritten);
             let parts = (said(fate), said(snapshot.fate_below(group, &name, holds)));

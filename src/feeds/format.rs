@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use super::content::{Content, Words};
+use super::content::{Canaries, Content, Words};
 use super::entry::Entry;
 use super::selection::{Selection, unknown};
 use super::{firewall, plain, proxy, resolver};
@@ -60,6 +60,11 @@ impl Lines {
         // Writing to memory does not fail.
         let _always = self.text.write_fmt(line).and_then(|()| self.text.write_char('\n')).is_ok();
     }
+
+    /// Counts a rule that could not be said after all.
+    pub(super) fn unsaid(&mut self) {
+        self.unsayable += 1;
+    }
 }
 
 impl Format {
@@ -113,6 +118,14 @@ impl Format {
         }
     }
 
+    /// Hosts files hold addresses, and firewalls that fetch names answer with one of their own unless told otherwise.
+    fn canaries(self) -> Canaries {
+        match self {
+            Self::Domains | Self::Hosts => Canaries::LeftOut,
+            _ => Canaries::Listed,
+        }
+    }
+
     /// What begins a comment; `None` where readers want none.
     fn comment(self) -> Option<&'static str> {
         match self {
@@ -125,9 +138,9 @@ impl Format {
 
     /// The list of a selection; the complaint names what there is not.
     pub fn render(self, snapshot: &Snapshot, selection: &Selection) -> Result<Feed, Problem> {
-        let content = Content::new(snapshot, selection)?;
+        let content = Content::new(snapshot, selection, self.canaries())?;
         let mut lines = Lines::default();
-        let mut sids = firewall::Sids::default();
+        let mut suricata = firewall::Suricata::default();
         let less = self.words().map_or(0, |words| {
             content.entries(words, |entry| {
                 let is_said = match self {
@@ -138,13 +151,14 @@ impl Format {
                     Self::Pac => proxy::pac(entry, &mut lines),
                     Self::Rpz => resolver::rpz(entry, &mut lines),
                     Self::Squid => proxy::squid(entry, &mut lines),
-                    Self::Suricata => firewall::suricata(entry, &mut sids, &mut lines),
+                    Self::Suricata => suricata.take(entry, &mut lines),
                     Self::Unbound => resolver::unbound(entry, &mut lines),
                 };
                 lines.entries += u64::from(is_said);
                 lines.unsayable += u64::from(!is_said);
             })
         });
+        suricata.finish(&mut lines);
         let mut networks = 0;
         if self.words().is_none() {
             networks = content.networks.len() as u64;
@@ -161,6 +175,7 @@ impl Format {
             Some(_) => vec![
                 (less, "names whose subdomains it cannot hold, or not without an exception inside"),
                 (lines.unsayable, "rules that it has no words for"),
+                (unsaid.canaries, "canary names, whose answer must have no address"),
                 (unsaid.odd, "names that are no hosts' names"),
                 (unsaid.rehearsed, "names in shadow mode"),
                 (unsaid.rewritten, "names with other records, or over TCP only"),

@@ -4,33 +4,35 @@ use super::entry::Entry;
 use super::format::{Lines, is_for_below, is_for_name};
 use crate::policy::{Reach, Snapshot};
 
-/// A zone that is not there, or where it stands inside of one, one that is resolved. A name alone exists and has nothing but a text, so that what
-/// is below it is resolved.
+/// A zone that is not there, or where it stands inside of one, one that is resolved. A name that is blocked alone exists and has nothing but a text,
+/// so that what is below it is resolved.
 pub(super) fn unbound(entry: Entry<'_>, lines: &mut Lines) -> bool {
     let name = entry.name;
     match (entry.reach, entry.passes) {
         (Reach::Subtree, false) => lines.line(format_args!(" local-zone: \"{name}.\" always_nxdomain")),
-        (Reach::Exact, false) => {
+        // What is let pass below a blocked name is the same, said of the other part.
+        (Reach::Exact, false) | (Reach::Below, true) => {
             lines.line(format_args!(" local-zone: \"{name}.\" transparent"));
             lines.line(format_args!(" local-data: '{name}. 60 IN TXT \"blocked\"'"));
         }
         (Reach::Exact | Reach::Subtree, true) => {
             lines.line(format_args!(" local-zone: \"{name}.\" always_transparent"));
         }
-        (Reach::Below, _) => return false,
+        (Reach::Below, false) => return false,
     }
-    true
+    // A name that passes alone takes what is below it along.
+    (entry.reach, entry.passes) != (Reach::Exact, true)
 }
 
-/// A domain that is known here and empty, or one that others are asked for.
+/// A domain that is known here and empty, or one that others are asked for; there is no word for a part of one. Where a part passes, all does.
 pub(super) fn dnsmasq(entry: Entry<'_>, lines: &mut Lines) -> bool {
     let name = entry.name;
     match (entry.reach, entry.passes) {
         (Reach::Subtree, false) => lines.line(format_args!("local=/{name}/")),
-        (Reach::Exact | Reach::Subtree, true) => lines.line(format_args!("server=/{name}/#")),
-        (Reach::Exact, false) | (Reach::Below, _) => return false,
+        (_, true) => lines.line(format_args!("server=/{name}/#")),
+        (Reach::Exact | Reach::Below, false) => return false,
     }
-    true
+    entry.reach == Reach::Subtree
 }
 
 /// The unspecified address for the name.
