@@ -506,3 +506,56 @@ fn canary_names_are_in_no_list_whose_reader_answers_with_addresses() {
     }
     assert!(feed(&site, "hosts").contains("# not in it: 5 canary names"));
 }
+
+/// Networks decide no query, so the policy's digest does not tell of them; whoever holds the list before is told all the same.
+#[test]
+fn a_network_more_in_the_catalog_is_a_list_more_to_fetch() {
+    let site = Site::prepare("blocklists = \"DIR/lists\"\n", Clock::system());
+    for folder in ["lists/apps", "lists/instruments"] {
+        std::fs::create_dir_all(site.path(folder)).unwrap();
+    }
+    let app = "id = \"app\"\ntitle = \"App\"\nowner = \"o\"\n\
+               [[name]]\nname = \"app.example\"\nmatch = \"subtree\"\ntier = \"core\"\npurpose = \"core\"\ncertainty = \"owned\"\norigin = [\"x\"]\n";
+    let network = |prefix| {
+        format!(
+            "[[address]]\nprefix = \"{prefix}\"\ntier = \"core\"\ncertainty = \"owned\"\norigin = [\"x\"]\n"
+        )
+    };
+    let act = "id = \"ban\"\ntitle = \"Ban\"\nkind = \"ban\"\nauthority = \"a\"\njurisdiction = \"CA\"\ncitation = \"c\"\ntime_zone = \"UTC\"\n\
+               apps = [\"app\"]\ncovers = \"devices\"\nembedded = \"unstated\"\nin_force_from = { date = \"2023-02-28\", verified = true }\norigin = [\"x\"]\n";
+    std::fs::write(site.path("lists/apps/app.toml"), format!("{app}{}", network("192.0.2.0/24"))).unwrap();
+    std::fs::write(site.path("lists/instruments/ban.toml"), act).unwrap();
+    std::fs::write(site.path("lists/default.toml"), "enforce = [\"ban\"]\n").unwrap();
+    std::fs::write(site.path("lists/never.toml"), "").unwrap();
+    std::fs::write(site.path("lists/bypass.toml"), "").unwrap();
+    let site = site.settled();
+    let tag = || {
+        let head = site.http_whole("HEAD", "/feeds/addresses", None).0;
+        head.lines()
+            .find_map(|line| line.strip_prefix("etag: "))
+            .unwrap_or_else(|| panic!("{head}"))
+            .to_owned()
+    };
+    assert_eq!(feed(&site, "addresses"), "192.0.2.0/24\n");
+    let before = tag();
+    assert_eq!(before, tag(), "while nothing changes");
+    let both = [app.to_owned(), network("192.0.2.0/24"), network("198.51.100.0/24")].concat();
+    std::fs::write(site.path("lists/apps/app.toml"), both).unwrap();
+    assert_eq!(site.http("POST", "/api/v1/reload", Some(&site.token())).0, 200);
+    assert_eq!(feed(&site, "addresses"), "192.0.2.0/24\n198.51.100.0/24\n");
+    assert_ne!(before, tag());
+}
+
+/// A group's name is anything that a string of TOML holds; in a comment it stays in its line.
+#[test]
+fn no_name_of_a_group_ends_the_comment_that_it_stands_in() {
+    let site = Site::start(
+        "[[policy.group]]\nname = \"a\\nlocal-zone: x\\r\\u2028b\"\nclients = [\"10.9.0.0/16\"]\nenforce = [\"ca-tbs-2023-02-28-tiktok\"]\n",
+        Clock::system(),
+    );
+    for format in Format::ALL {
+        let list = feed(&site, &format!("{format}?group=a%0Alocal-zone:%20x%0D%E2%80%A8b"));
+        assert!(!list.contains(['\r', '\u{2028}']), "{format}: {list}");
+        assert!(!list.lines().any(|line| line.starts_with("local-zone: x")), "{format}: {list}");
+    }
+}

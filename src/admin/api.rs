@@ -21,6 +21,7 @@ use super::change;
 use super::feeds;
 use super::lately;
 use crate::dns::{Name, RecordType};
+use crate::feeds::Kept;
 use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
@@ -44,6 +45,8 @@ pub struct Parts {
     pub collectors: Arc<Vec<Arc<dyn Collect>>>,
     /// Who may change state.
     pub tokens: Arc<Tokens>,
+    /// Lists that were asked for lately.
+    pub feeds: Arc<Kept>,
     /// A place for the one compilation, or reading of what was kept, at a time that a question about other days or inputs may
     /// cost.
     pub compiling: Arc<Semaphore>,

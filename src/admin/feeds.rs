@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use axum::{Json, Router, routing::get};
 use serde_json::json;
 
 use super::api::{Parameters, Parts, wrong};
-use crate::feeds::{Feed, Format, Part, Selection};
+use crate::feeds::{Format, Part, Selection, Served};
 use crate::problem::{Place, Problem};
 
 const GENERATION: HeaderName = HeaderName::from_static("interdict-generation");
@@ -53,36 +54,32 @@ async fn feed(
     let Some(snapshot) = parts.pipeline.in_force() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response();
     };
-    // The policy and what is asked for say all: equal tags are equal lists, on whichever host.
     let (generation, policy) = (snapshot.generation(), snapshot.digest());
-    let tag =
-        format!("\"{}\"", crate::sources::Digest::of(format!("{policy} {format} {selection:?}").as_bytes()));
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known =
-        known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
     let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
     let rendered = tokio::task::spawn_blocking(move || {
-        let rendered = match is_known {
-            // Only whether there is such a thing.
-            true => selection.check(&snapshot).map(|()| None),
-            false => format.render(&snapshot, &selection).map(Some),
-        };
+        let rendered = parts.feeds.render(&snapshot, format, &selection);
         drop(place);
         rendered
     });
-    let mut response = match rendered.await {
-        Ok(Ok(None)) => StatusCode::NOT_MODIFIED.into_response(),
-        Ok(Ok(Some(Feed { text, left_out, .. }))) => {
-            let mut response = ([(header::CONTENT_TYPE, format.content_type())], text).into_response();
-            let left_out = HeaderValue::try_from(left_out.join("; ")).ok().filter(|value| !value.is_empty());
-            if let Some(left_out) = left_out {
-                response.headers_mut().insert(LEFT_OUT, left_out);
-            }
-            response
-        }
+    let rendered = match rendered.await {
+        Ok(Ok(rendered)) => rendered,
         Ok(Err(problem)) => return absent(&problem),
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
+    let tag = format!("\"{}\"", rendered.tag);
+    let left_out = HeaderValue::try_from(rendered.feed.left_out.join("; ")).ok();
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| {
+        known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+    });
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, format.content_type())], Bytes::from_owner(Served(rendered))).into_response()
+    };
+    if let Some(left_out) = left_out.filter(|value| !is_known && !value.is_empty()) {
+        response.headers_mut().insert(LEFT_OUT, left_out);
+    }
     let said = [(header::ETAG, tag), (GENERATION, generation.to_string()), (POLICY, policy)];
     for (name, value) in said {
         if let Ok(value) = HeaderValue::try_from(value) {

@@ -233,6 +233,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
+        feeds: Arc::default(),
         compiling: Arc::new(Semaphore::new(1)),
     };
     tasks.push(tokio::spawn(engine.mind_patience(stopped.clone())));

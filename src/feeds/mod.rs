@@ -5,10 +5,12 @@ mod content;
 mod entry;
 mod firewall;
 mod format;
+mod kept;
 mod plain;
 mod proxy;
 mod resolver;
 mod selection;
 
 pub use format::{Feed, Format};
+pub use kept::{Kept, Rendered, Served};
 pub use selection::{Part, Selection};

@@ -67,11 +67,13 @@ impl Selection {
     /// In words, for whoever reads a list.
     pub(super) fn words(&self) -> String {
         let group = self.group.as_deref().unwrap_or(DEFAULT);
-        match &self.part {
+        let words = match &self.part {
             Part::All => format!("group {group}"),
             Part::App(id) => format!("group {group}, app {id}"),
             Part::Instrument(id) => format!("group {group}, instrument {id}"),
-        }
+        };
+        // A comment ends with its line, for some readers at other signs than the line feed too.
+        words.replace(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'), " ")
     }
 }
 
