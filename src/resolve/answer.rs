@@ -46,6 +46,17 @@ pub(super) fn read(received: &mut [u8], id: u16, question: &[u8], case: Case) ->
     strip(received).map(Content::Whole)
 }
 
+/// Leaves in `received` the answer to `question`, which was asked in small letters where nothing is cut off. False when it is none.
+pub(super) fn take(received: &mut Vec<u8>, id: u16, question: &[u8]) -> bool {
+    match read(received, id, question, Case::PLAIN) {
+        Some(Content::Whole(length)) => {
+            received.truncate(length);
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Makes the letters small that a server took over from the question: those of owners that are written out, and of aliases that it made of
 /// a DNAME record (RFC 6672 section 3.1).
 fn unmix(bytes: &mut [u8]) {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
-use crate::dns::{HEADER, MAX_NAME, OPT_FIXED, write_query};
+use crate::dns::{HEADER, MAX_NAME, OPT_FIXED, padded_query, write_query};
 
 use super::forward::Failure;
 use super::random::unpredictable_bits;
@@ -119,6 +119,13 @@ impl Question {
             }
         }
         out
+    }
+
+    /// The query under `id` for servers inside of TLS: padded (RFC 8467) where it has an OPT record.
+    pub(super) fn padded(&self, id: u16, edns: bool) -> Vec<u8> {
+        let mut packet = [0; PACKET];
+        let query = self.write(id, edns, Case::PLAIN, &mut packet);
+        if edns { padded_query(query) } else { query.to_vec() }
     }
 
     /// How far it has come; `None` once it is over.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::answer::{self, Content};
+use super::answer;
 use super::question::{Case, PACKET, Question};
 use super::random::unpredictable;
 use crate::dns::framed;
@@ -23,11 +23,8 @@ pub(super) async fn exchange(address: SocketAddr, question: &Question, edns: boo
     stream.write_all(&framed(query)).await?;
     let mut received = Vec::new();
     read_message(&mut stream, &mut received).await?;
-    match answer::read(&mut received, id, question.wire(), Case::PLAIN) {
-        Some(Content::Whole(length)) => {
-            received.truncate(length);
-            Ok(received)
-        }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not the answer to the question")),
+    match answer::take(&mut received, id, question.wire()) {
+        true => Ok(received),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "not the answer to the question")),
     }
 }

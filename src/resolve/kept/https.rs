@@ -15,10 +15,10 @@ use tokio::time::{interval, timeout};
 
 use super::open::{Ended, Multiplexed};
 use super::{LOOK, QUIET};
-use crate::dns::{MAX_MESSAGE, aged, padded_query};
+use crate::dns::{MAX_MESSAGE, aged};
 use crate::net::tls::{Client, Stream};
-use crate::resolve::answer::{self, Content};
-use crate::resolve::question::{Case, PACKET, Question};
+use crate::resolve::answer;
+use crate::resolve::question::Question;
 use crate::resolve::upstream::Upstream;
 
 /// One server.
@@ -90,10 +90,8 @@ impl Multiplexed for Https {
 
     async fn ask(&self, requests: Requests, question: &Question, edns: bool) -> Result<Vec<u8>, Ended> {
         requests.used.store(true, Ordering::Relaxed);
-        let mut packet = [0; PACKET];
         // A zero id, by which equal questions are equal to whatever keeps their answers (RFC 8484 section 4.1).
-        let query = question.write(0, edns, Case::PLAIN, &mut packet);
-        let body: Bytes = if edns { padded_query(query) } else { query.to_vec() }.into();
+        let body = Bytes::from(question.padded(0, edns));
         let uri = self.uri().map_err(|_| Ended::Answer("its path is none"))?;
         let request = Request::post(uri)
             .header(CONTENT_TYPE, MESSAGE)
@@ -135,15 +133,12 @@ async fn read(response: Response<h2::RecvStream>, question: &Question) -> Result
         received.extend_from_slice(&part);
         body.flow_control().release_capacity(part.len()).map_err(lost)?;
     }
-    match answer::read(&mut received, 0, question.wire(), Case::PLAIN) {
-        Some(Content::Whole(length)) => {
-            received.truncate(length);
-            // What something on the way kept has got older there (RFC 8484 section 5.1).
-            aged(&mut received, age.unwrap_or(0));
-            Ok(received)
-        }
-        _ => wrong("not the answer to the question"),
+    if !answer::take(&mut received, 0, question.wire()) {
+        return wrong("not the answer to the question");
     }
+    // What something on the way kept has got older there (RFC 8484 section 5.1).
+    aged(&mut received, age.unwrap_or(0));
+    Ok(received)
 }
 
 /// Runs one connection until it ends, does not answer any more, or nobody asks.

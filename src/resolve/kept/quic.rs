@@ -11,10 +11,10 @@ use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig};
 
 use super::open::{Ended, Multiplexed};
 use super::{LOOK, QUIET};
-use crate::dns::{MAX_MESSAGE, framed, padded_query};
+use crate::dns::{MAX_MESSAGE, framed};
 use crate::net::tls::Client;
-use crate::resolve::answer::{self, Content};
-use crate::resolve::question::{Case, PACKET, Question};
+use crate::resolve::answer;
+use crate::resolve::question::Question;
 use crate::resolve::upstream::Upstream;
 
 /// One server.
@@ -67,10 +67,8 @@ impl Multiplexed for Quic {
     }
 
     async fn ask(&self, streams: Streams, question: &Question, edns: bool) -> Result<Vec<u8>, Ended> {
-        let mut packet = [0; PACKET];
         // The id is zero; the stream tells questions apart (RFC 9250 section 4.2.1).
-        let query = question.write(0, edns, Case::PLAIN, &mut packet);
-        let query = if edns { padded_query(query) } else { query.to_vec() };
+        let query = question.padded(0, edns);
         let (mut send, mut receive) = streams.connection.open_bi().await.map_err(lost)?;
         send.write_all(&framed(&query)).await.map_err(lost)?;
         send.finish().map_err(lost)?;
@@ -78,14 +76,8 @@ impl Multiplexed for Quic {
         let wrong = Ended::Answer("not the answer to the question");
         let Some((length, message)) = received.split_first_chunk() else { return Err(wrong) };
         let mut message = message.to_vec();
-        if usize::from(u16::from_be_bytes(*length)) != message.len() {
-            return Err(wrong);
-        }
-        let Some(Content::Whole(length)) = answer::read(&mut message, 0, question.wire(), Case::PLAIN) else {
-            return Err(wrong);
-        };
-        message.truncate(length);
-        Ok(message)
+        let is_whole = usize::from(u16::from_be_bytes(*length)) == message.len();
+        if is_whole && answer::take(&mut message, 0, question.wire()) { Ok(message) } else { Err(wrong) }
     }
 
     fn close(streams: Streams) {

@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
 use super::{CONNECT, LOOK, QUIET};
-use crate::dns::padded_query;
 use crate::net::read_message;
 use crate::net::tls::{Client, Stream};
-use crate::resolve::answer::{self, Content};
+use crate::resolve::answer;
 use crate::resolve::question::{Case, PACKET, Question};
 use crate::resolve::random::unpredictable;
 use crate::resolve::upstream::Upstream;
@@ -171,15 +170,13 @@ async fn send(
         id = id.wrapping_add(1);
     }
     let mut packet = [0; PACKET];
-    let query = asked.question.write(id, asked.edns, Case::PLAIN, &mut packet);
-    if encrypted && asked.edns {
-        let padded = padded_query(query);
-        writer.write_all(&(padded.len() as u16).to_be_bytes()).await?;
-        writer.write_all(&padded).await?;
-    } else {
-        writer.write_all(&(query.len() as u16).to_be_bytes()).await?;
-        writer.write_all(query).await?;
-    }
+    let padded = encrypted.then(|| asked.question.padded(id, asked.edns));
+    let query = match &padded {
+        Some(padded) => padded,
+        None => asked.question.write(id, asked.edns, Case::PLAIN, &mut packet),
+    };
+    writer.write_all(&(query.len() as u16).to_be_bytes()).await?;
+    writer.write_all(query).await?;
     flights.insert(id, asked);
     Ok(())
 }
@@ -188,10 +185,9 @@ async fn send(
 fn settle(flights: &mut HashMap<u16, Asked>, message: &mut Vec<u8>) {
     let Some(id) = message.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return };
     let Some(flight) = flights.get(&id) else { return };
-    let Some(Content::Whole(length)) = answer::read(message, id, flight.question.wire(), Case::PLAIN) else {
+    if !answer::take(message, id, flight.question.wire()) {
         return;
-    };
-    message.truncate(length);
+    }
     if let Some(flight) = flights.remove(&id) {
         // Fails when its asker no longer waits.
         let _late = flight.answer.send(std::mem::take(message)).is_err();
