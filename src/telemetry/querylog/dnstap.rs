@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::line::{Described, Shown};
-use super::output::{Batch, Output, Written, write_most};
+use super::output::{Batch, Output, Written, write_framed};
 use super::syslog::PATIENCE;
 use crate::dns::{Class, write_query};
 use crate::telemetry::record::{Decision, Record};
@@ -220,33 +220,12 @@ impl Frames {
     pub(super) fn new(to: Reader) -> Self {
         Self { to, stream: None }
     }
-
-    fn stream(&mut self) -> io::Result<&mut Stream> {
-        if self.stream.is_none() {
-            self.stream = Some(Stream::open(&self.to)?);
-        }
-        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
 }
 
 impl Output for Frames {
     fn write(&mut self, batch: &Batch) -> Written {
-        let mut framed = Batch::default();
-        for record in batch.records() {
-            framed.bytes.extend((record.len() as u32).to_be_bytes());
-            framed.bytes.extend_from_slice(record);
-            framed.end_record();
-        }
-        let sent =
-            self.stream().map_err(|error| (0, error)).and_then(|stream| write_most(stream, &framed.bytes));
-        match sent {
-            Ok(()) => Written { records: batch.len(), error: None },
-            Err((at, error)) => {
-                // What was cut off cannot be gone on with.
-                self.stream = None;
-                Written { records: framed.records_within(at), error: Some(error) }
-            }
-        }
+        let open = || Stream::open(&self.to);
+        write_framed(&mut self.stream, open, batch, |length, out| out.extend((length as u32).to_be_bytes()))
     }
 
     fn tries_again(&self) -> bool {

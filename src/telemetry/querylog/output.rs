@@ -66,6 +66,33 @@ impl Batch {
     }
 }
 
+/// Writes records to a stream, opened now unless there is one, with what `head` makes of each one's length in front of it.
+pub(super) fn write_framed<S: io::Write>(
+    stream: &mut Option<S>,
+    open: impl FnOnce() -> io::Result<S>,
+    batch: &Batch,
+    head: impl Fn(usize, &mut Vec<u8>),
+) -> Written {
+    let mut framed = Batch::default();
+    for record in batch.records() {
+        head(record.len(), &mut framed.bytes);
+        framed.bytes.extend_from_slice(record);
+        framed.end_record();
+    }
+    let mut opened = match stream.take().map_or_else(open, Ok) {
+        Ok(opened) => opened,
+        Err(error) => return Written::none(error),
+    };
+    match write_most(&mut opened, &framed.bytes) {
+        Ok(()) => {
+            *stream = Some(opened);
+            Written { records: batch.len(), error: None }
+        }
+        // What was cut off cannot be gone on with.
+        Err((at, error)) => Written { records: framed.records_within(at), error: Some(error) },
+    }
+}
+
 /// Writes all bytes, or says how many went out and what stopped the others.
 pub(super) fn write_most(to: &mut impl io::Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut at = 0;

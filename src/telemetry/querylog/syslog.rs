@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::output::{Batch, Output, Written, write_most};
+use super::output::{Batch, Output, Written, write_framed};
 use crate::telemetry::record::{Decision, Record};
 
 /// What stands in front of every message of this host.
@@ -109,17 +109,6 @@ impl Connection {
     pub(super) fn new(to: SocketAddr) -> Self {
         Self { to, stream: None }
     }
-
-    fn stream(&mut self) -> io::Result<&mut TcpStream> {
-        // Collectors say nothing: what can be read is their end. What is written after that goes nowhere, and nobody would say so.
-        self.stream.take_if(|stream| has_ended(stream));
-        if self.stream.is_none() {
-            let stream = TcpStream::connect_timeout(&self.to, PATIENCE)?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            self.stream = Some(stream);
-        }
-        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
 }
 
 /// True when the other end has closed, or is broken.
@@ -132,22 +121,16 @@ fn has_ended(stream: &TcpStream) -> bool {
 
 impl Output for Connection {
     fn write(&mut self, batch: &Batch) -> Written {
-        let mut framed = Batch::default();
-        for record in batch.records() {
-            framed.bytes.extend_from_slice(format!("{} ", record.len()).as_bytes());
-            framed.bytes.extend_from_slice(record);
-            framed.end_record();
-        }
-        let sent =
-            self.stream().map_err(|error| (0, error)).and_then(|stream| write_most(stream, &framed.bytes));
-        match sent {
-            Ok(()) => Written { records: batch.len(), error: None },
-            Err((at, error)) => {
-                // What was cut off cannot be gone on with.
-                self.stream = None;
-                Written { records: framed.records_within(at), error: Some(error) }
-            }
-        }
+        // Collectors say nothing: what can be read is their end. What is written after that goes nowhere, and nobody would say so.
+        self.stream.take_if(|stream| has_ended(stream));
+        let open = || {
+            let stream = TcpStream::connect_timeout(&self.to, PATIENCE)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        };
+        let length =
+            |length: usize, out: &mut Vec<u8>| out.extend_from_slice(format!("{length} ").as_bytes());
+        write_framed(&mut self.stream, open, batch, length)
     }
 
     fn tries_again(&self) -> bool {
