@@ -32,15 +32,11 @@ async fn feed(
         Ok(format) => format,
         Err(problem) => return absent(&problem),
     };
-    let part = match (parameters.get("app"), parameters.get("instrument")) {
-        (Some(_), Some(_)) => {
-            let what = "both an app and an instrument are asked for";
-            return wrong(&Problem::error(Place::file("?app=&instrument="), what, "write one of them"));
-        }
-        (Some(id), None) => Part::App(id.clone()),
-        (None, Some(id)) => Part::Instrument(id.clone()),
-        (None, None) => Part::All,
-    };
+    let (app, instrument) = (parameters.get("app"), parameters.get("instrument"));
+    if app.is_some() && instrument.is_some() {
+        let what = "both an app and an instrument are asked for";
+        return wrong(&Problem::error(Place::file("?app=&instrument="), what, "write one of them"));
+    }
     if let Some(other) = parameters.keys().find(|key| !["app", "group", "instrument"].contains(&key.as_str()))
     {
         let what = format!("`{other}` is not known");
@@ -50,7 +46,7 @@ async fn feed(
             "use app, instrument or group",
         ));
     }
-    let selection = Selection { group: parameters.get("group").cloned(), part };
+    let selection = Selection { group: parameters.get("group").cloned(), part: Part::of(app, instrument) };
     let Some(snapshot) = parts.pipeline.in_force() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response();
     };

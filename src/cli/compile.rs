@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{Exit, complain, print_json};
+use super::{Exit, complain, print_json, write_public};
 use crate::app;
 use crate::clock::Clock;
 use crate::policy::Labels;
-use crate::problem::{Place, Problem};
-use crate::sources::{Digest, write_whole};
+use crate::sources::Digest;
 
 /// Options of `compile`.
 #[derive(Debug, clap::Args)]
@@ -22,9 +21,6 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME")]
     stamp: Option<Timestamp>,
 }
-
-/// Permission bits: a policy holds no secrets.
-const MODE: u32 = 0o644;
 
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
     let clock = Clock::system();
@@ -38,10 +34,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
         }
     };
     complain(&made.warnings);
-    if let Err(error) = write_whole(&options.output, &made.bytes, MODE) {
-        let file = options.output.display().to_string();
-        let hint = "whatever was there before is untouched; free space, or check the directory";
-        complain(&[Problem::error(Place::file(file), format!("cannot be written: {error}"), hint)]);
+    if let Err(problem) = write_public(&options.output, &made.bytes) {
+        complain(&[problem]);
         return Exit::Failed;
     }
     let (rules, names, bytes) = (made.snapshot.rule_count(), made.snapshot.name_count(), made.bytes.len());

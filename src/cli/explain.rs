@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::ask::state;
-use super::{Exit, complain, print_json};
+use super::{Exit, compiled, complain, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::dns::{Name, RecordType};
@@ -67,13 +67,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
     let clock = Clock::system();
     let on = options.on.map_or(clock.wall(), |when| when.end_of_day(&jiff::tz::TimeZone::UTC));
     let found = match options.at {
-        None => {
-            // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
-            let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
-            app::pipeline(config, None, state.as_deref(), clock, Labels::default())
-                .compile_on(on)
-                .map(|snapshot| (snapshot, None))
-        }
+        None => compiled(config, clock, on).map(|snapshot| (snapshot, None)),
         Some(Moment(at)) => state(config.as_deref()).and_then(|state| {
             let pipeline = app::pipeline(config, None, Some(&state), clock, Labels::default());
             pipeline.then(at).map(|(snapshot, then)| (snapshot, Some(then)))

@@ -3,13 +3,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Exit, complain};
-use crate::app;
+use super::{Exit, compiled, complain, write_public};
 use crate::clock::Clock;
 use crate::feeds::{Format, Part, Selection};
-use crate::policy::Labels;
-use crate::problem::{Place, Problem};
-use crate::sources::write_whole;
 
 /// Options of `export`.
 #[derive(Debug, clap::Args)]
@@ -31,9 +27,6 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// Permission bits: a policy holds no secrets.
-const MODE: u32 = 0o644;
-
 fn format(text: &str) -> Result<Format, String> {
     Format::from_str(text).map_err(|problem| format!("{}; {}", problem.what, problem.hint))
 }
@@ -41,10 +34,7 @@ fn format(text: &str) -> Result<Format, String> {
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
     let clock = Clock::system();
     let now = clock.wall();
-    // What the running resolver keeps of lists from elsewhere serves here too; what it does not is fetched.
-    let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
-    let pipeline = app::pipeline(config, None, state.as_deref(), clock, Labels::default());
-    let snapshot = match pipeline.compile_on(now) {
+    let snapshot = match compiled(config, clock, now) {
         Ok(snapshot) => snapshot,
         Err(problems) => {
             complain(&problems);
@@ -52,11 +42,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
         }
     };
     let Arguments { format, group, app, instrument, output } = options;
-    let part = match (app, instrument) {
-        (Some(id), _) => Part::App(id.clone()),
-        (None, Some(id)) => Part::Instrument(id.clone()),
-        (None, None) => Part::All,
-    };
+    let part = Part::of(app.as_ref(), instrument.as_ref());
     let feed = match format.render(&snapshot, &Selection { group: group.clone(), part }) {
         Ok(feed) => feed,
         Err(problem) => {
@@ -70,10 +56,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
     match output {
         None => print!("{}", feed.text),
         Some(path) => {
-            if let Err(error) = write_whole(path, feed.text.as_bytes(), MODE) {
-                let hint = "whatever was there before is untouched; free space, or check the directory";
-                let place = Place::file(path.display().to_string());
-                complain(&[Problem::error(place, format!("cannot be written: {error}"), hint)]);
+            if let Err(problem) = write_public(path, feed.text.as_bytes()) {
+                complain(&[problem]);
                 return Exit::Failed;
             }
             eprintln!("interdict: {} entries in {}", feed.entries, path.display());

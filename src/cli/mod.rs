@@ -19,7 +19,15 @@ mod source;
 mod status;
 mod verbs;
 
-use crate::problem::Problem;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::app;
+use crate::clock::Clock;
+use crate::policy::{Labels, Snapshot};
+use crate::problem::{Place, Problem};
+use crate::sources::write_whole;
 
 pub use verbs::run;
 
@@ -45,6 +53,22 @@ fn complain(problems: &[Problem]) {
     for problem in problems {
         eprintln!("{problem}");
     }
+}
+
+/// The policy of the present inputs at a moment. What the running resolver keeps of lists from elsewhere serves here too; what it does not is
+/// fetched.
+fn compiled(config: Option<PathBuf>, clock: Clock, on: Timestamp) -> Result<Snapshot, Vec<Problem>> {
+    let state = app::boot(config.as_deref()).ok().and_then(|boot| app::state_directory(&boot));
+    app::pipeline(config, None, state.as_deref(), clock, Labels::default()).compile_on(on)
+}
+
+/// Writes a file that anybody may read, as a policy holds no secrets; whole or not at all.
+fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    const MODE: u32 = 0o644;
+    write_whole(path, bytes, MODE).map_err(|error| {
+        let hint = "whatever was there before is untouched; free space, or check the directory";
+        Problem::error(Place::file(path.display().to_string()), format!("cannot be written: {error}"), hint)
+    })
 }
 
 /// Prints a value as JSON, on standard output.

@@ -29,6 +29,15 @@ pub enum Part {
 const DEFAULT: &str = "default";
 
 impl Part {
+    /// What is attributed to an app, or what an instrument makes count; all without either. An app goes before an instrument.
+    pub fn of(app: Option<&String>, instrument: Option<&String>) -> Self {
+        match (app, instrument) {
+            (Some(id), _) => Self::App(id.clone()),
+            (None, Some(id)) => Self::Instrument(id.clone()),
+            (None, None) => Self::All,
+        }
+    }
+
     /// True when what is attributed like this belongs to it.
     pub(super) fn holds(&self, attribution: Attribution<'_>) -> bool {
         match self {
