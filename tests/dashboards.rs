@@ -14,12 +14,12 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use interdict::clock::Clock;
 use serde_json::Value;
-use support::{Site, free_port};
+use support::{Program, Site, free_port};
 
 fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
@@ -28,15 +28,6 @@ fn deploy(path: &str) -> PathBuf {
 /// A list, and a group that rehearses.
 const POLICY: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
      [[policy.group]]\nname = \"trial\"\nclients = [\"127.0.0.2/32\"]\nenforce = [\"ca-tbs-2023-02-28-tiktok\"]\nmode = \"shadow\"\n";
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
 
 /// Every panel's title and queries, with the variables filled in.
 fn queries() -> Vec<(String, String)> {
@@ -76,7 +67,7 @@ fn every_panel_of_every_dashboard_shows_what_a_running_resolver_tells() {
         .stderr(log)
         .spawn();
     let _running = match started {
-        Ok(child) => Running(child),
+        Ok(child) => Program(child),
         Err(error) => return eprintln!("skipped: prometheus: {error}"),
     };
     // The number of series that a query gives.

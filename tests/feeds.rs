@@ -13,12 +13,12 @@ mod capture;
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use interdict::clock::Clock;
 use interdict::feeds::Format;
-use support::{Site, free_port, reply_of};
+use support::{Program, Site, free_port, reply_of};
 
 /// A name with everything below it, one alone, what is below one, and what is let pass inside; names that no format can carry.
 const ZONE: &str = "$TTL 60
@@ -95,18 +95,8 @@ fn is_blocked(server: SocketAddr, name: &str) -> Option<bool> {
     )
 }
 
-/// A program that runs as long as the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
-
 /// Runs a resolver with `config` in the site's folder; `None`, and said so, where it is not installed.
-fn resolver(site: &Site, program: &str, arguments: &[&str], config: &str, port: u16) -> Option<Running> {
+fn resolver(site: &Site, program: &str, arguments: &[&str], config: &str, port: u16) -> Option<Program> {
     let path = site.path(&format!("{}.conf", program.rsplit('/').next().unwrap()));
     let folder = site.folder.path().to_str().unwrap();
     std::fs::write(&path, config.replace("DIR", folder)).unwrap();
@@ -119,7 +109,7 @@ fn resolver(site: &Site, program: &str, arguments: &[&str], config: &str, port: 
         .stderr(log)
         .spawn();
     let running = match child {
-        Ok(child) => Running(child),
+        Ok(child) => Program(child),
         Err(error) => {
             eprintln!("skipped: {program}: {error}");
             return None;

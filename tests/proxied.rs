@@ -13,7 +13,7 @@ mod support;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use hickory_proto::op::Message;
 use interdict::clock::Clock;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use support::{Site, code, query, read_framed};
+use support::{Program, Site, code, query, read_framed};
 
 /// Where the balancer of these tests is, and a client behind it.
 const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
@@ -163,16 +163,6 @@ fn a_client_of_a_balancer_has_its_own_places() {
     assert!(open(Ipv4Addr::new(10, 20, 0, 8)).is_some(), "another client");
 }
 
-/// A program that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
-
 #[test]
 fn dnsdist_in_front_passes_on_who_asks() {
     let site = site("127.0.0.1");
@@ -190,7 +180,7 @@ fn dnsdist_in_front_passes_on_who_asks() {
         .stderr(Stdio::null())
         .spawn()
         .expect("dnsdist is installed");
-    let _running = Running(child);
+    let _running = Program(child);
     let client = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 5), 0)).unwrap();
     client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let mut buffer = [0; 1500];
@@ -227,7 +217,7 @@ fn unbound_forwards_to_it_over_tls() {
         .stderr(Stdio::null())
         .spawn()
         .expect("unbound is installed");
-    let _running = Running(child);
+    let _running = Program(child);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for (name, expected) in [("wechat.com", "NXDOMAIN"), ("www.canada.ca", "NOERROR")] {
         // It may take its time to start.

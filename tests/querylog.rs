@@ -12,22 +12,13 @@ mod support;
 
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use interdict::clock::Clock;
 use serde_json::Value;
-use support::{Site, free_port};
-
-/// A program that runs as long as the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
+use support::operator::until;
+use support::{Program, Site, free_port};
 
 /// A site with these sinks beside its file.
 fn site(sinks: &str) -> Site {
@@ -37,16 +28,6 @@ fn site(sinks: &str) -> Site {
     let sinks = sinks.replace("DIR", folder);
     std::fs::write(&site.config, text.replace("[upstream]\n", &format!("{sinks}\n[upstream]\n"))).unwrap();
     site.started()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{what} never comes");
 }
 
 fn count(site: &Site, metric: &str, sink: &str) -> f64 {
@@ -64,7 +45,7 @@ fn each_form_says_what_its_schema_wants() {
     site.ask("www.wechat.com", 28);
     site.ask("www.canada.ca", 1);
     for form in ["ecs", "ocsf"] {
-        until("a line", || count(&site, "records", form) >= 2.0);
+        until(10, "a line", || count(&site, "records", form) >= 2.0);
     }
     assert_eq!(count(&site, "records", "file"), 1.0, "blocked alone");
     // Each worker's lines are in order; whose come first is chance.
@@ -132,10 +113,10 @@ fn rsyslog_takes_datagrams_and_a_stream() {
         .stderr(log)
         .spawn();
     let _running = match started {
-        Ok(child) => Running(child),
+        Ok(child) => Program(child),
         Err(error) => return eprintln!("skipped: rsyslogd: {error}"),
     };
-    until("rsyslog", || std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok());
+    until(10, "rsyslog", || std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok());
     let sinks = format!(
         "[[querylog.sink]]\nname = \"datagrams\"\nto = \"syslog://127.0.0.1:{udp}\"\nclients = \"none\"\n\
          [[querylog.sink]]\nname = \"stream\"\nto = \"syslog+tcp://127.0.0.1:{tcp}\"\nwhich = \"all\"\n"
@@ -151,7 +132,7 @@ fn rsyslog_takes_datagrams_and_a_stream() {
             std::fs::File::open(site.path("collected")).and_then(|mut file| file.read_to_string(&mut text));
         text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    until("three messages", || collected().iter().filter(|line| line.contains("|query|")).count() >= 3);
+    until(10, "three messages", || collected().iter().filter(|line| line.contains("|query|")).count() >= 3);
     let lines: Vec<Vec<String>> =
         collected().iter().map(|line| line.splitn(5, '|').map(str::to_owned).collect()).collect();
     let of = |input: &str| lines.iter().filter(|line| line[3] == input).collect::<Vec<_>>();
@@ -190,7 +171,7 @@ fn a_collector_that_comes_late_or_goes_and_comes_back_gets_what_waited_and_delay
     for number in 0..5 {
         site.ask(&format!("n{number}.wechat.com"), 1);
     }
-    until("the file", || count(&site, "records", "file") >= 5.0);
+    until(10, "the file", || count(&site, "records", "file") >= 5.0);
     assert_eq!((count(&site, "records", "syslog"), count(&site, "lost", "syslog")), (0.0, 0.0), "they wait");
     let take = |least: usize| {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -234,17 +215,17 @@ fn a_dnstap_reader_gets_questions_with_the_policys_words() {
         .stderr(Stdio::null())
         .spawn();
     let mut running = match started {
-        Ok(child) => Running(child),
+        Ok(child) => Program(child),
         Err(error) => return eprintln!("skipped: fstrm_capture: {error}"),
     };
-    until("the reader", || socket.exists());
+    until(10, "the reader", || socket.exists());
     let sinks = format!("[[querylog.sink]]\nto = \"dnstap:unix:{}\"\nwhich = \"all\"\n", socket.display());
     let text = support::read(&site.config);
     std::fs::write(&site.config, text.replace("[upstream]\n", &format!("{sinks}\n[upstream]\n"))).unwrap();
     let mut site = site.started();
     site.ask("www.wechat.com", 28);
     site.ask("www.canada.ca", 1);
-    until("two records", || count(&site, "records", "dnstap") >= 2.0);
+    until(10, "two records", || count(&site, "records", "dnstap") >= 2.0);
     site.stop();
     // It writes what it has when it is told to end.
     let id = running.0.id().to_string();
@@ -272,7 +253,7 @@ fn datagrams_to_nobody_are_no_error_of_anybody_else() {
     for number in 0..20 {
         site.ask(&format!("n{number}.wechat.com"), 1);
     }
-    until("the file", || count(&site, "records", "file") >= 20.0);
-    until("an end", || count(&site, "records", "syslog") + count(&site, "lost", "syslog") >= 20.0);
+    until(10, "the file", || count(&site, "records", "file") >= 20.0);
+    until(10, "an end", || count(&site, "records", "syslog") + count(&site, "lost", "syslog") >= 20.0);
     assert_eq!(count(&site, "lost", "file"), 0.0);
 }

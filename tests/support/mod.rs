@@ -7,6 +7,7 @@ pub mod operator;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -168,6 +169,16 @@ pub fn engine_of(
         last_day: Some(LastDay::new(LastDayConfig::default(), Clock::system()).feed()),
         config: data_plane::Config::default(),
     })
+}
+
+/// A program that runs as long as the test.
+pub struct Program(pub Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
 }
 
 /// A running interdict in a folder of its own.
