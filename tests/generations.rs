@@ -141,9 +141,11 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
     // Old ones are let go of a second after, on a machine that has other work later still.
     let settled = (0..60).any(|_| {
         std::thread::sleep(Duration::from_millis(250));
-        served.memory() < memory + (4 << 20)
+        // Sockets to upstreams stay open for five seconds after a question; how many questions that is depends on the machine.
+        served.memory() < memory + (4 << 20) && served.descriptors() <= descriptors + 2
     });
-    assert!(settled, "{} KiB, then {} KiB", memory >> 10, served.memory() >> 10);
-    assert!(served.descriptors() <= descriptors + 2, "{descriptors}, then {}", served.descriptors());
+    let [before, after] = [memory, served.memory()].map(|bytes| bytes >> 10);
+    let now = served.descriptors();
+    assert!(settled, "{before} KiB and {descriptors} descriptors, then {after} KiB and {now}");
     assert!(count(files()) <= kept + 2, "{kept} files, then {}", count(files()));
 }
