@@ -51,10 +51,13 @@ fn notifies(site: &Site, result: &str) -> f64 {
     site.metric(&format!("interdict_notifies_total{{result=\"{result}\"}}"))
 }
 
-/// The bytes that are kept of the source.
+/// The bytes that are kept of the source: in pieces, a line for each of which stands behind the first.
 fn kept(site: &Site) -> String {
     let record: Value = serde_json::from_str(&support::read(&site.path("state/sources/zone.json"))).unwrap();
-    support::read(&site.path(&format!("state/sources/{}", record["digest"].as_str().unwrap())))
+    assert_eq!(record["in_pieces"], true);
+    let file = |digest: &str| support::read(&site.path(&format!("state/sources/{digest}")));
+    let contents = file(record["digest"].as_str().unwrap());
+    contents.lines().skip(1).map(|line| file(line.split_once(' ').unwrap().0)).collect()
 }
 
 /// A resolver that starts while its primary is not there yet, so that the primary can be told whom to notify.

@@ -118,7 +118,7 @@ mod tests {
             let mut tokens = Tokens::default();
             let path = tokens.add_local(folder.path()).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            let local = read_file(&path, 100).unwrap().text().unwrap().to_owned();
+            let local = read_file(&path, 100).unwrap().text().unwrap().into_owned();
             assert_eq!(tokens.owner(&local).as_deref(), Some("local"));
             assert_eq!(read_file(&elsewhere, 100).unwrap().text().unwrap(), "precious");
             std::fs::write(&aside, "left by a cut-off start").unwrap();

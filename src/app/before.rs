@@ -17,7 +17,7 @@ pub(super) fn asked_before(state: &Path) -> Storage {
     let path = state.join(LAST_DAY);
     let read = path.clone();
     Storage::new(
-        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes.to_vec()),
+        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes().into_owned()),
         move |bytes| write_whole(&path, bytes, 0o600),
     )
 }
@@ -36,7 +36,7 @@ pub(super) fn answered_before(
         write_whole(&path, bytes, 0o600)
     });
     match before {
-        Ok(raw) => keeper.take_over(&raw.bytes),
+        Ok(raw) => keeper.take_over(&raw.bytes()),
         // The first start.
         Err(FetchError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!(%error, "answers from before the start cannot be read"),

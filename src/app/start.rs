@@ -52,7 +52,7 @@ pub fn boot(config_file: Option<&Path>) -> Result<Boot, Vec<Problem>> {
     let Some(path) = config_file else { return Ok(Boot::default()) };
     let raw = read_file(path, CONFIG_FILE).map_err(|error| vec![error.problem(path)])?;
     let text = raw.text().map_err(|problem| vec![problem])?;
-    let (settings, problems) = config::read(&raw.name, text);
+    let (settings, problems) = config::read(&raw.name, &text);
     if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(settings.boot) }
 }
 
@@ -364,7 +364,7 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     }
     if upstream.servers.is_empty() {
         let path = Path::new("/etc/resolv.conf");
-        let text = read_file(path, CONFIG_FILE).map(|raw| String::from_utf8_lossy(&raw.bytes).into_owned());
+        let text = read_file(path, CONFIG_FILE).map(|raw| String::from_utf8_lossy(&raw.bytes()).into_owned());
         upstream.servers = system_servers(&text.unwrap_or_default());
         // The system may already point at this process: asking it would ask ourselves for ever.
         upstream

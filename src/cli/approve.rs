@@ -1,6 +1,7 @@
 //! Owns the verb `approve`: what waits for approval, how to sign it, and the signature's way to the resolver. Never sees a
 //! secret key: minisign signs.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ fn show(waiting: &Value) {
 
 fn read_signature(file: &Path) -> Result<String, Problem> {
     let raw = read_file(file, CONFIG_FILE).map_err(|error| error.problem(file))?;
-    raw.text().map(str::to_owned)
+    raw.text().map(Cow::into_owned)
 }
 
 /// Lets minisign sign, in a folder that nobody else can write to. It asks for the key's password by itself.

@@ -1,11 +1,13 @@
 //! Owns reading again what changed in a list: the parts whose text is what it was are recognised, and only the lines between
 //! them are read, once as they were and once as they are. Never decides what follows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::lines::{Reader, Reading};
 use super::part::{Carried, Part};
-use super::{Format, Options, Parsed, read};
+use super::{Format, Options, Parsed, Text, read};
 use crate::policy::{AddressRule, Edit, Rule};
 
 /// A list of which only some lines were read again.
@@ -24,7 +26,7 @@ pub struct Reread {
 /// A list as it was read before.
 #[derive(Clone, Copy)]
 struct Before<'t> {
-    text: &'t [u8],
+    text: &'t Text,
     parts: &'t [Part],
 }
 
@@ -40,13 +42,12 @@ pub fn reread(
     format: Format,
     file: &str,
     options: &Options,
-    (before, parts): (&[u8], &[Part]),
-    text: &[u8],
+    (before, parts): (&Text, &[Part]),
+    text: &Text,
 ) -> Option<Reread> {
     let before = Before { text: before, parts };
-    if Reader::new(file, format).is_something_else(text)
-        || Reader::new(file, format).is_something_else(before.text)
-    {
+    let is_something_else = |text: &Text| Reader::new(file, format).is_something_else(text.rest(0));
+    if is_something_else(text) || is_something_else(before.text) {
         return None;
     }
     let lines = |text: &[u8], at: usize, before: u32, carried: &Carried| {
@@ -59,9 +60,9 @@ pub fn reread(
     // The part of the old text, and the byte of the new one, that is come to.
     let (mut old, mut at) = (0, 0);
     while let Some(part) = parts.get(old) {
-        let known = before.text_of(old);
+        let known = before.place_of(old);
         let is_last = old + 1 == parts.len();
-        if text.get(at..)?.starts_with(known) && (!is_last || at + known.len() == text.len()) {
+        if text.matches(at, before.text, known.clone()) && (!is_last || at + known.len() == text.len()) {
             now.push(part.moved(at, lines_before(&now)));
             (old, at) = (old + 1, at + known.len());
             continue;
@@ -70,11 +71,11 @@ pub fn reread(
         let first = lines_before(&now);
         let Reading { parsed, .. } = loop {
             let (from, until) = stretch.text;
-            let reading = lines(text.get(from..until)?, from, first, &part.carried);
+            let reading = lines(&text.range(from..until)?, from, first, &part.carried);
             match parts.get(stretch.parts.1) {
                 Some(next) if !(reading.is_whole && reading.carried.agrees(&next.carried)) => {
                     stretch.parts.1 += 1;
-                    stretch.text.1 += before.text_of(stretch.parts.1 - 1).len();
+                    stretch.text.1 += before.place_of(stretch.parts.1 - 1).len();
                     if stretch.parts.1 == parts.len() {
                         stretch.text.1 = text.len();
                     }
@@ -84,7 +85,7 @@ pub fn reread(
             }
         };
         let until = parts.get(stretch.parts.1).map(|part| part.before);
-        let gone = lines(before.text_between(stretch.parts), part.at, part.before, &part.carried).parsed;
+        let gone = lines(&before.text_between(stretch.parts), part.at, part.before, &part.carried).parsed;
         if before.may_join(&parsed.rules, stretch.parts, lines) {
             return None;
         }
@@ -120,13 +121,18 @@ fn same_addresses(gone: &[AddressRule], come: &[AddressRule]) -> Option<Vec<(u32
 }
 
 impl<'t> Before<'t> {
-    fn text_of(&self, part: usize) -> &'t [u8] {
-        self.text_between((part, part + 1))
+    /// Where a part is.
+    fn place_of(&self, part: usize) -> Range<usize> {
+        self.place_between((part, part + 1))
     }
 
-    fn text_between(&self, (from, until): (usize, usize)) -> &'t [u8] {
+    fn place_between(&self, (from, until): (usize, usize)) -> Range<usize> {
         let at = |part: usize| self.parts.get(part).map_or(self.text.len(), |part| part.at);
-        self.text.get(at(from)..at(until)).unwrap_or(&[])
+        at(from)..at(until)
+    }
+
+    fn text_between(&self, parts: (usize, usize)) -> Cow<'t, [u8]> {
+        self.text.range(self.place_between(parts)).unwrap_or_default()
     }
 
     /// A rule may be made of several lines; whether one of the rules that stand now between two parts may be one with the last
@@ -151,39 +157,39 @@ impl<'t> Before<'t> {
         lines: impl Fn(&[u8], usize, u32, &Carried) -> Reading,
     ) -> Option<Rule> {
         let found = self.parts.get(part)?;
-        let text = self.text_of(part);
+        let text = self.text_between((part, part + 1));
         let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1);
         let first = lines(text.get(..end)?, found.at, found.before, &found.carried);
         first.parsed.rules.into_iter().next()
     }
 
     /// Where the old text from that part on, and the new one from that byte on, agree again.
-    fn stretch(&self, text: &[u8], old: usize, at: usize) -> Option<Stretch> {
+    fn stretch(&self, text: &Text, old: usize, at: usize) -> Option<Stretch> {
         /// Parts that are looked for: a change of more is a change of much.
         const PARTS: usize = 64;
         /// Bytes of a part by which it is looked for; then all of them are compared.
         const HEAD: usize = 24;
         let end = (old + 1 + PARTS).min(self.parts.len());
-        let mut heads: HashMap<&[u8], usize> = HashMap::new();
+        let mut heads: HashMap<[u8; HEAD], usize> = HashMap::new();
         for part in (old + 1..end).rev() {
-            heads.insert(self.text_of(part).first_chunk::<HEAD>()?, part);
+            let place = self.place_of(part);
+            heads.insert(self.text.chunk::<HEAD>(place.start).filter(|_| place.len() >= HEAD)?, part);
         }
         let whole = Stretch { parts: (old, self.parts.len()), text: (at, text.len()) };
         let limit = if end == self.parts.len() { text.len() } else { at + self.most() };
         let mut from = at;
-        while let Some(head) = text.get(from..from + HEAD).filter(|_| from < limit) {
-            if let Some(part) = heads.get(head).copied()
-                && text.get(from..).is_some_and(|rest| rest.starts_with(self.text_of(part)))
-                && (part + 1 < self.parts.len() || from + self.text_of(part).len() == text.len())
+        while let Some(head) = text.chunk::<HEAD>(from).filter(|_| from < limit) {
+            if let Some(part) = heads.get(&head).copied()
+                && let place = self.place_of(part)
+                && text.matches(from, self.text, place.clone())
+                && (part + 1 < self.parts.len() || from + place.len() == text.len())
             {
                 let stretch = Stretch { parts: (old, part), text: (at, from) };
                 return self.check_size(text, &stretch).map(|()| stretch);
             }
-            from += text
-                .get(from..)?
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(usize::MAX / 2, |end| end + 1);
+            // A line is in one piece.
+            let end = text.rest(from).iter().position(|byte| *byte == b'\n');
+            from = from.saturating_add(end.map_or(usize::MAX, |end| end + 1));
         }
         self.check_size(text, &whole).map(|()| whole)
     }
@@ -195,9 +201,10 @@ impl<'t> Before<'t> {
         LEAST.max(self.text.len() / 8)
     }
 
-    fn check_size(&self, text: &[u8], stretch: &Stretch) -> Option<()> {
+    fn check_size(&self, text: &Text, stretch: &Stretch) -> Option<()> {
         let (from, until) = stretch.text;
-        let (now, old) = (text.get(from..until)?.len(), self.text_between(stretch.parts).len());
+        let now = until.checked_sub(from).filter(|_| until <= text.len())?;
+        let old = self.place_between(stretch.parts).len();
         (now <= self.most() && old <= self.most()).then_some(())
     }
 }

@@ -1,5 +1,5 @@
 //! One list syntax a file: hosts, domains, adblock, dnsmasq, rpz (text → rules with line numbers). Owns what each
-//! syntax means to a resolver, and which parts of a list read differently than before. Never reads a file and never enforces
+//! syntax means to a resolver, the pieces a list's text may be in, and which parts of it read differently than before. Never reads a file and never enforces
 //! anything.
 
 mod adblock;
@@ -11,12 +11,14 @@ mod lines;
 mod part;
 mod prefix;
 mod rpz;
+mod text;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use self::changed::{Reread, reread};
 pub use self::part::{Parsed, Part, ZoneHead};
+pub use self::text::{PIECES, Piece, Text};
 use crate::dns::Name;
 
 /// A list syntax.

@@ -46,7 +46,7 @@ impl Pipeline {
                     .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
                     .collect(),
                 Some(files) => {
-                    let text = |raw: &Raw| Some((raw.name.clone(), raw.text().ok()?.to_owned()));
+                    let text = |raw: &Raw| Some((raw.name.clone(), raw.text().ok()?.into_owned()));
                     files.iter().filter_map(text).collect()
                 }
             },

@@ -204,7 +204,7 @@ pub(super) fn gather(
 /// A plain file, read now.
 fn plain(source: &sources::Config, path: &Path) -> Result<Option<Raw>, Problem> {
     match read_file(path, source.max_bytes) {
-        Ok(raw) if raw.bytes.is_empty() => Err(Problem::error(
+        Ok(raw) if raw.content.is_empty() => Err(Problem::error(
             Place::file(path.display().to_string()),
             "the file is empty",
             "it may be half written; write a new file and rename it into place",
@@ -260,7 +260,7 @@ fn plan(config: Option<&Raw>, interpret: &Interpret) -> Result<(Plan, Vec<Proble
         None => interpret("built-in defaults", "").map_err(failed),
         Some(raw) => {
             let text = raw.text().map_err(|problem| failed(vec![problem]))?;
-            interpret(&raw.name, text).map_err(failed)
+            interpret(&raw.name, &text).map_err(failed)
         }
     }
 }

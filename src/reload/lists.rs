@@ -96,7 +96,7 @@ impl Lists {
                         Err(problem) => problems.push(problem),
                     }
                 }
-                Catalog::read(texts)
+                Catalog::read(texts.iter().map(|(name, text)| (*name, &**text)))
             }
         };
         problems.extend(found);
@@ -227,12 +227,29 @@ fn made_of(settings: &[u8; 32], inputs: &Inputs) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::Format;
+    use crate::formats::{Format, Piece, Text};
     use crate::sources::{Config, Raw};
 
     fn inputs(list: &str) -> Inputs {
-        let raw = Raw::new("own.txt", list.as_bytes().to_vec());
+        inputs_of(Text::whole(list.as_bytes().to_vec()))
+    }
+
+    fn inputs_of(list: Text) -> Inputs {
+        let raw = Raw::of("own.txt", list);
         Inputs { sources: [("own".to_owned(), raw)].into(), ..Inputs::default() }
+    }
+
+    /// The list in pieces, which it shares with that before.
+    fn in_pieces(list: &str, before: &Inputs) -> Text {
+        let mut pieces = vec![String::new()];
+        for line in list.split_inclusive('\n') {
+            if line.bytes().map(u32::from).sum::<u32>() % 97 == 0 {
+                pieces.push(String::new());
+            }
+            pieces.last_mut().unwrap().push_str(line);
+        }
+        let text = Text::of(pieces.into_iter().map(|piece| Piece::new(piece.into_bytes())).collect());
+        text.sharing(&before.sources["own"].content)
     }
 
     fn source() -> Config {
@@ -398,12 +415,14 @@ mod tests {
             let mut maker = Maker { seed, format };
             let mut lines: Vec<String> = maker.head();
             (0..6000).for_each(|_| lines.push(maker.line()));
-            let mut lists = Lists::of(&inputs(&Maker::text(&lines)), std::slice::from_ref(&source), &[]);
+            let mut held = inputs(&Maker::text(&lines));
+            let mut lists = Lists::of(&held, std::slice::from_ref(&source), &[]);
             assert_eq!(lists.problems.iter().find(|problem| problem.is_error()), None);
             let mut before = compiled(&lists);
             for step in 0..25 {
                 maker.change(&mut lines);
-                let now = inputs(&Maker::text(&lines));
+                let text = Maker::text(&lines);
+                let now = if step % 4 > 1 { inputs_of(in_pieces(&text, &held)) } else { inputs(&text) };
                 let sources = std::slice::from_ref(&source);
                 let next = Lists::of(&now, sources, &[&lists]);
                 let whole = Lists::of(&now, sources, &[]);
@@ -446,7 +465,7 @@ mod tests {
                 assert_eq!(short, long, "{format}");
                 // What is in order is where later changes start from.
                 lists = if step % 5 == 4 { Arc::new(folded) } else { next };
-                before = after;
+                (before, held) = (after, now);
             }
         }
         assert!(edited > 60, "only {edited} of 125 changes were edits");

@@ -96,7 +96,7 @@ fn options(source: &sources::Config) -> Options {
 
 fn whole(source: &sources::Config, raw: &Raw) -> (Found, Content) {
     let options = options(source);
-    let mut found = formats::parse(source.format, &raw.name, &raw.bytes, &options);
+    let mut found = formats::parse(source.format, &raw.name, &raw.bytes(), &options);
     let rules = found.rule_count();
     let content = Content::Whole(std::mem::take(&mut found.rules), std::mem::take(&mut found.addresses));
     let parts = std::mem::take(&mut found.parts);
@@ -115,9 +115,9 @@ impl Reading {
         if (self.format, &self.options, &self.raw.name) != (source.format, &options, &raw.name) {
             return None;
         }
-        let before = (self.raw.bytes.as_slice(), self.parts.as_slice());
+        let before = (&self.raw.content, self.parts.as_slice());
         let Reread { parts, edits, found, rules } =
-            formats::reread(self.format, &raw.name, &options, before, &raw.bytes)?;
+            formats::reread(self.format, &raw.name, &options, before, &raw.content)?;
         let reading = Arc::new(Self { raw: raw.clone(), format: self.format, options, parts });
         Some((Found { reading, rules, found }, Content::Edits(edits)))
     }
@@ -147,7 +147,7 @@ impl Found {
             name: source.name.clone(),
             file: raw.name.clone(),
             digest: raw.digest.to_string(),
-            bytes: raw.bytes.len(),
+            bytes: raw.content.len(),
             lines: self.found.lines,
             rules: self.rules,
             skipped: skipped.collect(),

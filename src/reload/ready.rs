@@ -60,13 +60,13 @@ impl Ready {
             return REST;
         }
         let inputs = &self.inputs;
-        let shared = |raw: &&Raw| {
-            let newer = newer.map(|newer| newer.inputs.sources.values());
-            newer.is_some_and(|mut newer| newer.any(|newer| Arc::ptr_eq(&newer.bytes, &raw.bytes)))
+        let own = |(name, raw): (&String, &Raw)| {
+            let newer = newer.and_then(|newer| newer.inputs.sources.get(name));
+            raw.content.own_bytes(newer.map(|newer| &newer.content)) as u64
         };
-        let own = inputs.sources.values().filter(|raw| !shared(raw));
-        let raw = inputs.config.iter().chain(inputs.catalog.iter().flatten()).chain(own);
-        let raw = raw.map(|raw| raw.bytes.len() as u64).sum::<u64>();
+        let lists = inputs.sources.iter().map(own).sum::<u64>();
+        let rest = inputs.config.iter().chain(inputs.catalog.iter().flatten());
+        let raw = lists + rest.map(|raw| raw.content.len() as u64).sum::<u64>();
         if newer.is_some_and(|newer| newer.lists.book.shares_table(&self.lists.book)) {
             return REST + raw + self.lists.book.memory_beside() as u64;
         }

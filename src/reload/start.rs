@@ -274,7 +274,7 @@ impl Pipeline {
     /// Whether a kept configuration asks for approvals at all; what cannot be read might.
     fn has_rule(&self, kept: &Kept) -> bool {
         let Some(raw) = &kept.inputs.config else { return false };
-        let plan = raw.text().ok().and_then(|text| (self.parts.interpret_kept)(&raw.name, text).ok());
+        let plan = raw.text().ok().and_then(|text| (self.parts.interpret_kept)(&raw.name, &text).ok());
         plan.is_none_or(|(plan, _)| plan.approval.approvals > 0)
     }
 

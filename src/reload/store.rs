@@ -2,13 +2,13 @@
 //! whom and why it came into force. Every file is written aside and renamed, so that a crash between any two steps leaves
 //! the generation before usable. Never compiles.
 //!
-//! Layout below the state directory: `blobs/<sha256>`, `generations/<number>.json`, `good` (the number of the last good).
+//! Layout below the state directory: `blobs/<sha256>` (bytes, or what tells their pieces), `generations/<number>.json`, `good` (the number of the last good).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::audit::{Anchor, Head};
 use super::inputs::Inputs;
 use crate::policy::{Catalog, Difference};
-use crate::sources::{Bundle, CONFIG_FILE, Digest, LIST_FILE, Raw, read_file, write_whole};
+use crate::sources::{
+    Bundle, CONFIG_FILE, Digest, LIST_FILE, PieceFile, Raw, keep_text, pieces_of, read_file, read_text,
+    write_whole,
+};
 
 /// How much of the past is kept. A generation stays while any of the first two says so, and `disk` allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,11 @@ impl Default for Config {
 #[derive(Debug)]
 pub(super) struct Store {
     directory: PathBuf,
+    contents: Mutex<Contents>,
 }
+
+/// The pieces of the texts that are kept in pieces, by the digest of the text: they are looked for at every change.
+type Contents = BTreeMap<String, Arc<Vec<PieceFile>>>;
 
 /// What a generation is. Version 2; version 1 had no dates, reasons or changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -106,6 +113,9 @@ pub struct Input {
     /// Size.
     #[serde(default)]
     pub bytes: u64,
+    /// Whether its bytes are kept in pieces, and what tells these under its digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_pieces: bool,
 }
 
 /// What an input is for.
@@ -156,7 +166,7 @@ const ALWAYS: usize = 2;
 impl Store {
     /// A store in that directory, which need not exist yet.
     pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), contents: Mutex::default() }
     }
 
     /// Keeps the inputs of a generation and what it is. Makes the directory if need be, each time, so that one that could not
@@ -171,20 +181,18 @@ impl Store {
             let digest = bundle.digest.to_string();
             bundle.keep(&self.blob(&digest))?;
             let (name, bytes) = (bundle.name.clone(), bundle.image.len() as u64);
-            manifest.inputs.push(Input { role: Role::Bundle, key: String::new(), name, digest, bytes });
+            let (role, key, in_pieces) = (Role::Bundle, String::new(), false);
+            manifest.inputs.push(Input { role, key, name, digest, bytes, in_pieces });
         }
         for (role, key, raw) in parts(inputs) {
-            let digest = raw.digest.to_string();
-            let blob = self.blob(&digest);
-            if !blob.exists() {
-                write_whole(&blob, &raw.bytes, if role == Role::Config { SECRET } else { MODE })?;
-            }
+            keep_text(&self.blobs(), &raw.content, if role == Role::Config { SECRET } else { MODE })?;
             manifest.inputs.push(Input {
                 role,
                 key: key.to_owned(),
                 name: raw.name.clone(),
-                digest,
-                bytes: raw.bytes.len() as u64,
+                digest: raw.digest.to_string(),
+                bytes: raw.content.len() as u64,
+                in_pieces: raw.content.contents().is_some(),
             });
         }
         self.write_manifest(&manifest)
@@ -238,7 +246,7 @@ impl Store {
     /// What a generation is. Fails when that cannot be read.
     pub(super) fn manifest(&self, generation: u64) -> io::Result<Manifest> {
         let raw = read(&self.manifest_path(generation), MANIFEST_FILE)?;
-        let mut manifest: Manifest = serde_json::from_slice(&raw.bytes)?;
+        let mut manifest: Manifest = serde_json::from_slice(&raw.bytes())?;
         if !(1..=VERSION).contains(&manifest.version) {
             let what = format!("generation {generation} is in the unknown format {}", manifest.version);
             return Err(damaged(what));
@@ -266,11 +274,8 @@ impl Store {
                 inputs.bundle = Some(bundle);
                 continue;
             }
-            let blob = read(&self.blob(&input.digest), LIST_FILE)?;
-            if blob.digest.to_string() != input.digest {
-                return Err(damaged(format!("the stored bytes of {} are damaged", input.name)));
-            }
-            let raw = Raw { name: input.name.clone(), ..blob };
+            let content = read_text(&self.blobs(), &input.digest, input.in_pieces, LIST_FILE);
+            let raw = Raw::of(input.name.clone(), content.map_err(|error| of_input(input, &error))?);
             match input.role {
                 Role::BuiltIn => inputs.catalog = Some(unpack(&raw)?),
                 Role::Bundle => {}
@@ -342,24 +347,33 @@ impl Store {
             })
             .collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
-        let mut named = BTreeSet::new();
+        let mut named: BTreeSet<PieceFile> = BTreeSet::new();
         let (mut bytes, mut full) = (0, false);
         for (position, (_, until, number)) in order.into_iter().enumerate() {
             let Some(manifest) = manifests.get(&number) else { continue };
-            let own: Vec<&Input> =
-                manifest.inputs.iter().filter(|input| !named.contains(&input.digest)).collect();
-            bytes += own.iter().map(|input| input.bytes).sum::<u64>();
+            let mut own = Vec::new();
+            for input in &manifest.inputs {
+                match self.files(input) {
+                    Ok(files) => own.extend(files.into_iter().filter(|file| !named.contains(file))),
+                    // It is in pieces, and nobody knows any more which: it cannot be used.
+                    Err(error) if is_lost(&error) => {}
+                    Err(_) => return,
+                }
+            }
+            bytes += own.iter().map(|file| file.bytes).sum::<u64>();
             full |= bytes > config.disk || position >= MOST;
             let recent = now.duration_since(until).unsigned_abs() < config.keep_for;
             let kept = position < ALWAYS
                 || number == in_force
                 || (!full && (position < config.keep.max(ALWAYS) || recent));
             if kept {
-                named.extend(own.into_iter().map(|input| input.digest.clone()));
+                named.extend(own);
             } else {
                 let _gone = fs::remove_file(self.manifest_path(number)).is_ok();
             }
         }
+        let named: BTreeSet<String> = named.into_iter().map(|file| file.digest).collect();
+        self.contents().retain(|digest, _| named.contains(digest));
         let Ok(blobs) = self.directory.join("blobs").read_dir() else { return };
         for blob in blobs.flatten() {
             if blob.file_name().to_str().is_none_or(|name| !named.contains(name)) {
@@ -368,10 +382,33 @@ impl Store {
         }
     }
 
+    /// The files in which an input is kept.
+    fn files(&self, input: &Input) -> io::Result<Vec<PieceFile>> {
+        let own = PieceFile { digest: input.digest.clone(), bytes: input.bytes };
+        if !input.in_pieces {
+            return Ok(vec![own]);
+        }
+        let known = self.contents().get(&input.digest).cloned();
+        let pieces = match known {
+            Some(known) => known,
+            None => {
+                let told = Arc::new(pieces_of(&self.blobs(), &input.digest)?);
+                self.contents().insert(input.digest.clone(), Arc::clone(&told));
+                told
+            }
+        };
+        // What tells them is small beside them.
+        Ok(pieces.iter().cloned().chain([PieceFile { bytes: 0, ..own }]).collect())
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A small value kept beside the generations; `None` when there is none or it cannot be read.
     pub(super) fn recall<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let raw = read_file(&self.directory.join(name), CONFIG_FILE).ok()?;
-        let value = serde_json::from_slice(&raw.bytes);
+        let value = serde_json::from_slice(&raw.bytes());
         value.inspect_err(|error| tracing::error!(%error, file = name, "cannot be read")).ok()
     }
 
@@ -460,8 +497,17 @@ fn built_in() -> &'static Raw {
 }
 
 fn unpack(raw: &Raw) -> io::Result<Vec<Raw>> {
-    let files: Vec<(String, String)> = serde_json::from_slice(&raw.bytes)?;
+    let files: Vec<(String, String)> = serde_json::from_slice(&raw.bytes())?;
     Ok(files.into_iter().map(|(path, text)| Raw::new(path, text.into_bytes())).collect())
+}
+
+fn of_input(input: &Input, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the stored bytes of {}: {error}", input.name))
+}
+
+/// True when trying again will not help.
+fn is_lost(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
 }
 
 fn damaged(what: String) -> io::Error {

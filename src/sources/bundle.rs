@@ -139,7 +139,8 @@ impl Bundle {
     /// Verifies the signature, and that it is not older than that of the bundle in force: an old one sent again, by mistake or
     /// to lift a ban.
     fn verify(&mut self, key: &Key, known: Option<&Self>) -> Result<(), Problem> {
-        let text = |bundle: &Self| bundle.signature.as_ref().map(|raw| raw.bytes.clone()).unwrap_or_default();
+        let text =
+            |bundle: &Self| bundle.signature.as_ref().map(|raw| raw.bytes().into_owned()).unwrap_or_default();
         let seen = |bundle: &Self| match &bundle.seal {
             Some((by, seal)) if by == key => Some(seal.clone()),
             _ => key.verify(&bundle.image, &text(bundle)).ok(),

@@ -2,7 +2,6 @@
 //! Never keeps anything and never judges rules.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,13 +15,13 @@ use super::signature::{Key, SIGNATURE_FILE, Seal};
 use super::transfer::{self, Asked, Soa};
 use super::unpack::Packing;
 use super::{Address, FetchError};
-use crate::formats;
+use crate::formats::{self, Text};
 
 /// Bytes of a source that its server and its signer stand for.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     /// As published: what the signature is of.
-    pub(super) published: Arc<Vec<u8>>,
+    pub(super) published: Text,
     /// The list itself, unpacked if it was published packed.
     pub(super) raw: Raw,
     /// What the server said about this version.
@@ -56,7 +55,7 @@ impl Content {
     /// Content out of published bytes: verified, unpacked, and looked at.
     pub(super) fn new(
         source: &Config,
-        published: Arc<Vec<u8>>,
+        published: Text,
         validators: Validators,
         signature: Option<Vec<u8>>,
     ) -> Result<Self, Refusal> {
@@ -66,24 +65,27 @@ impl Content {
         }
         let signature = match (&source.key, signature) {
             (Some(key), Some(bytes)) => {
-                let seal = key.verify(&published, &bytes)?;
+                let seal = key.verify(&published.bytes(), &bytes)?;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 Some(Signature { text, key: key.clone(), seal })
             }
             _ => None,
         };
-        let list = match Packing::of(&published) {
-            Some(packing) => packing.unpack(&published, source.max_bytes).map_err(http::unpacking)?.into(),
-            None => Arc::clone(&published),
+        let list = match Packing::of(published.rest(0)) {
+            Some(packing) => {
+                let list = packing.unpack(&published.bytes(), source.max_bytes).map_err(http::unpacking)?;
+                Text::whole(list)
+            }
+            None => published.clone(),
         };
-        if formats::is_web_page(&list) {
+        if formats::is_web_page(list.rest(0)) {
             return Err(http::web_page());
         }
         let soa = match &source.origin {
-            Origin::Zone(transfer) => transfer::head(&published, &transfer.address.zone),
+            Origin::Zone(transfer) => transfer::head(published.rest(0), &transfer.address.zone),
             Origin::File { .. } | Origin::Network(_) => None,
         };
-        Ok(Self { raw: Raw::new(source.title(), list), published, validators, signature, soa })
+        Ok(Self { raw: Raw::of(source.title(), list), published, validators, signature, soa })
     }
 }
 
@@ -97,13 +99,13 @@ pub(super) fn fetch(
     let limit = visit.limit;
     // What another server said says nothing here.
     let from_there = known.filter(|known| known.from == source.title());
-    let (published, validators): (Arc<Vec<u8>>, _) = match &source.origin {
+    let (published, validators) = match &source.origin {
         Origin::File { path, .. } => {
             let raw = read_file(path, source.max_bytes).map_err(|error| match error {
                 FetchError::TooLarge(cap) => http::too_large(cap),
                 FetchError::Io(_) => unreadable(&error.problem(path)),
             })?;
-            (raw.bytes, Validators::default())
+            (raw.content, Validators::default())
         }
         Origin::Network(network) => {
             let asked = from_there.map(|known| &known.content.validators);
@@ -116,20 +118,20 @@ pub(super) fn fetch(
                 signed: source.key.is_some(),
             };
             match http::get(request)? {
-                Reply::Body(bytes, validators) => (bytes.into(), validators),
+                Reply::Body(bytes, validators) => (Text::whole(bytes), validators),
                 Reply::Unchanged => return Ok(None),
             }
         }
         Origin::Zone(transfer) => {
-            let known = from_there.map(|known| known.content.published.as_slice());
+            let known = from_there.map(|known| &known.content.published);
             let asked = Asked { transfer, known, cap: source.max_bytes, limit, now: visit.now };
             match transfer::fetch(asked, &mut visit.primaries)? {
-                Some(text) => (text.into(), Validators::default()),
+                Some(text) => (text, Validators::default()),
                 None => return Ok(None),
             }
         }
     };
-    if known.is_some_and(|known| *known.content.published == *published) {
+    if known.is_some_and(|known| known.content.published == published) {
         return Ok(None);
     }
     let signature = source.key.is_some().then(|| signature(source, limit)).transpose()?;
@@ -143,7 +145,7 @@ fn signature(source: &Config, limit: Duration) -> Result<Vec<u8>, Refusal> {
     let missing = |what: String| Refusal::new(Reason::SignatureMissing, what, HINT);
     match &source.origin {
         Origin::File { signature, .. } => match read_file(signature, SIGNATURE_FILE) {
-            Ok(raw) => Ok(raw.bytes.to_vec()),
+            Ok(raw) => Ok(raw.bytes().into_owned()),
             Err(error) => {
                 Err(missing(format!("its signature {} cannot be read: {error}", signature.display())))
             }

@@ -1,13 +1,16 @@
 //! Owns files as inputs: one read, a size cap, a digest. The only door to operators' files.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::formats::Text;
 use crate::problem::{Place, Problem};
 
 /// SHA-256 of some bytes.
@@ -20,7 +23,7 @@ pub struct Raw {
     /// Path or name, for complaints.
     pub name: String,
     /// The bytes; cheap to share, and never copied on the way here: a list may be most of what the process holds.
-    pub bytes: Arc<Vec<u8>>,
+    pub content: Text,
     /// Their digest.
     pub digest: Digest,
 }
@@ -46,19 +49,34 @@ pub const CONFIG_FILE: u64 = 4 << 20;
 impl Raw {
     /// Bytes that are already in memory.
     pub fn new(name: impl Into<String>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
-        let bytes = bytes.into();
-        Self { name: name.into(), digest: Digest::of(&bytes), bytes }
+        Self::of(name, Text::whole(bytes))
+    }
+
+    /// A text that is already in memory.
+    pub fn of(name: impl Into<String>, content: Text) -> Self {
+        Self { name: name.into(), digest: Digest(content.digest()), content }
+    }
+
+    /// All bytes, for those who need them in a row; copied when they are in several pieces.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        self.content.bytes()
     }
 
     /// The bytes as text; the complaint names the first byte that is none.
-    pub fn text(&self) -> Result<&str, Problem> {
-        std::str::from_utf8(&self.bytes).map_err(|error| {
-            let line =
-                self.bytes.get(..error.valid_up_to()).unwrap_or(&[]).iter().filter(|b| **b == b'\n').count()
-                    as u32
-                    + 1;
+    pub fn text(&self) -> Result<Cow<'_, str>, Problem> {
+        let complain = |error: Utf8Error, bytes: &[u8]| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+            let line = before.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
             Problem::error(Place::line(&self.name, line), "the file is not UTF-8 text", "save it as UTF-8")
-        })
+        };
+        match self.bytes() {
+            Cow::Borrowed(bytes) => {
+                std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|error| complain(error, bytes))
+            }
+            Cow::Owned(bytes) => String::from_utf8(bytes)
+                .map(Cow::Owned)
+                .map_err(|error| complain(error.utf8_error(), error.as_bytes())),
+        }
     }
 }
 
@@ -71,6 +89,12 @@ impl Digest {
     /// The digest of what was hashed piece by piece.
     pub(super) fn finish(hash: Sha256) -> Self {
         Self(hash.finalize().into())
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
     }
 }
 
@@ -150,7 +174,7 @@ mod tests {
         assert!(problem.what.starts_with("cannot be read: No such file"), "{problem}");
         std::fs::write(&missing, "12345678901").unwrap();
         assert!(matches!(read_file(&missing, 10), Err(FetchError::TooLarge(10))));
-        assert_eq!(read_file(&missing, 11).unwrap().bytes.len(), 11);
+        assert_eq!(read_file(&missing, 11).unwrap().content.len(), 11);
         assert!(read_file(folder.path(), 10).is_err());
     }
 }

@@ -152,7 +152,8 @@ pub(super) fn certificates(file: Option<&Path>) -> Result<Vec<Certificate<'stati
                     problem.hint,
                 )
             })?;
-            let found = parse_pem(&raw.bytes).filter_map(|item| match item {
+            let bytes = raw.bytes();
+            let found = parse_pem(&bytes).filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
                 _ => None,
             });

@@ -1,8 +1,8 @@
 //! Owns the last good bytes of collected sources on disk, each with what is known of it. A crash between any two steps
 //! leaves the version before. Never decides what is good.
 //!
-//! Layout below the state directory: `sources/<sha256>` holds bytes as published, `sources/<name>.json` says which of them
-//! a source has. Bytes are written first, and dropped once no source names them.
+//! Layout below the state directory: `sources/<sha256>` holds bytes as published, or pieces of them and what tells the
+//! pieces; `sources/<name>.json` says which of them a source has. Bytes are written first, and dropped once no source names them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +17,7 @@ use super::config::Config;
 use super::fetch::{Content, Signature};
 use super::file::{Digest, LIST_FILE, read_file};
 use super::http::Validators;
+use super::pieces::{keep_text, pieces_of, read_text};
 use super::signature::SIGNATURE_FILE;
 use super::written::write_whole;
 
@@ -39,6 +40,8 @@ struct Record {
     source: String,
     from: String,
     digest: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_pieces: bool,
     rules: u64,
     changed_at: Timestamp,
     confirmed_at: Timestamp,
@@ -67,7 +70,7 @@ impl Kept {
     pub(super) fn verified_for(&self, source: &Config) -> Option<Self> {
         let key = source.key.as_ref()?;
         let before = self.content.signature.as_ref()?;
-        let seal = key.verify(&self.content.published, before.text.as_bytes()).ok()?;
+        let seal = key.verify(&self.content.published.bytes(), before.text.as_bytes()).ok()?;
         let mut renewed = self.clone();
         renewed.content.signature = Some(Signature { text: before.text.clone(), key: key.clone(), seal });
         Some(renewed)
@@ -92,9 +95,8 @@ impl Shelf {
     pub(super) fn keep(&self, source: &str, kept: &Kept, confirmed_at: Timestamp) -> io::Result<()> {
         let _writing = self.writing();
         fs::create_dir_all(&self.folder)?;
-        let digest = Digest::of(&kept.content.published).to_string();
-        write_whole(&self.folder.join(&digest), &kept.content.published, MODE)?;
-        self.write_record(source, kept, digest, confirmed_at)?;
+        keep_text(&self.folder, &kept.content.published, MODE)?;
+        self.write_record(source, kept, confirmed_at)?;
         self.sweep();
         Ok(())
     }
@@ -102,22 +104,17 @@ impl Shelf {
     /// Writes down that content which is kept was confirmed.
     pub(super) fn confirm(&self, source: &str, kept: &Kept, confirmed_at: Timestamp) -> io::Result<()> {
         let _writing = self.writing();
-        let digest = Digest::of(&kept.content.published).to_string();
-        self.write_record(source, kept, digest, confirmed_at)
+        self.write_record(source, kept, confirmed_at)
     }
 
-    fn write_record(
-        &self,
-        source: &str,
-        kept: &Kept,
-        digest: String,
-        confirmed_at: Timestamp,
-    ) -> io::Result<()> {
+    fn write_record(&self, source: &str, kept: &Kept, confirmed_at: Timestamp) -> io::Result<()> {
+        let published = &kept.content.published;
         let record = Record {
             version: VERSION,
             source: source.to_owned(),
             from: kept.from.clone(),
-            digest,
+            digest: Digest::from(published.digest()).to_string(),
+            in_pieces: published.contents().is_some(),
             rules: kept.rules,
             changed_at: kept.changed_at,
             confirmed_at,
@@ -137,20 +134,17 @@ impl Shelf {
             return Ok(None);
         }
         let raw = read_file(&path, RECORD_FILE).map_err(|error| damaged(error.to_string()))?;
-        let record: Record = serde_json::from_slice(&raw.bytes)?;
+        let record: Record = serde_json::from_slice(&raw.bytes())?;
         if record.version != VERSION || record.source != source.name {
             return Err(damaged(format!("{} is not a record of `{}`", path.display(), source.name)));
         }
-        let bytes = read_file(&self.folder.join(&record.digest), LIST_FILE)
+        let published = read_text(&self.folder, &record.digest, record.in_pieces, LIST_FILE)
             .map_err(|error| damaged(format!("its bytes: {error}")))?;
-        if bytes.digest.to_string() != record.digest {
-            return Err(damaged("its bytes are damaged".to_owned()));
-        }
         let signature = record.signature.map(String::into_bytes);
         if source.key.is_some() && signature.is_none() {
             return Err(damaged("it was kept unsigned, and must be signed now".to_owned()));
         }
-        let mut content = Content::new(source, bytes.bytes, record.validators, signature)
+        let mut content = Content::new(source, published, record.validators, signature)
             .map_err(|refusal| damaged(refusal.what))?;
         content.raw.name.clone_from(&record.from);
         let kept = Kept { content, from: record.from, rules: record.rules, changed_at: record.changed_at };
@@ -176,11 +170,15 @@ impl Shelf {
             self.files().into_iter().partition(|path| path.extension().is_some_and(|end| end == "json"));
         for path in records {
             let record = read_file(&path, RECORD_FILE).ok();
-            let Some(record) = record.and_then(|raw| serde_json::from_slice::<Record>(&raw.bytes).ok())
+            let Some(record) = record.and_then(|raw| serde_json::from_slice::<Record>(&raw.bytes()).ok())
             else {
                 // One that cannot be read may name any bytes: drop none.
                 return;
             };
+            if record.in_pieces {
+                let Ok(pieces) = pieces_of(&self.folder, &record.digest) else { return };
+                named.extend(pieces.into_iter().map(|piece| self.folder.join(piece.digest)));
+            }
             named.insert(self.folder.join(record.digest));
         }
         for path in others {

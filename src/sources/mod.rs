@@ -16,6 +16,7 @@ mod kept;
 mod map;
 mod metrics;
 mod notify;
+mod pieces;
 mod refusal;
 mod schedule;
 mod signature;
@@ -33,6 +34,7 @@ pub use config::{
 pub use file::{CATALOG_FILE, CONFIG_FILE, Digest, FetchError, LIST_FILE, Raw, read_catalog, read_file};
 pub use http::Proxy;
 pub use metrics::METRICS;
+pub use pieces::{PieceFile, keep_text, pieces_of, read_text};
 pub use refusal::{Reason, Refusal};
 pub use signature::{Key, SignatureError, verify_minisign};
 pub use transfer::{

@@ -40,7 +40,7 @@ impl Kept {
                 return None;
             }
         };
-        serde_json::from_slice(&raw.bytes)
+        serde_json::from_slice(&raw.bytes())
             .inspect_err(|error| {
                 tracing::warn!(%error, "the zone's last serial is damaged; it goes on from the clock");
             })

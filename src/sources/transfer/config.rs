@@ -83,8 +83,8 @@ impl TsigKey {
             let problem = error.problem(path);
             refused(problem.what, problem.hint)
         })?;
-        let text = std::str::from_utf8(&raw.bytes).map_err(|_| "not base64");
-        text.and_then(|text| Key::from_base64(self.name.clone(), self.algorithm, text)).map_err(|why| {
+        let text = raw.text().map_err(|_| "not base64");
+        text.and_then(|text| Key::from_base64(self.name.clone(), self.algorithm, &text)).map_err(|why| {
             let hint = "write the secret alone into it, in base64, as tsig-keygen shows it";
             refused(format!("is {why}"), hint.to_owned())
         })

@@ -14,6 +14,7 @@ use super::stream::{Fault, Reader, Received, Request};
 use super::zone;
 use crate::dns::tsig::{self, Key};
 use crate::dns::{Message, is_newer_serial};
+use crate::formats::Text;
 use crate::sources::refusal::{Reason, Refusal};
 
 /// What is asked for.
@@ -22,7 +23,7 @@ pub(in crate::sources) struct Asked<'a> {
     /// Where, and how.
     pub(in crate::sources) transfer: &'a Transfer,
     /// The zone's text at hand.
-    pub(in crate::sources) known: Option<&'a [u8]>,
+    pub(in crate::sources) known: Option<&'a Text>,
     /// Most bytes of its text.
     pub(in crate::sources) cap: u64,
     /// Longest time for all of it.
@@ -46,13 +47,13 @@ const OVERHEAD: u64 = 4;
 pub(in crate::sources) fn fetch(
     asked: Asked<'_>,
     primaries: &mut Vec<IpAddr>,
-) -> Result<Option<Vec<u8>>, Refusal> {
+) -> Result<Option<Text>, Refusal> {
     let zone = &asked.transfer.address.zone;
     let deadline = Deadline::after(asked.transfer.timeout.min(asked.limit));
     let key = asked.transfer.key.as_ref().map(TsigKey::load).transpose()?;
     *primaries = resolve(asked.transfer, &deadline)?;
     let visit = Visit { asked, key, deadline, primaries };
-    let known = asked.known.and_then(|text| Some((text, zone::head(text, zone)?)));
+    let known = asked.known.and_then(|text| Some((text, zone::head(text.rest(0), zone)?)));
     let known = match known {
         None => None,
         Some((text, soa)) => {
@@ -95,7 +96,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     /// The whole zone, unless it is no newer than what is known.
-    fn whole(&self, known: Option<&Soa>) -> Result<Option<Vec<u8>>, Refusal> {
+    fn whole(&self, known: Option<&Soa>) -> Result<Option<Text>, Refusal> {
         let refuse = |fault| refused::response(fault, self.asked.cap);
         match (self.request(None), known) {
             (Err(Failure::Refused(refusal)), _) => Err(refusal),
@@ -110,8 +111,15 @@ impl Visit<'_> {
         }
     }
 
-    fn within_cap(&self, text: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-        if text.len() as u64 > self.asked.cap { Err(refused::too_large(self.asked.cap)) } else { Ok(text) }
+    /// The text unless it is too long; in as many pieces of the one at hand as it can be.
+    fn within_cap(&self, text: Text) -> Result<Text, Refusal> {
+        if text.len() as u64 > self.asked.cap {
+            return Err(refused::too_large(self.asked.cap));
+        }
+        Ok(match self.asked.known {
+            Some(known) => text.sharing(known),
+            None => text,
+        })
     }
 
     /// One request and its response, over a connection of its own: many primaries end it behind a response.

@@ -4,11 +4,13 @@
 //! judges its rules, never asks over UDP.
 //!
 //! The text is canonical: `$ORIGIN`, the SOA record, then one record a line, sorted. Whichever way a version of a zone
-//! came, its text is the same on every host, and a difference is lines taken out and lines put in.
+//! came, its text is the same on every host, and a difference is lines taken out and lines put in. It is in pieces, so that a
+//! difference costs what it changes.
 
 mod address;
 mod config;
 mod connection;
+mod cut;
 mod exchange;
 mod record;
 mod refused;

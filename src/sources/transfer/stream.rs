@@ -6,6 +6,7 @@ use super::record;
 use super::soa::Soa;
 use super::zone::{Changes, Lines, Mismatch};
 use crate::dns::{Class, Flags, HEADER, Message, Name, RecordType, Section, is_newer_serial};
+use crate::formats::Text;
 
 /// A request for a zone.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ pub enum Received {
     /// The version at hand is the newest.
     Unchanged,
     /// The whole zone: its version, its text.
-    Whole(Soa, Vec<u8>),
+    Whole(Soa, Text),
 }
 
 /// Differences between the version at hand and a newer one.
@@ -309,7 +310,7 @@ impl<'z> Reader<'z> {
 
 impl Differences {
     /// The text of the zone after them; `text` is that of the version at hand.
-    pub fn apply(self, text: &[u8], zone: &Name) -> Result<Vec<u8>, Fault> {
+    pub fn apply(self, text: &Text, zone: &Name) -> Result<Text, Fault> {
         self.changes.apply(text, zone, &self.soa).map_err(|Mismatch| Fault::Mismatch)
     }
 }
@@ -412,12 +413,14 @@ mod tests {
                 break;
             }
         }
-        let text = |bytes: Vec<u8>| Some(String::from_utf8(bytes).unwrap());
+        let text = |text: Text| Some(String::from_utf8(text.bytes().into_owned()).unwrap());
         Ok(match reader.finish() {
             None => panic!("not at its end"),
             Some(Received::Unchanged) => None,
-            Some(Received::Whole(_, bytes)) => text(bytes),
-            Some(Received::Changes(differences)) => text(differences.apply(held.as_bytes(), &zone)?),
+            Some(Received::Whole(_, whole)) => text(whole),
+            Some(Received::Changes(differences)) => {
+                text(differences.apply(&Text::whole(held.as_bytes().to_vec()), &zone)?)
+            }
         })
     }
 

@@ -2,9 +2,12 @@
 //! one, and asked for its SOA record. Never reads a message.
 
 use std::collections::BTreeMap;
+use std::iter;
 
+use super::cut::{Cutter, first_line};
 use super::soa::Soa;
 use crate::dns::Name;
+use crate::formats::{Piece, Text};
 
 /// Records of a whole transfer, in the order they came.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ impl Lines {
     }
 
     /// The zone's text; records that came twice stand in it once.
-    pub(super) fn into_text(self, zone: &Name, soa: &[u8]) -> Vec<u8> {
+    pub(super) fn into_text(self, zone: &Name, soa: &[u8]) -> Text {
         let mut start = 0;
         let mut lines: Vec<&[u8]> = Vec::with_capacity(self.ends.len());
         for end in self.ends {
@@ -56,13 +59,9 @@ impl Lines {
         }
         lines.sort_unstable();
         lines.dedup();
-        let mut text = beginning(zone, soa);
-        text.reserve(self.text.len() + lines.len());
-        for line in lines {
-            text.extend_from_slice(line);
-            text.push(b'\n');
-        }
-        text
+        let mut text = Cutter::new(beginning(zone, soa));
+        lines.into_iter().for_each(|line| text.line(line));
+        text.finish()
     }
 }
 
@@ -94,28 +93,70 @@ impl Changes {
         Ok(())
     }
 
-    /// The text of the zone after the changes to `text`.
-    pub(super) fn apply(self, text: &[u8], zone: &Name, soa: &[u8]) -> Result<Vec<u8>, Mismatch> {
-        let body = body(text).ok_or(Mismatch)?;
-        let mut out = beginning(zone, soa);
-        out.reserve(body.len() + self.bytes as usize + self.lines.len());
-        let mut at = 0;
-        for (line, Change { was_there, stays }) in self.lines {
-            let found = lower_bound(body, at, &line);
-            out.extend_from_slice(body.get(at..found).unwrap_or(&[]));
-            let is_there = line_at(body, found) == Some(&*line);
-            if is_there != was_there {
-                return Err(Mismatch);
-            }
-            at = if is_there { found + line.len() + 1 } else { found };
-            if stays {
-                out.extend_from_slice(&line);
-                out.push(b'\n');
+    /// The text of the zone after the changes to `text`; shares with it the pieces in which nothing changes.
+    pub(super) fn apply(self, text: &Text, zone: &Name, soa: &[u8]) -> Result<Text, Mismatch> {
+        let cut = cut(text).ok_or(Mismatch)?;
+        let pieces: Vec<&Piece> = cut.pieces().skip(1).collect();
+        let mut out = Cutter::new(beginning(zone, soa));
+        let mut changes = self.lines.into_iter().peekable();
+        // A line belongs to the last piece that does not begin behind it; where there is none, to one without lines.
+        let mut nexts = pieces.iter().skip(1).map(|next| first_line(next.bytes()));
+        for piece in pieces.iter().copied().map(Some).chain(pieces.is_empty().then_some(None)) {
+            let next = nexts.next();
+            let here = |change: &(Box<[u8]>, Change)| next.is_none_or(|next| &*change.0 < next);
+            let mut mine = iter::from_fn(|| changes.next_if(here)).peekable();
+            match piece {
+                Some(piece) if mine.peek().is_none() => out.piece(piece),
+                piece => change(piece.map_or(&[], Piece::bytes), mine, &mut out)?,
             }
         }
-        out.extend_from_slice(body.get(at..).unwrap_or(&[]));
-        Ok(out)
+        Ok(out.finish())
     }
+}
+
+/// Writes the lines of a piece as the changes to it leave them.
+fn change(
+    piece: &[u8],
+    changes: impl Iterator<Item = (Box<[u8]>, Change)>,
+    out: &mut Cutter,
+) -> Result<(), Mismatch> {
+    let mut at = 0;
+    let stay = |out: &mut Cutter, from: usize, until: usize| {
+        let lines = piece.get(from..until).unwrap_or(&[]);
+        match from {
+            0 if !lines.is_empty() => out.beginning(lines),
+            _ => out.inner(lines),
+        }
+    };
+    for (line, Change { was_there, stays }) in changes {
+        let found = lower_bound(piece, at, &line);
+        stay(out, at, found);
+        let is_there = line_at(piece, found) == Some(&*line);
+        if is_there != was_there {
+            return Err(Mismatch);
+        }
+        at = if is_there { found + line.len() + 1 } else { found };
+        if stays {
+            out.line(&line);
+        }
+    }
+    stay(out, at, piece.len());
+    Ok(())
+}
+
+/// The text in pieces, the first of which is its beginning; as it was kept by earlier versions of this program it is in one.
+fn cut(text: &Text) -> Option<Text> {
+    let is_cut = text.pieces().next().is_some_and(|first| body(first.bytes()) == Some(&[]));
+    if is_cut {
+        return Some(text.clone());
+    }
+    let bytes = text.bytes();
+    let lines = body(&bytes)?;
+    let head = bytes.get(..bytes.len() - lines.len())?;
+    let mut cut = Cutter::new(head.to_vec());
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| cut.line(line));
+    Some(cut.finish())
 }
 
 /// What the SOA record of a zone's text says, if it is the text of `zone`.
@@ -178,7 +219,7 @@ mod tests {
         "rpz.example".parse().unwrap()
     }
 
-    fn text(lines: &[&str], soa: &[u8]) -> Vec<u8> {
+    fn text(lines: &[&str], soa: &[u8]) -> Text {
         let mut all = Lines::default();
         lines.iter().for_each(|line| all.push(line.as_bytes()));
         all.into_text(&zone(), soa)
@@ -187,6 +228,7 @@ mod tests {
     #[test]
     fn a_text_is_sorted_and_says_what_its_soa_says() {
         let text = text(&["b", "a", "b", "@ 60 NS ns."], SOA);
+        let text = text.bytes();
         let expected = format!("$ORIGIN rpz.example.\n{}\n@ 60 NS ns.\na\nb\n", String::from_utf8_lossy(SOA));
         assert_eq!(String::from_utf8_lossy(&text), expected);
         let soa = head(&text, &zone()).unwrap();
@@ -241,5 +283,67 @@ mod tests {
         changes.delete(b"b").unwrap();
         let before = text(&["a", "c"], SOA);
         assert_eq!(changes.apply(&before, &zone(), SOA), Ok(before));
+    }
+
+    /// Line by line at random, lines at which the text is cut among them: what is shared is what did not change, and a
+    /// version is the same whichever way it came.
+    #[test]
+    fn a_long_zone_shares_the_pieces_in_which_nothing_changed() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let record = |number: u32| format!("n{number:06}.example 60 CNAME .");
+        let mut present: std::collections::BTreeSet<u32> = (0..60_000).collect();
+        let whole = |present: &std::collections::BTreeSet<u32>| {
+            let records: Vec<String> = present.iter().map(|number| record(*number)).collect();
+            text(&records.iter().map(String::as_str).collect::<Vec<_>>(), SOA)
+        };
+        let begins = |number: &u32| crate::sources::transfer::cut::begins_piece(record(*number).as_bytes());
+        let cuts: Vec<u32> = (0..60_000).filter(begins).collect();
+        let mut held = whole(&present);
+        assert_eq!((held.pieces().len(), cuts.len() > 3), (cuts.len() + 2, true));
+        for round in 0..40 {
+            let mut changes = Changes::default();
+            let mut change = |number: u32| {
+                let line = record(number);
+                match present.remove(&number) {
+                    true => changes.delete(line.as_bytes()).unwrap(),
+                    false => {
+                        present.insert(number);
+                        changes.add(line.as_bytes()).unwrap();
+                    }
+                }
+            };
+            let chosen: std::collections::BTreeSet<u32> = (0..random.usize(0..4))
+                .map(|_| if random.bool() { cuts[random.usize(..cuts.len())] } else { random.u32(..70_000) })
+                .collect();
+            chosen.iter().copied().for_each(&mut change);
+            let next = changes.apply(&held, &zone(), SOA).unwrap();
+            let came_whole = whole(&present);
+            assert_eq!(next, came_whole, "{round}: {chosen:?}");
+            assert_eq!(next.bytes(), came_whole.bytes());
+            // No more than the pieces around each change.
+            let (next, came_whole) = (next.sharing(&held), came_whole.sharing(&held));
+            let is_own =
+                |piece: &&Piece| held.pieces().all(|known| !std::ptr::eq(known.bytes(), piece.bytes()));
+            assert!(next.pieces().filter(is_own).count() <= 2 * chosen.len(), "{round}: {chosen:?}");
+            assert_eq!(came_whole.own_bytes(Some(&held)), next.own_bytes(Some(&held)));
+            held = next;
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_kept_in_one_piece_is_cut_when_it_changes() {
+        let before = text(&["a", "c"], SOA);
+        let kept = Text::whole(before.bytes().into_owned());
+        let mut changes = Changes::default();
+        changes.add(b"b").unwrap();
+        assert_eq!(changes.apply(&kept, &zone(), SOA), Ok(text(&["a", "b", "c"], SOA)));
+        assert_eq!(
+            Changes::default().apply(&Text::whole(b"$ORIGIN x.".to_vec()), &zone(), SOA),
+            Err(Mismatch)
+        );
+        let empty = text(&[], SOA);
+        let mut changes = Changes::default();
+        changes.add(b"b").unwrap();
+        assert_eq!(changes.apply(&empty, &zone(), SOA), Ok(text(&["b"], SOA)));
     }
 }

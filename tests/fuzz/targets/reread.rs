@@ -1,10 +1,10 @@
 //! A list that changed, in every syntax: what is read where it changed comes to what one reading of all of it finds. The first
-//! byte chooses the syntax; the rest are lines before and after the change, between lines that stay.
+//! byte chooses the syntax and whether the texts are in pieces; the rest are lines before and after the change, between lines that stay.
 #![no_main]
 
 use std::collections::BTreeMap;
 
-use interdict::formats::{Format, Options, Parsed, Reread, parse, reread};
+use interdict::formats::{Format, Options, Parsed, Piece, Reread, Text, parse, reread};
 use interdict::policy::Rule;
 use libfuzzer_sys::fuzz_target;
 
@@ -35,6 +35,18 @@ fn list<'p>(format: Format, pieces: impl Iterator<Item = &'p [u8]>) -> Vec<u8> {
         between(format, number, &mut out);
     }
     out
+}
+
+/// A list's text: in one piece, or cut before some of its lines.
+fn in_pieces(list: Vec<u8>, is_cut: bool) -> Text {
+    let mut pieces = vec![Vec::new()];
+    for line in list.split_inclusive(|byte| *byte == b'\n') {
+        if is_cut && line.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 61 == 0 {
+            pieces.push(Vec::new());
+        }
+        pieces.last_mut().expect("there is one").extend_from_slice(line);
+    }
+    Text::of(pieces.into_iter().map(Piece::new).collect())
 }
 
 /// How often each rule stands there, its line included.
@@ -72,6 +84,8 @@ fuzz_target!(|bytes: &[u8]| {
     let [old, new] = [0, 1].map(|side| list(format, pieces.iter().skip(side).step_by(2).copied()));
     let before = parse(format, "list", &old, &options);
     let whole = parse(format, "list", &new, &options);
+    let old = in_pieces(old, choice & 0x40 != 0);
+    let new = in_pieces(new, choice & 0x20 != 0).sharing(&old);
     if let Some(read) = reread(format, "list", &options, (&old, &before.parts), &new) {
         compare(&before, &whole, &read);
     }

@@ -4,7 +4,7 @@
 
 use interdict::dns::Name;
 use interdict::dns::tsig::{Algorithm, Key, sign_request, verify_request};
-use interdict::formats::{Format, Options, parse};
+use interdict::formats::{Format, Options, Text, parse};
 use interdict::sources::{Received, Soa, TransferReader, TransferRequest};
 use libfuzzer_sys::fuzz_target;
 
@@ -50,11 +50,14 @@ fuzz_target!(|bytes: &[u8]| {
     let text = match reader.finish() {
         None | Some(Received::Unchanged) => return,
         Some(Received::Whole(_, text)) => text,
-        Some(Received::Changes(differences)) => match differences.apply(HELD.as_bytes(), &zone) {
-            Ok(text) => text,
-            Err(_) => return,
-        },
+        Some(Received::Changes(differences)) => {
+            match differences.apply(&Text::whole(HELD.as_bytes().to_vec()), &zone) {
+                Ok(text) => text,
+                Err(_) => return,
+            }
+        }
     };
+    let text = text.bytes();
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     assert!(lines[0].starts_with(b"$ORIGIN ") && lines[1].starts_with(b"@ "), "{lines:?}");
     assert!(lines[2..lines.len() - 1].is_sorted_by(|one, other| one < other), "{lines:?}");
