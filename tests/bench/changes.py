@@ -51,7 +51,11 @@ def change(server, questions):
     time.sleep(AROUND)
     idle = (server.cpu() - base) / AROUND
     began, spent = time.monotonic(), server.cpu()
-    server.change(NAME)
+    try:
+        server.change(NAME)
+    except RuntimeError:
+        over.set()
+        raise
     number, seen = 0, None
     while seen is None and time.monotonic() - began < PATIENCE:
         number += 1

@@ -164,7 +164,7 @@ def takes(row, kind, asked_for):
     """Whether a server is measured in a row."""
     if row.peers is not None:
         return kind.name in row.peers
-    if kind.name == "interdict+log" or row.workers > kind.most_workers:
+    if kind.name in ("interdict+log", "interdict+ixfr") or row.workers > kind.most_workers:
         return False
     return row.names <= kind.most_names or kind.name in asked_for
 

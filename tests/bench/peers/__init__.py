@@ -8,6 +8,7 @@ from .hickory import Hickory
 from .interdict import Interdict, InterdictLogged
 from .knot import KnotResolver
 from .pdns import PdnsRecursor
+from .secondary import InterdictSecondary
 from .unbound import Unbound
 
-ALL = [Floor, Interdict, InterdictLogged, Unbound, KnotResolver, PdnsRecursor, Dnsdist, Bind, Dnsmasq, Hickory]
+ALL = [Floor, Interdict, InterdictLogged, InterdictSecondary, Unbound, KnotResolver, PdnsRecursor, Dnsdist, Bind, Dnsmasq, Hickory]
