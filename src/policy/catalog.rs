@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::client::Prefix;
 use super::instrument::{Instrument, read_words, words};
 use super::rule::Reach;
+use super::sign::Sign;
 use crate::dns::Name;
 use crate::document::{self, Located, Section};
 use crate::problem::{Place, Problem};
@@ -41,6 +42,8 @@ pub struct App {
     pub names: Vec<ListedName>,
     /// Its networks, for firewalls; no answer is judged by them.
     pub networks: Vec<Network>,
+    /// Names it asks for by itself while it is installed, for reports; no rules.
+    pub signs: Vec<Sign>,
 }
 
 /// One network of the catalog.
@@ -187,7 +190,7 @@ impl Catalog {
             }
         }
         let title = "Public encrypted resolvers and relays".to_owned();
-        self.apps.push(App { id: ENCRYPTED_DNS.to_owned(), title, names, networks });
+        self.apps.push(App { id: ENCRYPTED_DNS.to_owned(), title, names, networks, signs: Vec::new() });
     }
 
     /// What no single file can show: duplicates, unknown apps, rules over infrastructure of uninvolved parties.
@@ -267,7 +270,14 @@ fn read_app(top: &mut Section<'_>) -> Option<App> {
         .collect();
     let networks =
         top.sections("address").into_iter().filter_map(|mut section| read_network(&mut section)).collect();
-    Some(App { id: id?.value, title: title?.value, names, networks })
+    let signs = top.sections("sign").into_iter().filter_map(|mut section| read_sign(&mut section)).collect();
+    Some(App { id: id?.value, title: title?.value, names, networks, signs })
+}
+
+fn read_sign(section: &mut Section<'_>) -> Option<Sign> {
+    read_words(section, "origin", "every fact must say where it comes from");
+    section.required("name");
+    section.parsed::<Sign>("name", "write a name; its first label may hold one `*`").map(|sign| sign.value)
 }
 
 fn read_network(section: &mut Section<'_>) -> Option<Network> {

@@ -31,6 +31,7 @@ mod private;
 mod rule;
 mod rulebook;
 mod ruling;
+mod sign;
 mod snapshot;
 mod verdict;
 
@@ -56,5 +57,6 @@ pub use private::{Rebinding, translated};
 pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;
 pub use ruling::Ruling;
+pub use sign::Sign;
 pub use snapshot::Snapshot;
 pub use verdict::{Cause, Trigger, Verdict};
