@@ -19,6 +19,7 @@
 //! | 4 | `sources` | bytes with origin and digest |
 //! | 4 | `cache` | unfiltered upstream answers in wire form |
 //! | 4 | `resolve` | ask others: forward or recurse, validate, health |
+//! | 4 | `report` | compliance per app, instrument, group, device: tally, store, render |
 //! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
 //! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
 //! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
@@ -59,6 +60,7 @@ pub mod policy;
 pub mod problem;
 pub mod query;
 pub mod reload;
+pub mod report;
 pub mod resolve;
 pub mod sources;
 pub mod telemetry;

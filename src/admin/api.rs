@@ -20,11 +20,13 @@ use super::auth::Tokens;
 use super::change;
 use super::feeds;
 use super::lately;
+use super::report;
 use crate::dns::{Name, RecordType};
 use crate::feeds::Kept;
 use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
+use crate::report::Ledger;
 use crate::telemetry::{Collect, LastDay, prometheus};
 use crate::zone::Zone;
 
@@ -39,6 +41,8 @@ pub struct Parts {
     pub announced: Arc<[serde_json::Value]>,
     /// What was asked lately, and what was rehearsed.
     pub last_day: Arc<LastDay>,
+    /// What was counted for reports, where that is kept.
+    pub ledger: Option<Arc<Ledger>>,
     /// Where reloads are asked for.
     pub requests: mpsc::Sender<Request>,
     /// Everything the scrape page shows.
@@ -65,6 +69,7 @@ pub(super) fn router(parts: Parts) -> Router {
         .route("/api/v1/audit", get(audit))
         .merge(change::routes())
         .merge(lately::routes())
+        .merge(report::routes())
         .merge(feeds::routes())
         .layer(map_response(harden))
         .with_state(parts)

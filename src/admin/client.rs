@@ -13,6 +13,9 @@ pub struct Client {
     agent: ureq::Agent,
 }
 
+/// No answer is larger: a year by day and part for fifty groups.
+const LARGEST: u64 = 256 << 20;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -64,7 +67,8 @@ impl Client {
     ) -> Result<(u16, Value), ClientError> {
         let mut answer = answer.map_err(|error| ClientError::Unreachable(self.base.clone(), error))?;
         let status = answer.status().as_u16();
-        let text = answer.body_mut().read_to_string().map_err(ClientError::Answer)?;
+        let text =
+            answer.body_mut().with_config().limit(LARGEST).read_to_string().map_err(ClientError::Answer)?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 }

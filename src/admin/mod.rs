@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod feeds;
 mod lately;
+mod report;
 mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,5 @@
-//! Owns what outlives a restart beside the policy, each in a file of its own below the state directory: what was asked lately, and the
-//! answers that hold. Never knows what is in them.
+//! Owns what outlives a restart beside the policy, each in a file of its own below the state directory: what was asked lately, what
+//! was counted for reports, and the answers that hold. Never knows what is in them.
 
 use std::io;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::sources::{FetchError, read_file, write_whole};
-use crate::telemetry::Storage;
-use crate::{cache, resolve};
+use crate::telemetry::{Storage, Tap};
+use crate::{cache, report, resolve};
 
 /// Where what was asked lately outlives a restart: a file of the service's own user, as it may name clients.
 pub(super) fn asked_before(state: &Path) -> Storage {
@@ -42,6 +42,21 @@ pub(super) fn answered_before(
         Err(error) => tracing::warn!(%error, "answers from before the start cannot be read"),
     }
     Some(keeper)
+}
+
+/// Starts the reports, where there is a place to keep them. Returns what the log is to show its records.
+pub(super) fn counted_before(
+    config: &report::Config,
+    state: Option<&Path>,
+    wiring: report::Wiring,
+) -> io::Result<Option<(Arc<report::Ledger>, Tap)>> {
+    let path = config.store.clone().or_else(|| Some(state?.join(report::STORE)));
+    let Some(path) = path.filter(|_| config.days > 0) else { return Ok(None) };
+    if let Some(folder) = path.parent() {
+        // Where the state is kept, nothing else may have made it yet; what fails is said when the store is opened.
+        let _said_later = std::fs::create_dir_all(folder).is_err();
+    }
+    report::Ledger::begin(config.clone(), path, wiring).map(Some)
 }
 
 /// Name of that file below the state directory.

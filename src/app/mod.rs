@@ -3,5 +3,6 @@
 
 mod before;
 mod start;
+mod words;
 
 pub use start::{Running, boot, metrics, pipeline, start, state_directory};

@@ -4,25 +4,26 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::before::{answered_before, asked_before};
+use super::before::{answered_before, asked_before, counted_before};
+use super::words::describe;
 use crate::clock::Clock;
 use crate::config::{self, Boot};
 use crate::dns::Cookies;
-use crate::policy::{Identities, Identity, Labels, Live, Mode, Snapshot};
+use crate::policy::{Identities, Labels, Live, Mode, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, Described, Kind, LastDay, Metric, Record, Rings, Sample, Wiring};
-use crate::{admin, cache, listen, net, reload, resolve, sources, telemetry, zone};
+use crate::telemetry::{Collect, Counters, Kind, LastDay, Metric, Rings, Sample, Wiring};
+use crate::{admin, cache, listen, net, reload, report, resolve, sources, telemetry, zone};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub struct Running {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     querylog: telemetry::QueryLog,
     last_day: Arc<LastDay>,
+    ledger: Option<Arc<report::Ledger>>,
     answers: Option<cache::Keeper>,
     // Dropped last among the requests' senders: the trigger loop ends with it.
     requests: mpsc::Sender<Request>,
@@ -129,12 +131,18 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
     let rings = Arc::new(Rings::default());
     let identities = Identities::default();
-    let querylog = telemetry::QueryLog::start(
-        &boot.querylog,
-        Arc::clone(&rings),
-        describe(live.clone(), identities.clone()),
-        &clock,
-    );
+    let describe = describe(live.clone(), identities.clone());
+    let wiring = report::Wiring {
+        live: live.clone(),
+        describe: Arc::clone(&describe),
+        identities: identities.clone(),
+        rings: Arc::clone(&rings),
+        clock: clock.clone(),
+    };
+    let counting = counted_before(&boot.report, state.as_deref(), wiring)
+        .map_err(|error| vec![Problem::error(Place::file("[report]"), error.to_string(), "")])?;
+    let (ledger, tap) = counting.unzip();
+    let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe, tap, &clock);
     let querylog = querylog.map_err(|error| {
         vec![Problem::error(
             Place::file("[querylog] to"),
@@ -162,7 +170,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         store: Arc::clone(&store),
         resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
-        rings: (!boot.querylog.sinks.is_empty()).then_some(rings),
+        rings: (!boot.querylog.sinks.is_empty() || ledger.is_some()).then_some(rings),
         identities,
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
@@ -199,6 +207,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         querylog.collector(),
         Arc::clone(&last_day) as _,
     ];
+    collectors.extend(ledger.clone().map(|ledger| ledger as Arc<dyn Collect>));
     if let Some(certificate) = &certificate {
         let renewal = listen::Renewal::new(Arc::clone(certificate), servers);
         tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
@@ -230,6 +239,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         zone: zone.clone(),
         announced: designated.iter().filter_map(|one| serde_json::to_value(&one.announced).ok()).collect(),
         last_day: Arc::clone(&last_day),
+        ledger: ledger.clone(),
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
@@ -253,6 +263,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tasks,
         querylog,
         last_day,
+        ledger,
         answers,
         requests,
     })
@@ -310,9 +321,16 @@ impl Running {
         const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
         let mut querylog = self.querylog;
         let last_day = self.last_day;
-        let flushed = tokio::task::spawn_blocking(move || querylog.stop(FLUSH) & last_day.stop(FLUSH));
+        let ledger = self.ledger;
+        let flushed = tokio::task::spawn_blocking(move || {
+            // The log first: what it still has is counted too.
+            let logged = querylog.stop(FLUSH) & last_day.stop(FLUSH);
+            logged & ledger.is_none_or(|ledger| ledger.stop(FLUSH))
+        });
         if !flushed.await.unwrap_or(false) {
-            tracing::warn!("the query log, or what was asked lately, could not be written to its end");
+            tracing::warn!(
+                "the query log, what was asked lately, or what was counted could not be written to its end"
+            );
         }
         if let Some(keeper) = self.answers {
             let _ended = tokio::task::spawn_blocking(move || keeper.save()).await;
@@ -379,36 +397,6 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     Ok(upstream)
 }
 
-/// Looks up the words of a record in the generation that decided it.
-fn describe(live: Live, identities: Identities) -> telemetry::Describe {
-    let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
-    Arc::new(move |record: &Record| {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|snapshot| snapshot.strong_count() > 0);
-        let mut found = known.iter().filter_map(Weak::upgrade).find(|s| s.generation() == record.generation);
-        if found.is_none() {
-            let current = live.load();
-            known.push(Arc::downgrade(&current));
-            found = Some(current).filter(|snapshot| snapshot.generation() == record.generation);
-        }
-        let identity = identities.with(record.identity, Identity::to_string);
-        match (found, &record.cause) {
-            (Some(snapshot), Some(cause)) => Described {
-                words: snapshot.describe(cause),
-                group: snapshot.group_name(cause.group).to_owned(),
-                identity,
-            },
-            (Some(snapshot), None) => {
-                let known = |identity: &Identity| snapshot.client_known_as(identity, record.client);
-                let client = identities.with(record.identity, known);
-                let group = client.unwrap_or_else(|| snapshot.client(record.client)).group;
-                Described { group: snapshot.group_name(group).to_owned(), identity, ..Described::default() }
-            }
-            (None, _) => Described { identity, ..Described::default() },
-        }
-    })
-}
-
 /// Blocked queries by label set: the policy knows the labels, the workers the numbers.
 #[derive(Debug)]
 struct Blocked {
@@ -451,9 +439,15 @@ impl Collect for Build {
 pub fn metrics() -> Vec<&'static Metric> {
     let mut all = vec![&BUILD, &admin::BLOCKED];
     all.extend(telemetry::metrics());
-    for room in
-        [cache::METRICS, listen::METRICS, reload::METRICS, resolve::METRICS, sources::METRICS, zone::METRICS]
-    {
+    for room in [
+        cache::METRICS,
+        listen::METRICS,
+        reload::METRICS,
+        report::METRICS,
+        resolve::METRICS,
+        sources::METRICS,
+        zone::METRICS,
+    ] {
         all.extend(room.iter().copied());
     }
     all

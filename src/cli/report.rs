@@ -1,36 +1,401 @@
-//! Owns the verb `report`: what shadow mode would have blocked, as the running resolver counted it or as a query log tells it.
+//! Owns the verb `report`: who was blocked, by which act, as the running resolver counted it or its store's file tells; on which devices an app very likely is; and
+//! what shadow mode would have blocked.
 
 use std::path::{Path, PathBuf};
 
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::de::DeserializeOwned;
 
-use super::ask::ask;
+use super::ask::{answer, ask, print_problems, with};
 use super::{Exit, complain, print_json, seconds};
+use crate::clock::Clock;
 use crate::problem::{Place, Problem};
 use crate::reload::rehearsed;
+use crate::report::render::{
+    Language, csv, csv_devices, exemption, html, html_devices, in_force, named, rule_of, sentences_of_loss,
+    speak, when_of,
+};
+use crate::report::{Asked, Devices, PartRow, ReadError, Report, Totals, read_file, read_file_devices};
 use crate::telemetry::Rehearsed;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// What would have been blocked by what is in shadow mode
-    #[arg(long, required = true)]
+    /// Of one day
+    #[arg(long, value_name = "DAY", conflicts_with_all = ["month", "from", "to"])]
+    day: Option<String>,
+    /// Of one month [default: this one]
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["from", "to"])]
+    month: Option<String>,
+    /// From a day on
+    #[arg(long, value_name = "DAY")]
+    from: Option<String>,
+    /// Up to a day, itself included [default: today]
+    #[arg(long, value_name = "DAY", requires = "from")]
+    to: Option<String>,
+    /// On which devices an app is very likely installed [default: by the last 30 days]
+    #[arg(long)]
+    devices: bool,
+    /// As a page that prints well
+    #[arg(long, conflicts_with = "csv")]
+    html: bool,
+    /// As comma-separated values
+    #[arg(long)]
+    csv: bool,
+    /// `en` or `fr`
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    language: Language,
+    /// Read a store's file instead of asking the running resolver
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// What would have been blocked by what is in shadow mode, since counting began
+    #[arg(long, conflicts_with_all = ["day", "month", "from", "to", "devices", "html", "csv", "store"])]
     shadow: bool,
     /// Read a query log instead of asking the running resolver
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "shadow")]
     log: Option<PathBuf>,
 }
 
+fn language(text: &str) -> Result<Language, &'static str> {
+    text.parse()
+}
+
+/// A report in one of its forms.
+trait Shown: DeserializeOwned + serde::Serialize {
+    fn csv(&self) -> String;
+    fn html(&self, language: Language) -> String;
+    fn print(&self, language: Language);
+}
+
 pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exit {
-    debug_assert!(options.shadow, "the only report there is");
-    let Some(log) = &options.log else {
+    if options.shadow {
+        return shadow(config, options.log.as_deref(), json);
+    }
+    let Arguments { day, month, from, to, .. } = options;
+    let asked = Asked { day: day.clone(), month: month.clone(), from: from.clone(), to: to.clone() };
+    let detail = options.csv.then_some("day");
+    let parameters = [("day", day), ("month", month), ("from", from), ("to", to)]
+        .map(|(key, value)| (key, value.as_deref()));
+    let whole = |path: &str| {
+        let mut parameters = parameters.to_vec();
+        parameters.push(("detail", detail));
+        with(path, &parameters)
+    };
+    match (options.devices, &options.store) {
+        (true, None) => remote::<Devices>(config, &whole("/api/v1/report/devices"), options, json),
+        (false, None) => remote::<Report>(config, &whole("/api/v1/report"), options, json),
+        (true, Some(file)) => local(file, options, json, |now| read_file_devices(file, &asked, now)),
+        (false, Some(file)) => local(file, options, json, |now| read_file(file, &asked, now, options.csv)),
+    }
+}
+
+fn remote<T: Shown>(config: Option<&Path>, path: &str, options: &Arguments, json: bool) -> Exit {
+    let (status, value) = match answer(config, |client| client.read(path)) {
+        Ok(answer) => answer,
+        Err(problems) => {
+            complain(&problems);
+            return Exit::Failed;
+        }
+    };
+    if status != 200 {
+        print_problems(&value);
+        return Exit::Negative;
+    }
+    match serde_json::from_value::<T>(value) {
+        Ok(found) => show(&found, options, json),
+        Err(error) => {
+            eprintln!("interdict: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+fn local<T: Shown>(
+    file: &Path,
+    options: &Arguments,
+    json: bool,
+    read: impl FnOnce(Timestamp) -> Result<T, ReadError>,
+) -> Exit {
+    match read(Clock::system().wall()) {
+        Ok(found) => show(&found, options, json),
+        Err(ReadError::Asked(problem)) => {
+            complain(&[problem]);
+            Exit::Negative
+        }
+        Err(error @ ReadError::Unreadable(_)) => {
+            let hint = "name the file that [report] store says, or report.db in the state directory";
+            complain(&[Problem::error(
+                Place::file(file.display().to_string()),
+                format!("cannot be read: {error}"),
+                hint,
+            )]);
+            Exit::Failed
+        }
+    }
+}
+
+fn show(found: &impl Shown, options: &Arguments, json: bool) -> Exit {
+    if json {
+        print_json(found);
+    } else if options.csv {
+        print!("{}", found.csv());
+    } else if options.html {
+        print!("{}", found.html(options.language));
+    } else {
+        found.print(options.language);
+    }
+    Exit::Done
+}
+
+impl Shown for Report {
+    fn csv(&self) -> String {
+        csv(self)
+    }
+
+    fn html(&self, language: Language) -> String {
+        html(self, language)
+    }
+
+    fn print(&self, language: Language) {
+        let words = speak(language);
+        let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
+        let minute = |at| language.minute(at, &zone);
+        println!("{}: {}", words.title, language.period(self.period));
+        println!("{} {} ({} {})\n", words.made, minute(self.made), words.zone, self.time_zone);
+
+        let Totals { blocked, devices, newly_seen, shadow, permitted } = self.totals;
+        let before = self.before;
+        let rows = [
+            (words.blocked, blocked, before.blocked),
+            (words.devices, devices, before.devices),
+            (words.newly_seen, newly_seen, before.newly_seen),
+            (words.shadow, shadow, before.shadow),
+            (words.permitted, permitted, before.permitted),
+        ];
+        let rows = rows.map(|(what, now, before)| {
+            vec![what.to_owned(), language.number(now), language.number(before), language.change(now, before)]
+        });
+        table(&["", words.this_period, words.before, words.change], &rows, &[1, 2, 3]);
+
+        for (heading, mode) in [(words.by_part, "enforce"), (words.by_shadow, "shadow")] {
+            let rows: Vec<&PartRow> = self.parts.iter().filter(|row| row.part.mode == mode).collect();
+            println!("\n{heading}");
+            parts(language, &rows, &zone);
+        }
+
+        println!("\n{}", words.by_day);
+        let rows: Vec<_> = self
+            .days
+            .iter()
+            .map(|row| {
+                let Totals { blocked, devices, newly_seen, shadow, permitted } = row.totals;
+                let counts =
+                    [blocked, devices, newly_seen, shadow, permitted].map(|count| language.number(count));
+                [vec![language.day(row.day)], counts.to_vec()].concat()
+            })
+            .collect();
+        let header =
+            [words.day, words.blocked, words.devices, words.newly_seen, words.shadow, words.permitted];
+        table(&header, &rows, &[1, 2, 3, 4, 5]);
+
+        println!("\n{}", words.most_blocked);
+        let rows: Vec<_> = self
+            .devices
+            .iter()
+            .take(20)
+            .map(|one| {
+                let (apps, groups) = (one.apps.join(" "), one.groups.join(" "));
+                vec![
+                    one.client.clone(),
+                    apps,
+                    groups,
+                    language.number(one.queries),
+                    minute(one.first),
+                    minute(one.last),
+                ]
+            })
+            .collect();
+        table(&[words.device, words.apps, words.groups, words.queries, words.first, words.last], &rows, &[3]);
+
+        println!("\n{}", words.exceptions);
+        let rows: Vec<_> = self
+            .exceptions
+            .iter()
+            .map(|used| {
+                let name = exemption(words, &used.exception).to_owned();
+                let app = named(language, "", &used.app).to_owned();
+                let (queries, devices) = (language.number(used.queries), language.number(used.devices));
+                vec![name, app, used.source.clone(), used.group.clone(), queries, devices, minute(used.last)]
+            })
+            .collect();
+        let header =
+            [words.exception, words.app, words.list, words.group, words.queries, words.devices, words.last];
+        table(&header, &rows, &[4, 5]);
+
+        println!("\n{}", words.generations);
+        let rows: Vec<_> = self
+            .generations
+            .iter()
+            .map(|one| {
+                let digest = one.digest.chars().take(12).collect();
+                vec![one.generation.to_string(), digest, minute(one.since), minute(one.until)]
+            })
+            .collect();
+        table(&[words.generation, words.digest, words.since, words.until], &rows, &[0]);
+
+        losses(language, &sentences_of_loss(language, &self.lost, &self.events, &zone));
+        privacy(language, &self.clients);
+    }
+}
+
+impl Shown for Devices {
+    fn csv(&self) -> String {
+        csv_devices(self)
+    }
+
+    fn html(&self, language: Language) -> String {
+        html_devices(self, language)
+    }
+
+    fn print(&self, language: Language) {
+        let words = speak(language);
+        println!("{}: {}\n", words.title_devices, language.period(self.period));
+        println!("{}\n{}\n{}\n", words.rule, rule_of(language, self.rule), words.caution);
+        if !self.noted {
+            println!("{}\n", words.not_noted);
+        }
+        let rows: Vec<_> = self
+            .likely
+            .iter()
+            .map(|one| {
+                let (app, client) = (one.app.clone(), one.client.clone());
+                let counts =
+                    [u64::from(one.days), u64::from(one.hours_a_day)].map(|count| language.number(count));
+                let rest = vec![
+                    when_of(language, one),
+                    language.number(one.queries),
+                    one.signs.join(" "),
+                    language.day(one.last),
+                ];
+                [vec![app, client], counts.to_vec(), rest].concat()
+            })
+            .collect();
+        let header = [
+            words.app,
+            words.device,
+            words.days,
+            words.hours_a_day,
+            words.rhythm,
+            words.queries,
+            words.signs,
+            words.last,
+        ];
+        table(&header, &rows, &[2, 3, 5]);
+        let unsure = language.number(self.unsure);
+        println!(
+            "\n{}",
+            language.choose(
+                format!("Devices that asked for such names and do not meet the rule: {unsure}."),
+                format!("Appareils qui ont demandé de tels noms sans répondre à la règle : {unsure}.")
+            )
+        );
+        let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
+        losses(language, &sentences_of_loss(language, &self.lost, &[], &zone));
+        privacy(language, &self.clients);
+    }
+}
+
+fn parts(language: Language, rows: &[&PartRow], zone: &TimeZone) {
+    let words = speak(language);
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let part = &row.part;
+            let act = if part.instrument == "none" { part.source.clone() } else { part.instrument.clone() };
+            vec![
+                named(language, &part.app_title, &part.app).to_owned(),
+                act,
+                part.group.clone(),
+                language.number(row.queries),
+                language.number(row.devices),
+                language.change(row.queries, row.before),
+                language.minute(row.last, zone),
+            ]
+        })
+        .collect();
+    let header =
+        [words.app, words.instrument, words.group, words.queries, words.devices, words.change, words.last];
+    table(&header, &cells, &[3, 4, 5]);
+    let mut acts: Vec<_> = rows
+        .iter()
+        .map(|row| &row.part)
+        .filter(|part| !matches!(part.instrument.as_str(), "none" | ""))
+        .collect();
+    acts.sort_by_key(|part| &part.instrument);
+    acts.dedup_by_key(|part| &part.instrument);
+    for part in acts {
+        let since = in_force(language, part.in_force_from, part.date_verified);
+        println!(
+            "  {}: {}; {}; {} {since}",
+            part.instrument,
+            part.authority,
+            part.citation,
+            words.in_force.to_lowercase()
+        );
+    }
+}
+
+/// A table whose columns of these places are numbers.
+fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) {
+    if rows.is_empty() {
+        return println!("-");
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for place in numbers {
+        if let Some(column) = table.column_mut(*place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{}", table.trim_fmt());
+}
+
+fn losses(language: Language, sentences: &[String]) {
+    let words = speak(language);
+    println!("\n{}", words.completeness);
+    if sentences.is_empty() {
+        println!("{}", words.complete);
+    }
+    for sentence in sentences {
+        println!("- {sentence}");
+    }
+}
+
+fn privacy(language: Language, clients: &[String]) {
+    let words = speak(language);
+    println!("\n{}", words.privacy);
+    for kept in clients {
+        println!("{}", words.clients(kept));
+    }
+    if clients.is_empty() {
+        println!("{}", words.clients_none);
+    }
+}
+
+/// What shadow mode would have blocked.
+fn shadow(config: Option<&Path>, log: Option<&Path>, json: bool) -> Exit {
+    let Some(log) = log else {
         return ask(
             config,
             json,
             |client| client.read("/api/v1/report/shadow"),
             |value| match serde_json::from_value(value.clone()) {
-                Ok(found) => print(&found),
+                Ok(found) => print_rehearsed(&found),
                 Err(error) => eprintln!("interdict: {error}"),
             },
         );
@@ -38,7 +403,7 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
     match rehearsed(log) {
         Ok(found) if json => print_json(&found),
         Ok(found) => {
-            print(&found.rehearsed);
+            print_rehearsed(&found.rehearsed);
             if found.refused > 0 {
                 println!("{} lines are not of a query log", found.refused);
             }
@@ -53,7 +418,7 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
     Exit::Done
 }
 
-fn print(found: &Rehearsed) {
+fn print_rehearsed(found: &Rehearsed) {
     let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| seconds(&time.to_string()));
     println!(
         "{} queries would have been blocked from {} to {}",
@@ -64,28 +429,15 @@ fn print(found: &Rehearsed) {
     if found.by.is_empty() {
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "app",
-        "instrument",
-        "source",
-        "group",
-        "queries",
-        "first",
-        "last",
-        "names",
-    ]);
-    for part in &found.by {
-        table.add_row([
-            part.app.clone(),
-            part.instrument.clone(),
-            part.source.clone(),
-            part.group.clone(),
-            part.queries.to_string(),
-            time(part.first),
-            time(part.last),
-            part.names.join(" "),
-        ]);
-    }
-    println!("{}", table.trim_fmt());
+    let rows: Vec<_> = found
+        .by
+        .iter()
+        .map(|part| {
+            let words = [&part.app, &part.instrument, &part.source, &part.group].map(Clone::clone);
+            let counts =
+                vec![part.queries.to_string(), time(part.first), time(part.last), part.names.join(" ")];
+            [words.to_vec(), counts].concat()
+        })
+        .collect();
+    table(&["app", "instrument", "source", "group", "queries", "first", "last", "names"], &rows, &[]);
 }

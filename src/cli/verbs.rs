@@ -61,7 +61,7 @@ enum Verb {
     },
     /// Show what the running resolver enforces
     Status,
-    /// Report what shadow mode would have blocked
+    /// Report who was blocked and by which act, on which devices an app very likely is, or what shadow mode would have blocked
     Report(report::Arguments),
     /// Show what came into force when, by whom and why
     History {

@@ -11,7 +11,7 @@ use crate::dns::Cookies;
 use crate::document::Section;
 use crate::listen::{Announcement, Limits, Listener};
 use crate::net::tls::Files;
-use crate::{admin, cache, query, resolve, telemetry, zone};
+use crate::{admin, cache, query, report, resolve, telemetry, zone};
 
 /// Settings that live as long as the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Boot {
     pub querylog: telemetry::Config,
     /// What was asked in the last day.
     pub last_day: telemetry::LastDayConfig,
+    /// What is counted for reports.
+    pub report: report::Config,
     /// The policy as a zone; `None` for no zone.
     pub zone: Option<zone::Config>,
     /// Where generations are kept.
@@ -65,6 +67,7 @@ impl Default for Boot {
             admin: admin::Config::default(),
             querylog: telemetry::Config::default(),
             last_day: telemetry::LastDayConfig::default(),
+            report: report::Config::default(),
             zone: None,
             state: None,
         }
@@ -89,6 +92,7 @@ impl Boot {
             ("[admin]", self.admin != other.admin),
             ("[querylog]", self.querylog != other.querylog),
             ("[last_day]", self.last_day != other.last_day),
+            ("[report]", self.report != other.report),
             ("[zone]", self.zone != other.zone),
             ("[policy] state", self.state != other.state),
         ]
@@ -156,6 +160,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     boot.querylog = super::querylog::read(&mut top.section("querylog"));
     boot.query.log_all = boot.querylog.wants_all();
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
+    boot.report = super::report::read(&mut top.section("report"), &boot.querylog);
     boot.state = state(top);
     boot
 }

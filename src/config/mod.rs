@@ -9,6 +9,7 @@ mod local;
 mod policy;
 mod querylog;
 mod record;
+mod report;
 mod source;
 mod transfer;
 mod upstream;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
 use super::address::Whose;
@@ -96,6 +97,9 @@ pub struct Description {
     pub citation: String,
     /// The first moment the instrument is in force.
     pub in_force_from: Option<Timestamp>,
+    /// The day of it where the instrument was issued.
+    #[serde(skip)]
+    pub in_force_day: Option<Date>,
     /// Whether that date was checked against a published source.
     pub date_verified: bool,
     /// The list: `catalog` or the source's name.
@@ -249,6 +253,7 @@ impl Snapshot {
             authority: act.map_or("", |act| &act.authority).to_owned(),
             citation: act.map_or("", |act| &act.citation).to_owned(),
             in_force_from: act.map(|act| act.in_force_from.moment),
+            in_force_day: act.map(|act| act.in_force_from.day),
             date_verified: act.is_some_and(|act| act.in_force_from.verified),
             source: match set.map(|set| &set.origin) {
                 Some(Origin::Source(name)) => name.clone(),

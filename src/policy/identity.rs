@@ -43,7 +43,7 @@ pub struct Credentials {
 }
 
 /// Stands for an identity in queries; the default is a client known by nothing but its address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IdentityNumber(u32);
 
 /// The identities that clients of this process have had, each with a number for good. Only what a policy names, or an authority of the

@@ -56,6 +56,8 @@ pub struct LegalDate {
     pub moment: Timestamp,
     /// Whether the day was checked against a published source.
     pub verified: bool,
+    /// The day in the instrument's time zone, as its text has it.
+    pub day: Date,
 }
 
 /// A moment as operators write it: a day (`2023-10-30`, midnight in a zone yet to be named) or an exact time with its
@@ -291,7 +293,8 @@ fn read_date(section: &mut Section<'_>, key: &'static str, zone: &TimeZone) -> O
             "add `verified = true`",
         );
     }
-    Some(LegalDate { moment: when?.value.in_zone(zone), verified: verified? })
+    let moment = when?.value.in_zone(zone);
+    Some(LegalDate { moment, verified: verified?, day: moment.to_zoned_datetime(zone.clone()).date() })
 }
 
 fn read_extended_error(section: &mut Section<'_>) -> ExtendedError {

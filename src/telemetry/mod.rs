@@ -18,7 +18,9 @@ pub use last_day::{
 };
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
-pub use querylog::{Clients, Config, Describe, Described, Form, QueryLog, Rotation, Sink, Target};
+pub use querylog::{
+    Clients, Config, Describe, Described, Form, Pseudonyms, QueryLog, Rotation, Sink, Tap, Target,
+};
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
 pub use ring::{Ring, Rings};

@@ -29,7 +29,7 @@ pub struct Record {
 }
 
 /// What the policy said, as the log shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// No rule was met.
     Allowed,

@@ -90,7 +90,7 @@ impl Rings {
     }
 
     /// Records lost to full queues.
-    pub(super) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         let rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rings.iter().map(|ring| ring.0.lost.load(Ordering::Relaxed)).sum()
     }

@@ -22,9 +22,9 @@ pub enum Clients {
 
 /// Shows clients by digests, with a key of the day.
 #[derive(Debug)]
-pub(super) struct Pseudonyms {
+pub struct Pseudonyms {
     key: [u8; KEY],
-    /// The day of the key, since 1970; `None` before the first.
+    /// The day of the key; `None` before the first.
     day: Option<i64>,
 }
 
@@ -41,7 +41,11 @@ impl Pseudonyms {
     /// What stands for `client` on the day of `time_ms`; `None` when the system gives no key.
     pub(super) fn of(&mut self, client: IpAddr, time_ms: i64) -> Option<String> {
         const DAY: i64 = 86_400_000;
-        let day = time_ms.div_euclid(DAY);
+        self.of_day(client, time_ms.div_euclid(DAY))
+    }
+
+    /// What stands for `client` on a day, whose number rises from day to day; `None` when the system gives no key.
+    pub fn of_day(&mut self, client: IpAddr, day: i64) -> Option<String> {
         // Records of several threads come in no exact order: those from before midnight keep to the key that is there.
         if self.day.is_none_or(|known| day > known) {
             getrandom::fill(&mut self.key).ok()?;
@@ -74,7 +78,7 @@ impl FromStr for Clients {
 
 impl Clients {
     /// What is kept of an address: all of it, the first address of its network, or nothing.
-    pub(in crate::telemetry) fn kept(self, client: IpAddr) -> Option<IpAddr> {
+    pub fn kept(self, client: IpAddr) -> Option<IpAddr> {
         match (self, client) {
             (Self::Full, _) => Some(client),
             // Whoever keeps addresses keeps none that are to be told by a digest.

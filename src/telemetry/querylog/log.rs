@@ -18,6 +18,9 @@ use crate::telemetry::ring::Rings;
 /// Turns the ids of a record into words; called on the log's thread.
 pub type Describe = Arc<dyn Fn(&Record) -> Described + Send + Sync>;
 
+/// Somebody beside the sinks who is shown every record, on the log's thread: whoever waits there has query threads' queues run over.
+pub type Tap = Box<dyn FnMut(&Record) + Send>;
+
 /// A running query log.
 #[derive(Debug)]
 pub struct QueryLog {
@@ -37,7 +40,13 @@ const EVERY: Duration = Duration::from_millis(20);
 
 impl QueryLog {
     /// Opens the sinks and starts the threads. Fails when a file cannot be opened; what is elsewhere may come later.
-    pub fn start(config: &Config, rings: Arc<Rings>, describe: Describe, clock: &Clock) -> io::Result<Self> {
+    pub fn start(
+        config: &Config,
+        rings: Arc<Rings>,
+        describe: Describe,
+        mut tap: Option<Tap>,
+        clock: &Clock,
+    ) -> io::Result<Self> {
         let (mut sinks, mut threads) = (Vec::new(), Vec::new());
         for config in &config.sinks {
             let (sink, thread) = Sink::open(config, clock)?;
@@ -46,7 +55,7 @@ impl QueryLog {
         }
         let counts = sinks.iter().map(Sink::counts).collect();
         let state = Arc::new(State { rings, stop: AtomicBool::new(false), counts });
-        if sinks.is_empty() {
+        if sinks.is_empty() && tap.is_none() {
             return Ok(Self { state, threads });
         }
         let shared = Arc::clone(&state);
@@ -54,7 +63,7 @@ impl QueryLog {
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
-                shared.pass(&mut sinks, &describe);
+                shared.pass(&mut sinks, tap.as_mut(), &describe);
                 if stopping {
                     // Without the ends that they read from, the sinks' threads end too.
                     return;
@@ -89,8 +98,11 @@ impl QueryLog {
 
 impl State {
     /// Hands everything that waits to the sinks.
-    fn pass(&self, sinks: &mut [Sink], describe: &Describe) {
+    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, describe: &Describe) {
         self.rings.drain(|record| {
+            if let Some(tap) = &mut tap {
+                tap(&record);
+            }
             let mut described = None;
             for sink in sinks.iter_mut().filter(|sink| sink.wants(&record)) {
                 sink.take(&record, described.get_or_insert_with(|| describe(&record)));
@@ -161,7 +173,7 @@ mod tests {
         let ring = rings.add();
         let describe: Describe =
             Arc::new(|_| Described { group: "default".to_owned(), ..Described::default() });
-        (QueryLog::start(&Config { sinks }, rings, describe, &Clock::system()).unwrap(), ring)
+        (QueryLog::start(&Config { sinks }, rings, describe, None, &Clock::system()).unwrap(), ring)
     }
 
     fn log(path: &Path, clients: Clients) -> (QueryLog, Ring) {

@@ -12,8 +12,8 @@ mod output;
 mod sink;
 mod syslog;
 
-pub use clients::Clients;
+pub use clients::{Clients, Pseudonyms};
 pub use config::{Config, Form, Rotation, Sink, Target};
 pub use line::Described;
 pub(super) use log::METRICS;
-pub use log::{Describe, QueryLog};
+pub use log::{Describe, QueryLog, Tap};

@@ -1,0 +1,37 @@
+//! Owns the way from a record's ids to words, for whoever logs or counts it: in the generation that decided it, as long as somebody holds that. Never on a query's
+//! thread.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::policy::{Identities, Identity, Live, Snapshot};
+use crate::telemetry::{self, Described, Record};
+
+/// Looks up the words of a record in the generation that decided it.
+pub(super) fn describe(live: Live, identities: Identities) -> telemetry::Describe {
+    let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
+    Arc::new(move |record: &Record| {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|snapshot| snapshot.strong_count() > 0);
+        let mut found = known.iter().filter_map(Weak::upgrade).find(|s| s.generation() == record.generation);
+        if found.is_none() {
+            let current = live.load();
+            known.push(Arc::downgrade(&current));
+            found = Some(current).filter(|snapshot| snapshot.generation() == record.generation);
+        }
+        let identity = identities.with(record.identity, Identity::to_string);
+        match (found, &record.cause) {
+            (Some(snapshot), Some(cause)) => Described {
+                words: snapshot.describe(cause),
+                group: snapshot.group_name(cause.group).to_owned(),
+                identity,
+            },
+            (Some(snapshot), None) => {
+                let known = |identity: &Identity| snapshot.client_known_as(identity, record.client);
+                let client = identities.with(record.identity, known);
+                let group = client.unwrap_or_else(|| snapshot.client(record.client)).group;
+                Described { group: snapshot.group_name(group).to_owned(), identity, ..Described::default() }
+            }
+            (None, _) => Described { identity, ..Described::default() },
+        }
+    })
+}
