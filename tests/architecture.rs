@@ -120,6 +120,7 @@ fn a_foreign_crate_has_one_door() {
                 "net/tls/client.rs",
                 "net/tls/client.rs",
                 "net/tls/server.rs",
+                "proxy/peek/keys.rs",
             ],
         ),
         (
@@ -165,6 +166,7 @@ fn a_foreign_crate_has_one_door() {
                 "net/tls/server.rs",
                 "net/tls/session.rs",
                 "net/tls/stream.rs",
+                "proxy/peek/keys.rs",
                 "sources/http.rs",
                 "sources/transfer/connection.rs",
                 "sources/transfer/refused.rs",
