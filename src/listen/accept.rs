@@ -13,8 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::config::Config;
 use super::metrics::{Closed, Statistics};
-use super::places::{Place, Places};
-use crate::net::{accept, receive_proxied};
+use crate::net::{Place, Places, accept, receive_proxied};
 use crate::policy::{Credentials, Prefix};
 use crate::query::{Asker, Transport};
 

@@ -11,7 +11,6 @@ mod limit;
 mod metrics;
 mod mmsg;
 mod open;
-mod places;
 mod quic;
 mod renewal;
 mod stream;

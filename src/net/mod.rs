@@ -1,14 +1,22 @@
-//! Sockets (reuseport, connected), the wait for many of them, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
+//! Sockets (reuseport, connected, transparent), the wait for many of them, the places of connections, pipes between two, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
 
+mod places;
 mod poll;
 mod privileges;
 mod proxy;
 mod sockets;
+mod splice;
 mod stream;
 pub mod tls;
+mod transparent;
 
+pub use places::{Place, Places};
 pub use poll::{Poll, Ready};
 pub use privileges::{DropError, drop_to};
-pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied};
+pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxied};
 pub use sockets::{BindError, accept, bind_tcp, bind_udp, connect_udp};
+pub use splice::{Pipe, Pipes};
 pub use stream::{Direct, read_message};
+pub use transparent::{
+    bind_transparent_tcp, bind_transparent_udp, connect_as, is_own, original_destination, receive_transparent,
+};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The places of one listener.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     most: usize,
     most_of_client: usize,
     taken: Mutex<Taken>,
@@ -23,7 +23,7 @@ struct Taken {
 
 /// One connection's place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Arc<Places>,
     client: Option<IpAddr>,
     greeting: bool,
@@ -34,12 +34,13 @@ pub(super) struct Place {
 const GREETING: usize = 4;
 
 impl Places {
-    pub(super) fn new(most: usize, most_of_client: usize) -> Arc<Self> {
+    /// Places for so many, and for so many of one client.
+    pub fn new(most: usize, most_of_client: usize) -> Arc<Self> {
         Arc::new(Self { most, most_of_client, taken: Mutex::default() })
     }
 
     /// A place for one more connection; `greets` when a handshake comes first.
-    pub(super) fn enter(self: &Arc<Self>, greets: bool) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, greets: bool) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= self.most || greets && taken.greeting >= (self.most / GREETING).max(1) {
             return None;
@@ -51,20 +52,20 @@ impl Places {
     }
 
     /// True while more than a quarter of those that may begin do: then strangers are asked to show that their address is theirs.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub fn is_crowded(&self) -> bool {
         let greeting = self.taken.lock().unwrap_or_else(PoisonError::into_inner).greeting;
         greeting * GREETING * GREETING > self.most
     }
 
     /// True when no place is taken.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).all == 0
     }
 }
 
 impl Place {
     /// Gives the place to the client at `address`, once; false when that client has as many as it may.
-    pub(super) fn is_given_to(&mut self, address: IpAddr) -> bool {
+    pub fn is_given_to(&mut self, address: IpAddr) -> bool {
         let client = client(address);
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = taken.by_client.entry(client).or_insert(0);
@@ -77,7 +78,7 @@ impl Place {
     }
 
     /// Notes that the handshake is done.
-    pub(super) fn greeted(&mut self) {
+    pub fn greeted(&mut self) {
         if std::mem::take(&mut self.greeting) {
             self.places.taken.lock().unwrap_or_else(PoisonError::into_inner).greeting -= 1;
         }

@@ -1,8 +1,8 @@
-//! Owns the reading of what a balancer puts in front of a connection or datagram to say whose it is (PROXY protocol, version 2). Never decides
+//! Owns the reading and writing of what a balancer puts in front of a connection or datagram to say whose it is (PROXY protocol, version 2). Never decides
 //! whose word counts.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -64,6 +64,24 @@ pub fn read_proxied(bytes: &[u8]) -> Result<Proxied, ProxyError> {
     proxied.client = Some(client);
     proxied.server_name = server_name(fields)?;
     Ok(proxied)
+}
+
+/// The header that says a connection is from `client` to `destination`.
+pub fn write_proxied(client: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let (client_ip, destination_ip) = (client.ip().to_canonical(), destination.ip().to_canonical());
+    let addresses = match (client_ip, destination_ip) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => [one.octets(), other.octets()].concat(),
+        (one, other) => [one, other]
+            .map(|address| match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+                IpAddr::V6(address) => address.octets(),
+            })
+            .concat(),
+    };
+    let family = if addresses.len() == 8 { 0x11 } else { 0x21 };
+    let ports = [client.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
+    let length = (addresses.len() + ports.len()) as u16;
+    [&SIGNATURE[..], &[0x21, family], &length.to_be_bytes(), &addresses, &ports].concat()
 }
 
 /// Reads the header at the beginning of `stream`, and nothing behind it.
@@ -132,6 +150,19 @@ mod tests {
         assert_eq!(read_proxied(&header(1, 0x21, &v6)).unwrap().client, Some([192, 0, 2, 7].into()));
         for itself in [header(0, 0, &[]), header(0, 0x11, &v4), header(1, 0x31, &[0; 216])] {
             assert_eq!(read_proxied(&itself), Ok(Proxied { length: itself.len(), ..Proxied::default() }));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (client, destination) in
+            [("192.0.2.7:4000", "198.51.100.1:443"), ("[2001:db8::7]:4000", "[2001:db8::1]:443")]
+        {
+            let (client, destination): (SocketAddr, SocketAddr) =
+                (client.parse().unwrap(), destination.parse().unwrap());
+            let bytes = write_proxied(client, destination);
+            let found = read_proxied(&bytes).unwrap();
+            assert_eq!((found.client, found.length), (Some(client.ip()), bytes.len()));
         }
     }
 

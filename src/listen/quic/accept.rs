@@ -20,9 +20,9 @@ use crate::listen::accept::{DRAIN, drain};
 use crate::listen::client::Client;
 use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
-use crate::listen::places::{Place, Places};
 use crate::listen::stream::Workers;
 use crate::net::tls::{Server, ServerConfig as TlsConfig, shown};
+use crate::net::{Place, Places};
 use crate::query::{Asker, Transport};
 
 /// Where connections come in.

@@ -19,9 +19,8 @@ use crate::dns::{MAX_MESSAGE, Requested};
 use crate::listen::accept::Arrived;
 use crate::listen::config::Config;
 use crate::listen::metrics::{Closed, Handshake, Statistics};
-use crate::listen::places::Place;
-use crate::net::Direct;
 use crate::net::tls::Session;
+use crate::net::{Direct, Place};
 use crate::policy::Credentials;
 use crate::query::{Asker, Outcome};
 
