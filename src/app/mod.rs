@@ -1,6 +1,8 @@
 //! Composition root: builds the rooms, wires channels, start and stop order. Owns nothing once everything runs but the
 //! handles to stop it. Never handed to another room.
 
+mod announce;
+mod ask;
 mod before;
 mod start;
 mod words;

@@ -11,19 +11,21 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::announce::announce;
+use super::ask::resolve as resolve_as;
 use super::before::{answered_before, asked_before, counted_before};
 use super::words::describe;
 use crate::clock::Clock;
 use crate::config::{self, Boot};
 use crate::dns::Cookies;
-use crate::policy::{Identities, Labels, Live, Mode, Snapshot};
+use crate::policy::{Identities, Labels, Live, Snapshot};
 use crate::problem::{Place, Problem};
 use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
 use crate::telemetry::{Collect, Counters, Kind, LastDay, Metric, Rings, Sample, Wiring};
-use crate::{admin, cache, listen, net, reload, report, resolve, sources, telemetry, zone};
+use crate::{admin, cache, listen, net, proxy, reload, report, resolve, sources, telemetry, zone};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Running {
     pub admin: SocketAddr,
     /// Where the policy is served as a zone.
     pub zone: Vec<SocketAddr>,
+    /// Where the proxies take connections.
+    pub proxies: Vec<SocketAddr>,
     /// Warnings of the start, and errors when the last good inputs are in force.
     pub problems: Vec<Problem>,
     live: Live,
@@ -110,7 +114,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
     let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)));
     let certificate = listen::read_certificate(boot.tls.clone())?;
-    let sockets = bind(&boot)?;
+    let mut sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
     // where the first one was.
     if let Some(user) = &boot.user {
@@ -164,13 +168,16 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         .map_err(|error| vec![Problem::error(Place::file("[last_day]"), error.to_string(), "")])?;
     let designated = listen::designated(&boot.announcement, &sockets.listeners.listeners());
     let (notices, noticed) = mpsc::channel(NOTICES);
+    let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some();
+    // Before the engine has the queues for itself.
+    let proxied = (is_told && !boot.proxies.is_empty()).then(|| rings.add());
     let engine = Engine::new(Parts {
         live: live.clone(),
         clock: clock.clone(),
         store: Arc::clone(&store),
         resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
-        rings: (!boot.querylog.sinks.is_empty() || ledger.is_some()).then_some(rings),
+        rings: is_told.then_some(rings),
         identities,
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
@@ -195,6 +202,21 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         .listeners
         .serve(&needs)
         .map_err(|error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")])?;
+    let proxies = sockets.proxies.addresses();
+    let proxy_problems = std::mem::take(&mut sockets.proxies.problems);
+    let proxied = (!proxies.is_empty()).then(|| {
+        let parts = proxy::Parts {
+            live: live.clone(),
+            clock: clock.clone(),
+            labels: labels.clone(),
+            ring: proxied,
+            log_all: boot.query.log_all,
+            resolve: resolve_as(&engine, stopped.clone()),
+        };
+        let (statistics, serving) = proxy::start(parts, std::mem::take(&mut sockets.proxies), &stopped);
+        tasks.extend(serving);
+        statistics
+    });
     let blocked = Blocked { labels, counters: Arc::clone(&counters) };
     let mut collectors: Vec<Arc<dyn Collect>> = vec![
         Arc::new(Build),
@@ -208,6 +230,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::clone(&last_day) as _,
     ];
     collectors.extend(ledger.clone().map(|ledger| ledger as Arc<dyn Collect>));
+    collectors.extend(proxied.map(|statistics| statistics as _));
     if let Some(certificate) = &certificate {
         let renewal = listen::Renewal::new(Arc::clone(certificate), servers);
         tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
@@ -222,6 +245,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     });
     let mut tokens = admin::Tokens::of(boot.admin.tokens);
     let mut problems = started.problems;
+    problems.extend(proxy_problems);
     problems.extend(unreadable);
     problems
         .extend(certificate.as_deref().and_then(|certificate| listen::ends_soon(certificate, clock.wall())));
@@ -255,6 +279,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         addresses,
         admin: sockets.admin_address,
         zone: zone.map(|zone| zone.addresses().to_vec()).unwrap_or_default(),
+        proxies,
         problems,
         live,
         stop_threads,
@@ -343,6 +368,7 @@ struct Sockets {
     admin: tokio::net::TcpListener,
     admin_address: SocketAddr,
     zone: Option<zone::Bound>,
+    proxies: proxy::Bound,
 }
 
 /// Opens every socket before the first thread starts: all or nothing.
@@ -361,7 +387,8 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
     let admin_address = admin.local_addr().map_err(broken)?;
     let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
-    Ok(Sockets { listeners, admin, admin_address, zone })
+    let proxies = proxy::bind(&boot.proxies).map_err(|problem| vec![problem])?;
+    Ok(Sockets { listeners, admin, admin_address, zone, proxies })
 }
 
 /// The secrets that all servers of one address share, or one that nobody else has.
@@ -442,6 +469,7 @@ pub fn metrics() -> Vec<&'static Metric> {
     for room in [
         cache::METRICS,
         listen::METRICS,
+        proxy::METRICS,
         reload::METRICS,
         report::METRICS,
         resolve::METRICS,
@@ -451,26 +479,4 @@ pub fn metrics() -> Vec<&'static Metric> {
         all.extend(room.iter().copied());
     }
     all
-}
-
-/// One line that says what is enforced for whom.
-fn announce(snapshot: &Snapshot, addresses: &[SocketAddr]) {
-    let groups: Vec<String> = snapshot
-        .duties()
-        .into_iter()
-        .map(|(group, duties)| {
-            let words: Vec<String> = duties
-                .into_iter()
-                .map(|(id, mode)| if mode == Mode::Enforce { id } else { format!("{id} ({mode})") })
-                .collect();
-            format!("{group}: {}", if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })
-        })
-        .collect();
-    tracing::info!(
-        listening = ?addresses,
-        generation = snapshot.generation(),
-        rules = snapshot.rule_count(),
-        "enforcing for {}",
-        groups.join("; ")
-    );
 }

@@ -11,7 +11,7 @@ use crate::dns::Cookies;
 use crate::document::Section;
 use crate::listen::{Announcement, Limits, Listener};
 use crate::net::tls::Files;
-use crate::{admin, cache, query, report, resolve, telemetry, zone};
+use crate::{admin, cache, proxy, query, report, resolve, telemetry, zone};
 
 /// Settings that live as long as the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Boot {
     pub report: report::Config,
     /// The policy as a zone; `None` for no zone.
     pub zone: Option<zone::Config>,
+    /// Where connections are taken; none for none.
+    pub proxies: Vec<proxy::Config>,
     /// Where generations are kept.
     pub state: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl Default for Boot {
             last_day: telemetry::LastDayConfig::default(),
             report: report::Config::default(),
             zone: None,
+            proxies: Vec::new(),
             state: None,
         }
     }
@@ -94,6 +97,7 @@ impl Boot {
             ("[last_day]", self.last_day != other.last_day),
             ("[report]", self.report != other.report),
             ("[zone]", self.zone != other.zone),
+            ("[[proxy]]", self.proxies != other.proxies),
             ("[policy] state", self.state != other.state),
         ]
         .into_iter()
@@ -161,6 +165,11 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     boot.query.log_all = boot.querylog.wants_all();
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
     boot.report = super::report::read(&mut top.section("report"), &boot.querylog);
+    boot.proxies = top
+        .sections("proxy")
+        .into_iter()
+        .filter_map(|mut section| super::proxy::read(&mut section))
+        .collect();
     boot.state = state(top);
     boot
 }

@@ -7,6 +7,7 @@ mod limits;
 mod listener;
 mod local;
 mod policy;
+mod proxy;
 mod querylog;
 mod record;
 mod report;

@@ -83,7 +83,7 @@ pub fn receive_transparent(
     buffer: &mut [u8],
 ) -> io::Result<(usize, SocketAddr, SocketAddr)> {
     // Room for two addresses, more than either kind of socket tells.
-    let mut control = Vec::with_capacity(128);
+    let mut control = vec![0; 128];
     let mut parts = [IoSliceMut::new(buffer)];
     let got = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),

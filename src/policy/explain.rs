@@ -180,6 +180,17 @@ impl Snapshot {
         }
     }
 
+    /// Decides a connection by the name that its client says, and the address it goes to; as a question for that name with that
+    /// address in its answer, so that whoever asked and whoever did not are treated the same.
+    pub fn decide_connection(
+        &self,
+        client: Client,
+        name: Option<&CanonicalName>,
+        address: Option<IpAddr>,
+    ) -> Verdict {
+        self.decide_inquiry(client, name, RecordType::A, address)
+    }
+
     /// What the query path decides of a name, or of any that meets nothing, when `address` is in its answer.
     fn decide_inquiry(
         &self,

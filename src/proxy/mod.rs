@@ -1,4 +1,22 @@
-//! Connections in, connections out: peek reads whom a client wants before anything is encrypted. Owns what of a policy DNS alone
-//! cannot hold; never decides by itself.
+//! Connections in, connections out: peek reads whom a client wants before anything is encrypted, judge asks the policy, transparent, quic and
+//! explicit serve clients, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
+//! encrypted.
 
+mod automatic;
+mod claims;
+mod config;
+mod door;
+mod explicit;
+mod judge;
+mod metrics;
+mod page;
 pub mod peek;
+mod quic;
+mod relay;
+mod start;
+mod transparent;
+
+pub use claims::{Resolve, Resolving};
+pub use config::{Config, Mode, Verify};
+pub use metrics::{METRICS, Statistics};
+pub use start::{Bound, Parts, bind, start};

@@ -1,0 +1,216 @@
+//! Owns a connection of a client that knows of the proxy: a request of HTTP for somebody else, a tunnel (CONNECT), or SOCKS. Names are resolved by
+//! this resolver, so that its policy holds. Never opens what it carries.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::door::{Door, Origin, Refusal, more, reset};
+use super::judge::{Judgement, Wanted};
+use super::metrics::Outcome;
+use super::peek::{self, Authority, Form, Head, Host, Look};
+use super::{automatic, page};
+
+/// What a client has asked for, and in which words it is answered.
+enum Asked {
+    /// A request that goes on in the origin's form.
+    Request(Authority, Head),
+    /// A tunnel, asked for over SOCKS.
+    Socks(Authority),
+    /// A tunnel, asked for over HTTP.
+    Tunnel(Authority),
+}
+
+/// Addresses of a name that are tried, one after the other.
+const TRIED: usize = 4;
+
+/// Codes of replies of SOCKS (RFC 1928 section 6).
+mod code {
+    pub(super) const DONE: u8 = 0;
+    pub(super) const NOT_ALLOWED: u8 = 2;
+    pub(super) const UNREACHABLE: u8 = 4;
+    pub(super) const REFUSED: u8 = 5;
+    pub(super) const COMMAND: u8 = 7;
+    pub(super) const ADDRESS: u8 = 8;
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Arc<Door>) -> Outcome {
+    if door.is_round(peer) {
+        reset(&client);
+        return Outcome::Inside;
+    }
+    let mut head = Vec::new();
+    let asked = match timeout(door.config.head, read(&mut client, &mut head, door)).await {
+        Ok(Ok(asked)) => asked,
+        Ok(Err(outcome)) => return outcome,
+        Err(_) => {
+            reset(&client);
+            return Outcome::HeadTime;
+        }
+    };
+    let (authority, default) = match &asked {
+        Asked::Request(authority, _) => (authority, 80),
+        Asked::Socks(authority) | Asked::Tunnel(authority) => (authority, 443),
+    };
+    let port = authority.port.unwrap_or(default);
+    let mut origin = match reach(peer, &authority.host, port, door).await {
+        Ok(origin) => origin,
+        Err((refusal, reason)) => {
+            let reply = match &asked {
+                Asked::Socks(_) => socks_reply(reason).to_vec(),
+                Asked::Request(..) | Asked::Tunnel(_) => page::refusal(&refusal).into_bytes(),
+            };
+            page::send_last(&mut client, &reply).await;
+            return refusal.outcome();
+        }
+    };
+    let is_socks = matches!(asked, Asked::Socks(_));
+    match asked {
+        Asked::Request(_, request) => {
+            let body = head.split_off(request.length);
+            head = request.for_origin(&head);
+            head.extend_from_slice(&body);
+        }
+        Asked::Socks(authority) | Asked::Tunnel(authority) => {
+            let yes: &[u8] =
+                if is_socks { &socks_reply(code::DONE) } else { b"HTTP/1.1 200 Connected\r\n\r\n" };
+            if client.write_all(yes).await.is_err() {
+                return Outcome::Gone;
+            }
+            let outcome = look_inside(&client, &origin, peer, &authority.host, &mut head, door).await;
+            if let Err(outcome) = outcome {
+                reset(&client);
+                return outcome;
+            }
+        }
+    }
+    Box::pin(door.pass(&client, &mut origin, head)).await
+}
+
+/// Reads what a client asks for, and answers what needs no origin: `Err` when it is over.
+async fn read(client: &mut TcpStream, head: &mut Vec<u8>, door: &Arc<Door>) -> Result<Asked, Outcome> {
+    if more(client, head, 1).await.map_err(|_| Outcome::Gone)? == 0 {
+        return Err(Outcome::Gone);
+    }
+    if head.first() == Some(&5) {
+        return read_socks(client, head).await;
+    }
+    let request = match until(client, head, peek::read_http).await {
+        Ok(request) => request,
+        Err(Outcome::Gone) => return Err(Outcome::Gone),
+        Err(outcome) => {
+            page::send_last(client, page::refusal(&Refusal::Other(outcome)).as_bytes()).await;
+            return Err(outcome);
+        }
+    };
+    match (request.form, request.authority.clone()) {
+        (Form::Connect, Some(authority)) => {
+            head.drain(..request.length);
+            Ok(Asked::Tunnel(authority))
+        }
+        (Form::Absolute, Some(authority)) => Ok(Asked::Request(authority, request)),
+        (_, own) => {
+            let path = request.path(head).to_owned();
+            let response = automatic::response(&path, own.as_ref(), client.peer_addr().ok(), door).await;
+            page::send_last(client, &response).await;
+            Err(Outcome::Served)
+        }
+    }
+}
+
+async fn read_socks(client: &mut TcpStream, head: &mut Vec<u8>) -> Result<Asked, Outcome> {
+    let greeting = until(client, head, peek::read_greeting).await?;
+    head.drain(..greeting.length);
+    let method = if greeting.is_open { 0 } else { 0xFF };
+    client.write_all(&[5, method]).await.map_err(|_| Outcome::Gone)?;
+    if !greeting.is_open {
+        page::send_last(client, &[]).await;
+        return Err(Outcome::Malformed);
+    }
+    let request = until(client, head, peek::read_request).await?;
+    head.drain(..request.length);
+    match request.host {
+        Some(host) if request.connects => Ok(Asked::Socks(Authority { host, port: Some(request.port) })),
+        host => {
+            let reason = if host.is_none() { code::ADDRESS } else { code::COMMAND };
+            page::send_last(client, &socks_reply(reason)).await;
+            Err(Outcome::Malformed)
+        }
+    }
+}
+
+/// Reads until `look` finds something.
+async fn until<T>(client: &TcpStream, head: &mut Vec<u8>, look: fn(&[u8]) -> Look<T>) -> Result<T, Outcome> {
+    loop {
+        let needed = match look(head) {
+            Look::Found(found) => return Ok(found),
+            Look::Malformed(_) | Look::Other => return Err(Outcome::Malformed),
+            Look::TooBig => return Err(Outcome::HeadBytes),
+            Look::More(needed) => needed,
+        };
+        if more(client, head, needed).await.map_err(|_| Outcome::Gone)? == 0 {
+            return Err(Outcome::Gone);
+        }
+    }
+}
+
+/// Connects to a host, if the policy lets the client; else why not, and the code for it in SOCKS.
+async fn reach(peer: SocketAddr, host: &Host, port: u16, door: &Arc<Door>) -> Result<Origin, (Refusal, u8)> {
+    let client = peer.ip();
+    let other = |outcome, reason| (Refusal::Other(outcome), reason);
+    if !door.config.ports.is_empty() && !door.config.ports.contains(&port) {
+        return Err(other(Outcome::Port, code::NOT_ALLOWED));
+    }
+    let wanted = Wanted { client, host: Some(host), address: None };
+    if let Judgement::Deny(denial) = door.judge.foresee(wanted, &door.statistics) {
+        return Err((Refusal::Denied(denial), code::NOT_ALLOWED));
+    }
+    let addresses: Vec<IpAddr> = match host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => door.claims.addresses(client, name).await,
+    };
+    let mut refused = other(Outcome::Unreachable, code::UNREACHABLE);
+    for address in addresses.into_iter().take(TRIED) {
+        let destination = SocketAddr::new(address, port);
+        if door.is_inside(destination) {
+            refused = other(Outcome::Inside, code::NOT_ALLOWED);
+            continue;
+        }
+        if let Err(refusal) = door.admit(client, Some(host), address).await {
+            return Err((refusal, code::NOT_ALLOWED));
+        }
+        match door.connect(peer, destination).await {
+            Ok(origin) => return Ok(origin),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                refused = other(Outcome::Unreachable, code::REFUSED);
+            }
+            Err(_) => refused = other(Outcome::Unreachable, code::UNREACHABLE),
+        }
+    }
+    Err(refused)
+}
+
+/// Looks at what it says first inside: it may want somebody else than it asked the proxy for.
+async fn look_inside(
+    client: &TcpStream,
+    origin: &Origin,
+    peer: SocketAddr,
+    host: &Host,
+    head: &mut Vec<u8>,
+    door: &Arc<Door>,
+) -> Result<(), Outcome> {
+    let said = door.read_said(client, head, Some(&origin.stream)).await?;
+    let Some(inner) = said.host().filter(|inner| *inner != host) else { return Ok(()) };
+    let address = origin.stream.peer_addr().map_err(|_| Outcome::Gone)?.ip().to_canonical();
+    door.admit(peer.ip(), Some(inner), address).await.map_err(|refusal| refusal.outcome())
+}
+
+/// A reply of SOCKS; the address in it is of no use to anybody.
+fn socks_reply(reason: u8) -> [u8; 10] {
+    [5, reason, 0, 1, 0, 0, 0, 0, 0, 0]
+}

@@ -1,0 +1,164 @@
+//! Owns the question to the policy about one connection, and the record of its answer: counted and logged as questions are. Never touches the
+//! connection.
+
+use std::net::IpAddr;
+
+use super::metrics::Statistics;
+use super::peek::Host;
+use crate::clock::Clock;
+use crate::dns::{CanonicalName, RecordType};
+use crate::policy::{
+    Action, Cause, Client, Description, IdentityNumber, Live, Snapshot, Verdict, reverse_name,
+};
+use crate::telemetry::{Decision, Record, Ring};
+
+/// Asks the policy in force.
+#[derive(Debug)]
+pub(super) struct Judge {
+    pub(super) live: Live,
+    pub(super) clock: Clock,
+    /// The query log's queue, when there is a log.
+    pub(super) ring: Option<Ring>,
+    /// Whether connections that met no rule are logged too.
+    pub(super) log_all: bool,
+}
+
+/// What a connection may do.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    /// Go where it wants.
+    Pass,
+    /// Go where this resolver sends the name, and nowhere else.
+    PassWhereSent,
+    /// Nothing.
+    Deny(Box<Denial>),
+}
+
+/// Why a connection is denied, for whoever is told.
+#[derive(Debug)]
+pub(super) struct Denial {
+    /// The rule, the app and the act, in words; empty for a client that may not use this proxy.
+    pub(super) words: Description,
+    /// What the log has, to find this again.
+    pub(super) reference: String,
+}
+
+/// A connection as the policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'w> {
+    pub(super) client: IpAddr,
+    pub(super) host: Option<&'w Host>,
+    /// Where it goes; `None` when that is not known yet.
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Judge {
+    /// Decides, counts and logs.
+    pub(super) fn judge(&self, wanted: Wanted<'_>, statistics: &Statistics) -> Judgement {
+        self.decide(wanted, statistics, true)
+    }
+
+    /// Decides; counts and logs a denial only, as more is to be decided later.
+    pub(super) fn foresee(&self, wanted: Wanted<'_>, statistics: &Statistics) -> Judgement {
+        self.decide(wanted, statistics, false)
+    }
+
+    fn decide(&self, wanted: Wanted<'_>, statistics: &Statistics, is_final: bool) -> Judgement {
+        let snapshot = self.live.load();
+        let client = snapshot.client(wanted.client);
+        let denial = |words| {
+            let reference = format!("{}-{:x}", snapshot.generation(), self.clock.wall().as_millisecond());
+            Judgement::Deny(Box::new(Denial { words, reference }))
+        };
+        if !client.admitted {
+            return denial(Description::default());
+        }
+        let (name, address) = match wanted.host {
+            Some(Host::Name(name)) => (Some(&**name), wanted.address),
+            Some(Host::Address(said)) => (None, wanted.address.or(Some(*said))),
+            None => (None, wanted.address),
+        };
+        let (verdict, cause) = self.verdict(&snapshot, client, name, address);
+        let decision = match verdict {
+            Judged::Deny => Decision::Blocked,
+            _ if !is_final => {
+                return if verdict == Judged::Sent { Judgement::PassWhereSent } else { Judgement::Pass };
+            }
+            Judged::Shadow => Decision::Shadow,
+            Judged::Pass if cause.is_some() => Decision::Permitted,
+            Judged::Pass | Judged::Sent => Decision::Allowed,
+        };
+        if let Some(cause) = &cause
+            && matches!(verdict, Judged::Deny | Judged::Shadow)
+        {
+            statistics.cell.bump_cause(snapshot.label_number(cause));
+        }
+        if decision != Decision::Allowed || self.log_all {
+            self.log(&snapshot, wanted.client, (name, address), decision, cause);
+        }
+        match verdict {
+            Judged::Deny => denial(cause.map(|cause| snapshot.describe(&cause)).unwrap_or_default()),
+            Judged::Sent => Judgement::PassWhereSent,
+            Judged::Pass | Judged::Shadow => Judgement::Pass,
+        }
+    }
+
+    fn verdict(
+        &self,
+        snapshot: &Snapshot,
+        client: Client,
+        name: Option<&CanonicalName>,
+        address: Option<IpAddr>,
+    ) -> (Judged, Option<Cause>) {
+        match snapshot.decide_connection(client, name, address) {
+            Verdict::Allow => (Judged::Pass, None),
+            // A name by which devices leave this resolver: nobody gets there.
+            Verdict::Canary { .. } => (Judged::Deny, None),
+            Verdict::Permit(cause) => (Judged::Pass, Some(cause)),
+            Verdict::Shadow(cause) => (Judged::Shadow, Some(cause)),
+            Verdict::Deny(cause) => match snapshot.action(&cause) {
+                // These are no bans: the name works, where this resolver says.
+                Action::Local(_) | Action::Redirect(_) if name.is_some() => (Judged::Sent, Some(cause)),
+                Action::TcpOnly => (Judged::Pass, None),
+                _ => (Judged::Deny, Some(cause)),
+            },
+        }
+    }
+
+    fn log(
+        &self,
+        snapshot: &Snapshot,
+        client: IpAddr,
+        (name, address): (Option<&CanonicalName>, Option<IpAddr>),
+        decision: Decision,
+        cause: Option<Cause>,
+    ) {
+        let Some(ring) = &self.ring else { return };
+        // A connection without a name is told of by the name that stands for its address.
+        let reverse = || address.and_then(reverse_name).map(|name| CanonicalName::from(&name));
+        let record_type = match (name, address) {
+            (None, _) => RecordType::PTR,
+            (Some(_), Some(IpAddr::V6(_))) => RecordType::AAAA,
+            (Some(_), _) => RecordType::A,
+        };
+        ring.push(Record {
+            time_ms: self.clock.wall().as_millisecond(),
+            client,
+            identity: IdentityNumber::NONE,
+            transport: "proxy",
+            name: name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root),
+            record_type,
+            decision,
+            cause,
+            generation: snapshot.generation(),
+        });
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    Deny,
+    Pass,
+    Sent,
+    Shadow,
+}

@@ -1,0 +1,608 @@
+//! The proxy between a client, a gateway and origins in network namespaces of their own, brought there by REDIRECT, by TPROXY, or asked; with
+//! curl, openssl and quinn as clients, and with clients that no library is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test that panics has failed"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use interdict::clock::Clock;
+use interdict::proxy::peek::{Form, Initials, Look, read_client_hello, read_http, read_http2};
+use support::{Program, Site, in_namespaces};
+
+/// A client (10.1.0.2, .3 and .4, fd01::2), this machine as its gateway, and origins: 192.0.2.7 is what the tests' upstream says of every name,
+/// 198.51.100.9 what nobody says.
+const NETWORK: &str = "set -e; mount -t tmpfs none /run; mkdir -p /run/netns; ip link set lo up; \
+    ip netns add c; ip netns add s; ip link add gc type veth peer name c0 netns c; ip link add gs type veth peer name s0 netns s; \
+    ip address add 10.1.0.1/24 dev gc; ip address add fd01::1/64 dev gc nodad; ip link set gc up; \
+    ip address add 192.0.2.1/24 dev gs; ip address add 198.51.100.1/24 dev gs; ip address add 2001:db8:2::1/64 dev gs nodad; \
+    ip link set gs up; \
+    for a in 10.1.0.2 10.1.0.3 10.1.0.4; do ip -n c address add $a/24 dev c0; done; ip -n c address add fd01::2/64 dev c0 nodad; \
+    ip -n c link set lo up; ip -n c link set c0 up; ip -n c route add default via 10.1.0.1; ip -n c route add default via fd01::1; \
+    ip -n s address add 192.0.2.7/24 dev s0; ip -n s address add 198.51.100.9/24 dev s0; \
+    ip -n s address add 2001:db8:2::2/64 dev s0 nodad; ip -n s link set lo up; ip -n s link set s0 up; \
+    ip -n s route add default via 192.0.2.1; ip -n s route add default via 2001:db8:2::1; \
+    echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; ulimit -n 65536 || true";
+
+const REDIRECT: &str = "printf 'table inet gate { chain to_proxy { type nat hook prerouting priority dstnat; \
+    iifname gc tcp dport { 80, 443, 8443 } redirect to :3129; }; }' | nft -f -";
+
+const TPROXY: &str = "ip rule add fwmark 1 lookup 100; ip route add local 0.0.0.0/0 dev lo table 100; \
+    ip -6 rule add fwmark 1 lookup 100; ip -6 route add local ::/0 dev lo table 100; \
+    printf 'table inet gate { chain to_proxy { type filter hook prerouting priority mangle; \
+    iifname gc meta nfproto ipv4 meta l4proto { tcp, udp } th dport { 80, 443, 8443 } tproxy ip to :3129 meta mark set 1 accept; \
+    iifname gc meta nfproto ipv6 meta l4proto { tcp, udp } th dport { 80, 443, 8443 } tproxy ip6 to :3129 meta mark set 1 accept; }; \
+    }' | nft -f -";
+
+/// A group that rehearses, and an exception's device.
+const GROUPS: &str = "[[policy.group]]\nname = \"rehearsal\"\nclients = [\"10.1.0.3/32\"]\nmode = \"shadow\"\n\
+    enforce = [\"ca-tbs-2023-02-28-tiktok\"]\n\
+    [[policy.group]]\nname = \"lab\"\nclients = [\"10.1.0.4/32\"]\nenforce = [\"ca-tbs-2023-02-28-tiktok\"]\n\
+    [[policy.exception]]\nid = \"forensics\"\ngroup = \"lab\"\napps = [\"tiktok\"]\nuntil = \"2099-01-01\"\napproved_by = \"x\"\nreason = \"y\"\n";
+
+struct Gateway {
+    site: Site,
+    _origin: Program,
+}
+
+fn proxies(more: &str) -> String {
+    ["0.0.0.0:3129", "[::]:3129"]
+        .map(|address| format!("[[proxy]]\nmode = \"transparent\"\naddress = \"{address}\"\n{more}\n"))
+        .concat()
+}
+
+fn script(name: &str) -> String {
+    format!("{}/tests/proxied_egress/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Gateway {
+    fn start(policy: &str) -> Self {
+        let site = Site::start(policy, Clock::system());
+        let folder = site.folder.path();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["good.example".to_owned()]).unwrap();
+        std::fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
+        std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", "s", "python3", &script("origin.py"), folder.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self { site, _origin: Program(child) }
+    }
+
+    /// A counter's value, all rows together that begin with `row`.
+    fn count(&self, row: &str) -> f64 {
+        let page = self.site.http("GET", "/metrics", None).1;
+        let values =
+            page.lines().filter(|line| line.starts_with(row)).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until a counter has that value.
+    fn await_count(&self, row: &str, wanted: f64) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.count(row) != wanted {
+            assert!(Instant::now() < until, "{row}: {} instead of {wanted}", self.count(row));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn log(&self, wanted: &str) -> String {
+        let path = self.site.path("queries.jsonl");
+        for _ in 0..100 {
+            let text = support::read(&path);
+            if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
+                return line.to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{wanted} is not in the log: {}", support::read(&path));
+    }
+}
+
+fn in_client(arguments: &[&str]) -> Output {
+    Command::new("ip").args(["netns", "exec", "c"]).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What curl, as the client, is shown, or the number of its error.
+fn curl(arguments: &[&str]) -> String {
+    let output = in_client(&[&["curl", "-sk", "--max-time", "20"], arguments].concat());
+    match output.status.code() {
+        Some(0) => said(&output),
+        code => format!("error {}", code.unwrap_or(-1)),
+    }
+}
+
+/// curl to a name at an address.
+fn fetch(name: &str, address: &str) -> String {
+    curl(&["--resolve", &format!("{name}:443:{address}"), &format!("https://{name}/")])
+}
+
+fn client(arguments: &[&str]) -> String {
+    said(&in_client(&[&["python3", &script("client.py")], arguments].concat()))
+}
+
+const RESET: &str = "error 35";
+
+fn namespaces(setup: &str, test: &str) {
+    let nft = Command::new("nft").arg("--version").output();
+    if !nft.is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: nft is not installed");
+    }
+    in_namespaces(&["--net", "--mount"], &format!("{NETWORK}; {setup}"), test);
+}
+
+#[test]
+fn an_app_that_never_asks_is_stopped_by_redirect() {
+    namespaces(REDIRECT, "inside_redirect");
+}
+
+#[test]
+fn an_app_that_never_asks_is_stopped_by_tproxy() {
+    namespaces(TPROXY, "inside_tproxy");
+}
+
+#[test]
+#[ignore = "needs the namespaces that another test makes"]
+fn inside_redirect() {
+    every_way_round(&Gateway::start(&format!("{}{GROUPS}", proxies(""))));
+}
+
+#[test]
+#[ignore = "needs the namespaces that another test makes"]
+fn inside_tproxy() {
+    every_way_round(&Gateway::start(&format!("{}{GROUPS}", proxies(""))));
+}
+
+fn every_way_round(gateway: &Gateway) {
+    // At an address that no resolver ever said: a name that is allowed, and one that is not.
+    assert_eq!(fetch("good.example", "192.0.2.7"), "secret good.example");
+    for address in ["192.0.2.7", "198.51.100.9", "[2001:db8:2::2]"] {
+        assert_eq!(fetch("www.tiktok.com", address), RESET, "{address}");
+    }
+    assert_eq!(fetch("good.example", "[2001:db8:2::2]"), "secret good.example", "over IPv6");
+    let line = gateway.log("www.tiktok.com");
+    assert!(line.contains("\"proxy\"") && line.contains("tiktok") && line.contains("10.1.0.2"), "{line}");
+    assert!(gateway.count("interdict_proxy_blocked_total{app=\"tiktok\"") >= 3.0);
+    assert_eq!(
+        gateway.count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"denied\"}"),
+        3.0
+    );
+
+    // However the hello is cut, and whatever hides in it.
+    for (cut, name, result) in [
+        ("split", "www.tiktok.com", "reset"),
+        ("split", "good.example", "shaken hands"),
+        ("records", "www.tiktok.com", "reset"),
+        ("encrypted", "www.tiktok.com", "reset"),
+    ] {
+        assert_eq!(client(&[cut, "192.0.2.7", "443", name]), result, "{cut} {name}");
+    }
+    for cut in ["records", "encrypted"] {
+        let said = client(&[cut, "192.0.2.7", "443", "good.example"]);
+        assert!(said.starts_with("got "), "{cut}: {said}");
+    }
+    assert_eq!(gateway.count("interdict_proxy_encrypted_hellos_total"), 2.0);
+
+    // Plain HTTP says why; the request goes on with the host that was judged, and ends there.
+    let plain =
+        |name: &str| curl(&["-i", "--resolve", &format!("{name}:80:192.0.2.7"), &format!("http://{name}/x")]);
+    let passed = plain("good.example");
+    assert!(passed.contains("plain GET /x HTTP/1.1") && passed.contains("Host: good.example"), "{passed}");
+    let page = plain("www.tiktok.com");
+    assert!(
+        page.starts_with("HTTP/1.1 403 ") && page.contains("TikTok") && page.contains("Reference"),
+        "{page}"
+    );
+    let two = "GET / HTTP/1.1\\r\\nHost: good.example\\r\\nHost: www.tiktok.com\\r\\n\\r\\n";
+    assert_eq!(client(&["raw", "192.0.2.7", "80", two]), "reset");
+    let knowing = |name: &str| {
+        let address = format!("{name}:80:192.0.2.7");
+        curl(&["--http2-prior-knowledge", "--resolve", &address, &format!("http://{name}/")])
+    };
+    assert!(knowing("www.tiktok.com").starts_with("error"), "{}", knowing("www.tiktok.com"));
+    assert!(
+        gateway.count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"malformed\"}") >= 1.0
+    );
+
+    // A banned app's own network, without a name: 77.74.176.0/21 is routed nowhere, and still says no at once.
+    let openssl = |arguments: &[&str]| {
+        let output = in_client(&[&["openssl", "s_client", "-brief", "-connect"], arguments].concat());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let begun = Instant::now();
+    let refused = openssl(&["77.74.177.1:443", "-noservername"]);
+    assert!(refused.contains("error") || refused.contains("errno=104"), "{refused}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let passed = openssl(&["192.0.2.7:443", "-noservername"]);
+    assert!(passed.contains("CONNECTION ESTABLISHED"), "{passed}");
+
+    // One who rehearses passes and is counted; an exception's device passes.
+    for (address, mode) in [("10.1.0.3", "shadow"), ("10.1.0.4", "permitted")] {
+        let name = "www.tiktok.com";
+        let fetched = curl(&[
+            "--interface",
+            address,
+            "--resolve",
+            &format!("{name}:443:192.0.2.7"),
+            &format!("https://{name}/"),
+        ]);
+        assert_eq!(fetched, "secret www.tiktok.com", "{mode}");
+        assert!(gateway.log(address).contains(mode), "{}", gateway.log(address));
+    }
+    assert_eq!(gateway.count("interdict_proxy_blocked_total{app=\"tiktok\",instrument=\"ca-tbs-2023-02-28-tiktok\",group=\"rehearsal\""), 1.0);
+
+    // Fronting is counted, not refused, unless it is configured.
+    let failed = gateway.count("interdict_proxy_names_verified_total{result=\"failed\"}");
+    assert_eq!(fetch("front.example", "198.51.100.9"), "secret front.example");
+    assert_eq!(gateway.count("interdict_proxy_names_verified_total{result=\"failed\"}"), failed + 1.0);
+
+    // A hundred megabytes, with one end before the other; nothing of it stays here.
+    assert_eq!(client(&["transfer", "192.0.2.7", "8443", "100"]), "intact 100");
+    let moved = gateway.count("interdict_proxy_bytes_total{direction=\"up\"}");
+    assert!(moved >= f64::from(100 << 20), "{moved}");
+
+    // Back to the proxy itself.
+    let mut own = std::net::TcpStream::connect("10.1.0.1:3129").unwrap();
+    let _refused_at_once = own.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_err();
+    assert!(own.read(&mut [0; 9]).map_or(true, |read| read == 0));
+    gateway.await_count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"inside\"}", 1.0);
+    gateway.await_count("interdict_proxy_open_connections", 0.0);
+}
+
+#[test]
+fn fronting_and_half_said_hellos_are_refused() {
+    namespaces(REDIRECT, "inside_strict");
+}
+
+#[test]
+#[ignore = "needs the namespaces that another test makes"]
+fn inside_strict() {
+    let more = "verify = \"refuse\"\nunnamed = \"refuse\"\nhead = \"4s\"\nconnections_of_client = 5000\nproxy_protocol = false";
+    let gateway = Gateway::start(&proxies(more));
+    assert_eq!(fetch("good.example", "192.0.2.7"), "secret good.example");
+    assert_eq!(fetch("good.example", "198.51.100.9"), RESET, "a name at an address that is not its own");
+    gateway
+        .await_count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"mismatched\"}", 1.0);
+    assert_eq!(client(&["raw", "192.0.2.7", "8443", "SSH-2.0-x\\r\\n"]), "reset");
+    gateway.await_count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"unnamed\"}", 1.0);
+    let long = "A".repeat(40);
+    let head = format!("GET / HTTP/1.1\\r\\n{}", format!("X: {long}\\r\\n").repeat(400));
+    assert_eq!(client(&["raw", "192.0.2.7", "80", &head]), "reset");
+    gateway
+        .await_count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"head-bytes\"}", 1.0);
+
+    // Two thousand who never finish cost little, and nobody else anything.
+    let memory = || {
+        let status = support::read(Path::new("/proc/self/status"));
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = memory();
+    let mut half = Command::new("ip")
+        .args(["netns", "exec", "c", "sh", "-c", "ulimit -n 65536; exec \"$0\" \"$@\"", "python3"])
+        .args([script("client.py").as_str(), "half", "192.0.2.7", "443", "2000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(half.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "open");
+    let begun = Instant::now();
+    assert_eq!(fetch("good.example", "192.0.2.7"), "secret good.example");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let grown = memory().saturating_sub(before);
+    println!("2000 half hellos cost {grown} KiB here");
+    assert!(grown < 2000 * 8, "{grown} KiB");
+    assert_eq!(lines.next().unwrap().unwrap(), "ended 2000");
+    assert!(half.wait().unwrap().success());
+    gateway
+        .await_count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"head-time\"}", 2000.0);
+}
+
+#[test]
+fn clients_that_ask_the_proxy_are_served_by_the_policy() {
+    namespaces("true", "inside_explicit");
+}
+
+#[test]
+#[ignore = "needs the namespaces that another test makes"]
+fn inside_explicit() {
+    let gateway = Gateway::start("[[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3128\"\n");
+    let asked = |proxy: &str, rest: &[&str]| curl(&[&["-x", proxy], rest].concat());
+    let http = "http://10.1.0.1:3128";
+    for proxy in [http, "socks5h://10.1.0.1:3128"] {
+        assert_eq!(asked(proxy, &["https://good.example/"]), "secret good.example", "{proxy}");
+        assert_eq!(asked(proxy, &["https://192.0.2.7/"]), "secret nobody", "{proxy}");
+        assert!(asked(proxy, &["http://good.example/x"]).contains("GET /x HTTP/1.1"), "{proxy}");
+        assert!(asked(proxy, &["https://www.tiktok.com/"]).starts_with("error"), "{proxy}");
+        assert!(asked(proxy, &["https://cloaked.example/"]).starts_with("error"), "{proxy}");
+        // A tunnel to a name that is allowed, and another name inside.
+        let inside = ["--connect-to", "www.tiktok.com:443:good.example:443", "https://www.tiktok.com/"];
+        assert_eq!(asked(proxy, &inside), RESET, "{proxy}");
+        for nowhere in ["https://127.0.0.1/", "https://good.example:25/", "https://nxdomain.example/"] {
+            assert!(asked(proxy, &[nowhere]).starts_with("error"), "{nowhere}");
+        }
+    }
+    assert!(
+        asked(
+            "socks5://10.1.0.1:3128",
+            &["--resolve", "good.example:443:192.0.2.7", "https://good.example/"]
+        )
+        .contains("secret")
+    );
+    let page = asked(http, &["-i", "http://www.tiktok.com/"]);
+    assert!(
+        page.starts_with("HTTP/1.1 403 ") && page.contains("TikTok") && page.contains("Interdict-Reference"),
+        "{page}"
+    );
+    let denied = curl(&[
+        "-v",
+        "--stderr",
+        "-",
+        "-x",
+        http,
+        "https://www.tiktok.com/",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_connect}",
+    ]);
+    assert!(denied.starts_with("error"), "{denied}");
+    let code = in_client(&[
+        "curl",
+        "-s",
+        "-x",
+        http,
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_connect}",
+        "https://www.tiktok.com/",
+    ]);
+    assert_eq!(said(&code), "403");
+    let line = gateway.log("www.tiktok.com");
+    assert!(line.contains("\"proxy\"") && line.contains("10.1.0.2"), "{line}");
+    for (outcome, least) in [("denied", 5.0), ("port", 2.0), ("inside", 2.0), ("passed", 6.0)] {
+        let row = format!("interdict_proxy_connections_total{{mode=\"explicit\",outcome=\"{outcome}\"}}");
+        assert!(gateway.count(&row) >= least, "{outcome}: {}", gateway.count(&row));
+    }
+    let configuration = curl(&["http://10.1.0.1:3128/proxy.pac"]);
+    assert!(
+        configuration.contains("FindProxyForURL") && configuration.contains("PROXY 10.1.0.1:3128"),
+        "{configuration}"
+    );
+    assert!(curl(&["-i", "http://10.1.0.1:3128/"]).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn quic_is_passed_on_or_swallowed() {
+    namespaces(TPROXY, "inside_quic");
+}
+
+#[test]
+#[ignore = "needs the namespaces that another test makes"]
+fn inside_quic() {
+    let gateway = Gateway::start(&proxies("quic = true"));
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["good.example", "www.tiktok.com"].map(str::to_owned)).unwrap();
+    std::fs::write(gateway.site.path("quic.der"), cert.der()).unwrap();
+    std::fs::write(gateway.site.path("quic.key"), signing_key.serialize_der()).unwrap();
+    let folder = gateway.site.folder.path().to_str().unwrap();
+    let this = std::env::current_exe().unwrap();
+    let run = |namespace: &str, test: &str, what: &str| {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(&this).args([
+            "--exact",
+            test,
+            "--ignored",
+            "--nocapture",
+        ]);
+        command.env("WHAT", what).stdout(Stdio::piped());
+        command
+    };
+    let mut server = run("s", "speak_as_a_quic_server", folder).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("ready")));
+    let _server = Program(server);
+    let fetch = |name: &str, address: &str| {
+        let output =
+            run("c", "speak_as_a_quic_client", &format!("{folder} {name} {address}")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .find_map(|line| Some(line.split_once("got: ")?.1.to_owned()))
+    };
+    for address in ["192.0.2.7:443", "[2001:db8:2::2]:443"] {
+        assert_eq!(fetch("good.example", address).as_deref(), Some("1000000 bytes"), "{address}");
+        assert_eq!(fetch("www.tiktok.com", address).as_deref(), Some("nothing"), "{address}");
+    }
+    assert_eq!(gateway.count("interdict_proxy_connections_total{mode=\"quic\",outcome=\"denied\"}"), 2.0);
+    assert!(gateway.count("interdict_proxy_blocked_total{app=\"tiktok\"") >= 2.0);
+    assert!(gateway.log("www.tiktok.com").contains("\"proxy\""));
+    assert!(gateway.count("interdict_proxy_bytes_total{direction=\"down\"}") >= 2_000_000.0);
+}
+
+fn bytes(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+#[ignore = "run by another test in a namespace"]
+fn speak_as_a_quic_server() {
+    let folder = std::env::var("WHAT").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(bytes(&format!("{folder}/quic.key")).into());
+        let certificate = bytes(&format!("{folder}/quic.der")).into();
+        let config = quinn::ServerConfig::with_single_cert(vec![certificate], key).unwrap();
+        let endpoint = quinn::Endpoint::server(config, "[::]:443".parse().unwrap()).unwrap();
+        println!("ready");
+        while let Some(incoming) = endpoint.accept().await {
+            tokio::spawn(async move {
+                let Ok(connection) = incoming.await else { return };
+                let mut stream = connection.open_uni().await.unwrap();
+                stream.write_all(&vec![7; 1_000_000]).await.unwrap();
+                stream.finish().unwrap();
+                connection.closed().await;
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "run by another test in a namespace"]
+fn speak_as_a_quic_client() {
+    let what = std::env::var("WHAT").unwrap();
+    let [folder, name, address] = what.split(' ').collect::<Vec<_>>()[..] else { panic!("{what}") };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(bytes(&format!("{folder}/quic.der")).into()).unwrap();
+        let config = quic_client(roots);
+        let address: SocketAddr = address.parse().unwrap();
+        let local = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
+        let connecting = endpoint.connect_with(config, address, name).unwrap();
+        let connection = match tokio::time::timeout(Duration::from_secs(4), connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return println!("got: {error}"),
+            Err(_) => return println!("got: nothing"),
+        };
+        let mut stream = connection.accept_uni().await.unwrap();
+        println!("got: {} bytes", stream.read_to_end(2_000_000).await.unwrap().len());
+        connection.close(0_u32.into(), b"");
+        endpoint.wait_idle().await;
+    });
+}
+
+/// A client of QUIC that trusts what is in `roots`.
+fn quic_client(roots: rustls::RootCertStore) -> quinn::ClientConfig {
+    quinn::ClientConfig::with_root_certificates(Arc::new(roots)).unwrap()
+}
+
+// --- What real clients send ---
+
+/// The first bytes that a program sends to a port here, read until `enough`.
+fn first_bytes(enough: impl Fn(&[u8]) -> bool, command: impl FnOnce(u16) -> Command) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = command(listener.local_addr().unwrap().port())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 65_536];
+    while !enough(&bytes) {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{bytes:?}");
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+    drop(stream);
+    let _status = child.kill().and_then(|()| child.wait());
+    bytes
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn what_real_clients_send_is_read() {
+    let is_hello = |bytes: &[u8]| !matches!(read_client_hello(bytes), Look::More(_));
+    let of_curl = first_bytes(is_hello, |port| {
+        let resolve = format!("real.example:{port}:127.0.0.1");
+        command(
+            "curl",
+            &["-sk", "--max-time", "5", "--resolve", &resolve, &format!("https://real.example:{port}/")],
+        )
+    });
+    let of_openssl = first_bytes(is_hello, |port| {
+        let connect = format!("127.0.0.1:{port}");
+        command(
+            "openssl",
+            &["s_client", "-connect", &connect, "-servername", "real.example", "-alpn", "h2,http/1.1"],
+        )
+    });
+    for bytes in [of_curl, of_openssl] {
+        let Look::Found(hello) = read_client_hello(&bytes) else { panic!("{bytes:?}") };
+        assert!(hello.server_name.unwrap().to_string().starts_with("real.example"));
+        assert_eq!(hello.protocols, ["h2", "http/1.1"]);
+    }
+    let of_curl = first_bytes(
+        |bytes| !matches!(read_http(bytes), Look::More(_)),
+        |port| {
+            command(
+                "curl",
+                &["-s", "--max-time", "5", "-x", &format!("127.0.0.1:{port}"), "http://real.example/a"],
+            )
+        },
+    );
+    let Look::Found(head) = read_http(&of_curl) else { panic!("{of_curl:?}") };
+    assert_eq!(head.form, Form::Absolute);
+    assert!(head.authority.unwrap().host.to_string().starts_with("real.example"));
+    let of_curl = first_bytes(
+        |bytes| !matches!(read_http2(bytes), Look::More(_)),
+        |port| {
+            let resolve = format!("real.example:{port}:127.0.0.1");
+            let address = format!("http://real.example:{port}/");
+            command(
+                "curl",
+                &["-s", "--max-time", "5", "--http2-prior-knowledge", "--resolve", &resolve, &address],
+            )
+        },
+    );
+    let Look::Found(Some(authority)) = read_http2(&of_curl) else { panic!("{of_curl:?}") };
+    assert!(authority.host.to_string().starts_with("real.example"));
+}
+
+#[test]
+fn what_quinn_sends_first_is_read() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let address = socket.local_addr().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    roots.add(authority.cert.der().clone()).unwrap();
+    let _connecting = endpoint.connect_with(quic_client(roots), address, "real.example").unwrap();
+    let mut initials = Initials::default();
+    let mut buffer = [0; 2048];
+    for _ in 0..4 {
+        let length = socket.recv(&mut buffer).unwrap();
+        match initials.push(&buffer[..length]) {
+            Look::More(_) => {}
+            Look::Found(hello) => {
+                return assert!(hello.server_name.unwrap().to_string().starts_with("real.example"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("four datagrams and no hello");
+}
