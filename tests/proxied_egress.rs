@@ -215,6 +215,9 @@ fn every_way_round(gateway: &Gateway) {
     );
     let two = "GET / HTTP/1.1\\r\\nHost: good.example\\r\\nHost: www.tiktok.com\\r\\n\\r\\n";
     assert_eq!(client(&["raw", "192.0.2.7", "80", two]), "reset");
+    let tunnel = "CONNECT good.example:443 HTTP/1.1\\r\\nHost: good.example\\r\\n\\r\\n";
+    let said = client(&["raw", "192.0.2.7", "80", tunnel]);
+    assert!(said.starts_with("got "), "a page instead of somebody else's proxy: {said}");
     let knowing = |name: &str| {
         let address = format!("{name}:80:192.0.2.7");
         curl(&["--http2-prior-knowledge", "--resolve", &address, &format!("http://{name}/")])

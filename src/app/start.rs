@@ -208,6 +208,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         let parts = proxy::Parts {
             live: live.clone(),
             clock: clock.clone(),
+            nat64: boot.upstream.dns64,
             labels: labels.clone(),
             ring: proxied,
             log_all: boot.query.log_all,

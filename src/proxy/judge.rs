@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::metrics::Statistics;
 use super::peek::Host;
 use crate::clock::Clock;
-use crate::dns::{CanonicalName, RecordType};
+use crate::dns::{CanonicalName, Nat64, RecordType};
 use crate::policy::{
     Action, Cause, Client, Description, IdentityNumber, Live, Snapshot, Verdict, reverse_name,
 };
@@ -17,6 +17,8 @@ use crate::telemetry::{Decision, Record, Ring};
 pub(super) struct Judge {
     pub(super) live: Live,
     pub(super) clock: Clock,
+    /// The prefix of addresses that stand for others, when there is one: a banned address has a second one there.
+    pub(super) nat64: Option<Nat64>,
     /// The query log's queue, when there is a log.
     pub(super) ring: Option<Ring>,
     /// Whether connections that met no rule are logged too.
@@ -110,7 +112,15 @@ impl Judge {
         name: Option<&CanonicalName>,
         address: Option<IpAddr>,
     ) -> (Judged, Option<Cause>) {
-        match snapshot.decide_connection(client, name, address) {
+        let meant = match (self.nat64, address) {
+            (Some(prefix), Some(IpAddr::V6(address))) => prefix.extract(address).map(IpAddr::V4),
+            _ => None,
+        };
+        let verdict = match snapshot.decide_connection(client, name, address) {
+            Verdict::Allow if meant.is_some() => snapshot.decide_connection(client, name, meant),
+            verdict => verdict,
+        };
+        match verdict {
             Verdict::Allow => (Judged::Pass, None),
             // A name by which devices leave this resolver: nobody gets there.
             Verdict::Canary { .. } => (Judged::Deny, None),

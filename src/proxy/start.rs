@@ -15,6 +15,7 @@ use super::judge::Judge;
 use super::metrics::{Outcome, Statistics, Way};
 use super::{explicit, quic, transparent};
 use crate::clock::Clock;
+use crate::dns::Nat64;
 use crate::feeds;
 use crate::net::{BindError, Pipes, Places, accept, bind_tcp, bind_transparent_tcp, bind_transparent_udp};
 use crate::policy::{Labels, Live};
@@ -35,6 +36,8 @@ pub struct Parts {
     pub live: Live,
     /// Time.
     pub clock: Clock,
+    /// The prefix of addresses that stand for others, when there is one.
+    pub nat64: Option<Nat64>,
     /// The numbers under which blocks are counted.
     pub labels: Labels,
     /// The query log's queue, when there is a log.
@@ -91,9 +94,11 @@ pub fn start(
     bound: Bound,
     stop: &watch::Receiver<bool>,
 ) -> (Arc<Statistics>, Vec<JoinHandle<()>>) {
-    let Parts { live, clock, labels, ring, log_all, resolve } = parts;
+    let Parts { live, clock, nat64, labels, ring, log_all, resolve } = parts;
     let statistics = Arc::new(Statistics::new(labels));
-    let judge = Arc::new(Judge { live, clock: clock.clone(), ring, log_all });
+    // Some translate although this resolver makes up no addresses; everybody uses this prefix (RFC 6052).
+    let nat64 = nat64.or_else(|| "64:ff9b::/96".parse().ok());
+    let judge = Arc::new(Judge { live, clock: clock.clone(), nat64, ring, log_all });
     let claims = Arc::new(Claims::new(resolve, clock.clone()));
     let (pipes, own, feeds) =
         (Arc::new(Pipes::default()), Arc::new(Own::default()), Arc::new(feeds::Kept::default()));

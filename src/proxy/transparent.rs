@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use super::door::{Door, Refusal, Said, reset};
 use super::metrics::Outcome;
 use super::page;
+use super::peek::Form;
 use crate::net::original_destination;
 
 /// Serves a connection to its end.
@@ -25,6 +26,10 @@ pub(super) async fn serve(client: TcpStream, peer: SocketAddr, door: &Door) -> O
             return outcome;
         }
     };
+    // A tunnel is asked of proxies, and this one goes to somebody else's: whom it leads to is not to be seen.
+    if matches!(&said, Said::Http(head) if head.form == Form::Connect) {
+        return refuse(client, &said, &Refusal::Other(Outcome::Malformed)).await;
+    }
     if let Err(refusal) = door.admit(peer.ip(), said.host(), destination.ip()).await {
         return refuse(client, &said, &refusal).await;
     }
