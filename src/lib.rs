@@ -19,6 +19,7 @@
 //! | 4 | `sources` | bytes with origin and digest |
 //! | 4 | `cache` | unfiltered upstream answers in wire form |
 //! | 4 | `resolve` | ask others: forward or recurse, validate, health |
+//! | 4 | `egress` | what DNS cannot hold back: the policy's addresses in the kernel |
 //! | 4 | `report` | compliance per app, instrument, group, device: tally, store, render |
 //! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
 //! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
@@ -53,6 +54,7 @@ pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod document;
+pub mod egress;
 pub mod feeds;
 pub mod formats;
 pub mod listen;

@@ -175,6 +175,8 @@ fn a_foreign_crate_has_one_door() {
         ("x509_cert", &["net/tls/certificate.rs", "net/tls/names.rs", "net/tls/pin.rs"]),
         ("rustls_native_certs", &["net/tls/client.rs", "sources/http.rs"]),
         ("flate2", &["sources/unpack.rs", "telemetry/querylog/aside.rs"]),
+        ("rustix", &["net/privileges.rs"]),
+        ("tokio::process", &["egress/nftables/program.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
         (
             "bytes::",

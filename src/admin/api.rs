@@ -18,10 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auth::Tokens;
 use super::change;
+use super::egress;
 use super::feeds;
 use super::lately;
 use super::report;
 use crate::dns::{Name, RecordType};
+use crate::egress::Egress;
 use crate::feeds::Kept;
 use crate::policy::{Inquiry, LabelSet, When};
 use crate::problem::{Place, Problem};
@@ -37,6 +39,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// The policy as a zone, where it is served.
     pub zone: Option<Arc<Zone>>,
+    /// The policy's addresses in the kernel, where they are.
+    pub egress: Option<Arc<Egress>>,
     /// What a network announces of the encrypted listeners, one each.
     pub announced: Arc<[serde_json::Value]>,
     /// What was asked lately, and what was rehearsed.
@@ -71,6 +75,7 @@ pub(super) fn router(parts: Parts) -> Router {
         .merge(lately::routes())
         .merge(report::routes())
         .merge(feeds::routes())
+        .merge(egress::routes())
         .layer(map_response(harden))
         .with_state(parts)
 }
@@ -109,6 +114,9 @@ async fn status(State(parts): State<Parts>) -> Response {
     }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
         status.insert("zone".to_owned(), json!(zone.status()));
+    }
+    if let (Some(status), Some(egress)) = (status.as_object_mut(), &parts.egress) {
+        status.insert("egress".to_owned(), json!(egress.status()));
     }
     if let Some(status) = status.as_object_mut().filter(|_| !parts.announced.is_empty()) {
         status.insert("announced".to_owned(), json!(*parts.announced));

@@ -5,6 +5,7 @@ mod api;
 mod auth;
 mod change;
 mod client;
+mod egress;
 mod feeds;
 mod lately;
 mod report;

@@ -4,6 +4,8 @@
 mod announce;
 mod ask;
 mod before;
+mod egress;
+mod numbers;
 mod start;
 mod words;
 

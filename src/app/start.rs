@@ -1,7 +1,6 @@
 //! Owns the start: every room built, every channel wired, every thread begun, in an order in which nothing is asked before it is there; and
 //! the stop. Never decides anything about a query.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::announce::announce;
 use super::ask::resolve as resolve_as;
 use super::before::{answered_before, asked_before, counted_before};
+use super::egress::{Prepared, Surroundings};
+use super::numbers::{BUILD, Blocked, Build};
 use super::words::describe;
 use crate::clock::Clock;
 use crate::config::{self, Boot};
@@ -24,8 +25,8 @@ use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, Kind, LastDay, Metric, Rings, Sample, Wiring};
-use crate::{admin, cache, listen, net, proxy, reload, report, resolve, sources, telemetry, zone};
+use crate::telemetry::{Collect, Counters, LastDay, Metric, Rings, Wiring};
+use crate::{admin, cache, egress, listen, net, proxy, reload, report, resolve, sources, telemetry, zone};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -112,7 +113,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let labels = Labels::default();
     let last_day = LastDay::new(boot.last_day, clock.clone());
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
-    let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)));
+    let egress = Prepared::new(&boot)?;
+    let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)).minding(egress.beside()));
     let certificate = listen::read_certificate(boot.tls.clone())?;
     let mut sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
@@ -126,7 +128,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let live = started.live;
 
     let counters = Arc::new(Counters::new(Labels::CAPACITY));
-    let resolver = Resolver::start(upstreams(&boot)?, clock.clone(), Handle::current());
+    let upstreams = upstreams(&boot)?;
+    let resolver = Resolver::start(upstreams.clone(), clock.clone(), Handle::current());
     let resolver = Arc::new(resolver.map_err(|error| {
         vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
     })?);
@@ -188,6 +191,15 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let stop_threads = Arc::new(AtomicBool::new(false));
     let (stop_tasks, stopped) = watch::channel(false);
     let (requests, asked) = mpsc::channel(16);
+    let around = Surroundings {
+        live: &live,
+        clock: &clock,
+        resolver: &resolver,
+        store: &store,
+        upstreams: &upstreams,
+        stop: &stopped,
+    };
+    let (egress, keeper) = egress.begin(&around);
     let needs = listen::Needs {
         engine: Arc::clone(&engine),
         certificate: certificate.clone(),
@@ -198,10 +210,11 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         stop: stopped.clone(),
     };
     let addresses = sockets.listeners.addresses.clone();
-    let listen::Serving { threads, mut tasks, servers } = sockets
+    let listen::Serving { mut threads, mut tasks, servers } = sockets
         .listeners
         .serve(&needs)
         .map_err(|error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")])?;
+    threads.extend(keeper);
     let proxies = sockets.proxies.addresses();
     let proxy_problems = std::mem::take(&mut sockets.proxies.problems);
     let proxied = (!proxies.is_empty()).then(|| {
@@ -232,6 +245,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     ];
     collectors.extend(ledger.clone().map(|ledger| ledger as Arc<dyn Collect>));
     collectors.extend(proxied.map(|statistics| statistics as _));
+    collectors.extend(egress.clone().map(|egress| egress as _));
     if let Some(certificate) = &certificate {
         let renewal = listen::Renewal::new(Arc::clone(certificate), servers);
         tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
@@ -263,6 +277,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         pipeline: Arc::clone(&pipeline),
         zone: zone.clone(),
         announced: designated.iter().filter_map(|one| serde_json::to_value(&one.announced).ok()).collect(),
+        egress,
         last_day: Arc::clone(&last_day),
         ledger: ledger.clone(),
         requests: requests.clone(),
@@ -425,50 +440,13 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
     Ok(upstream)
 }
 
-/// Blocked queries by label set: the policy knows the labels, the workers the numbers.
-#[derive(Debug)]
-struct Blocked {
-    labels: Labels,
-    counters: Arc<Counters>,
-}
-
-impl Collect for Blocked {
-    fn collect(&self, samples: &mut Vec<Sample>) {
-        // Lists are counted apart, and are no label.
-        let mut rows: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-        for (number, set) in self.labels.all() {
-            *rows.entry(admin::blocked_labels(&set)).or_default() += self.counters.cause(number);
-        }
-        for (labels, count) in rows {
-            samples.push(Sample { metric: &admin::BLOCKED, labels, value: count as f64 });
-        }
-    }
-}
-
-/// Which interdict this is, for dashboards that watch many.
-#[derive(Debug)]
-struct Build;
-
-static BUILD: Metric = Metric {
-    name: "interdict_build_info",
-    help: "Always 1; its label says which version runs.",
-    kind: Kind::Gauge,
-    labels: &["version"],
-};
-
-impl Collect for Build {
-    fn collect(&self, samples: &mut Vec<Sample>) {
-        let labels = vec![env!("CARGO_PKG_VERSION").to_owned()];
-        samples.push(Sample { metric: &BUILD, labels, value: 1.0 });
-    }
-}
-
 /// Every metric there is.
 pub fn metrics() -> Vec<&'static Metric> {
     let mut all = vec![&BUILD, &admin::BLOCKED];
     all.extend(telemetry::metrics());
     for room in [
         cache::METRICS,
+        egress::METRICS,
         listen::METRICS,
         proxy::METRICS,
         reload::METRICS,

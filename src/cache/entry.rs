@@ -193,6 +193,11 @@ impl Entry {
         self.bytes.get(..self.message_end as usize).unwrap_or(&[])
     }
 
+    /// The name that was asked.
+    pub fn name(&self) -> Option<CanonicalName> {
+        Message::new(self.message())?.name_at(HEADER)
+    }
+
     /// Names the answer leads to: CNAME, DNAME, SVCB and HTTPS targets.
     pub fn targets(&self) -> impl Iterator<Item = CanonicalName> {
         let offsets = self.bytes.get(self.ttls_end as usize..self.targets_end as usize).unwrap_or(&[]);

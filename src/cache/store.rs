@@ -10,9 +10,10 @@ use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::entry::Entry;
+use super::entry::{Entry, Freshness};
 use super::key::Key;
 use super::metrics;
+use crate::clock::Moment;
 use crate::telemetry::{Collect, Sample};
 
 /// Settings of the cache.
@@ -116,6 +117,11 @@ impl Store {
     /// Every answer, in no order.
     pub(super) fn answers(&self) -> impl Iterator<Item = Arc<Entry>> {
         self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    /// Every answer that holds at `now`, in no order. Looks at all of them: for whoever has time.
+    pub fn fresh(&self, now: Moment) -> impl Iterator<Item = Arc<Entry>> {
+        self.answers().filter(move |entry| entry.freshness(now, 0) == Freshness::Fresh)
     }
 
     pub(super) fn note_restored(&self, answers: u64) {

@@ -1,24 +1,24 @@
 //! Owns the verb `explain`: one name or address, one client, one day, by the present inputs or by what was in force then; needs no
-//! running resolver.
+//! running resolver but for what becomes of connections to an address.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::ask::state;
-use super::{Exit, compiled, complain, print_json};
+use super::{Exit, compiled, complain, egress, print_json};
 use crate::app;
 use crate::clock::Clock;
-use crate::dns::{Name, RecordType};
+use crate::dns::{Name, NameError, RecordType};
 use crate::policy::{Explanation, Identity, Inquiry, Labels, When};
 use crate::reload::Then;
 
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The name asked for
-    #[arg(required_unless_present = "address")]
-    name: Option<Name>,
+    /// The name asked for; or an address, to see what the kernel of the running resolver does with connections to it
+    #[arg(required_unless_present = "address", value_name = "NAME")]
+    asked: Option<Asked>,
     /// An address that the answer holds
     #[arg(long, value_name = "IP")]
     address: Option<IpAddr>,
@@ -37,6 +37,21 @@ pub(super) struct Arguments {
     /// The record type asked for
     #[arg(long = "type", value_name = "TYPE", default_value = "A")]
     record_type: RecordType,
+}
+
+/// What is explained.
+#[derive(Clone, Debug)]
+enum Asked {
+    Address(IpAddr),
+    Name(Name),
+}
+
+impl FromStr for Asked {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        text.parse().map(Self::Address).or_else(|_| text.parse().map(Self::Name))
+    }
 }
 
 /// A moment, to the minute or finer, with its offset.
@@ -64,6 +79,11 @@ struct Answer<'a> {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
+    let name = match &options.asked {
+        Some(Asked::Address(address)) => return egress::explain(config.as_deref(), *address, json),
+        Some(Asked::Name(name)) => Some(name.clone()),
+        None => None,
+    };
     let clock = Clock::system();
     let on = options.on.map_or(clock.wall(), |when| when.end_of_day(&jiff::tz::TimeZone::UTC));
     let found = match options.at {
@@ -80,9 +100,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             return Exit::Failed;
         }
     };
-    let Arguments { name, address, client, identity, record_type, .. } = options;
+    let Arguments { address, client, identity, record_type, .. } = options;
     let explanation = snapshot.explain(&Inquiry {
-        name: name.clone(),
+        name,
         record_type: *record_type,
         client: *client,
         identity: identity.clone(),

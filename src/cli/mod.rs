@@ -8,6 +8,7 @@ mod audit;
 mod bundle;
 mod check;
 mod compile;
+mod egress;
 mod explain;
 mod export;
 mod history;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::ask::ask;
-use super::{Exit, seconds, source};
+use super::{Exit, egress, seconds, source};
 
 pub(super) fn run(config: Option<&Path>, json: bool) -> Exit {
     ask(config, json, |client| client.read("/api/v1/status"), print)
@@ -98,6 +98,9 @@ fn print(value: &Value) {
     }
     if let zone @ Value::Object(_) = &value["zone"] {
         print_zone(zone);
+    }
+    if let held @ Value::Object(_) = &value["egress"] {
+        egress::print_status(held);
     }
     for listener in list(&value["announced"]) {
         let word = |key: &str| listener[key].as_str().unwrap_or("-").to_owned();

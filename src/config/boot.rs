@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::record;
 use super::value::{Size, Span};
-use super::{limits, listener, upstream};
+use super::{egress, limits, listener, upstream};
 use crate::dns::Cookies;
 use crate::document::Section;
 use crate::listen::{Announcement, Limits, Listener};
@@ -44,6 +44,8 @@ pub struct Boot {
     pub last_day: telemetry::LastDayConfig,
     /// What is counted for reports.
     pub report: report::Config,
+    /// The policy's addresses in the kernel; `None` for none.
+    pub egress: Option<crate::egress::Config>,
     /// The policy as a zone; `None` for no zone.
     pub zone: Option<zone::Config>,
     /// Where connections are taken; none for none.
@@ -70,6 +72,7 @@ impl Default for Boot {
             querylog: telemetry::Config::default(),
             last_day: telemetry::LastDayConfig::default(),
             report: report::Config::default(),
+            egress: None,
             zone: None,
             proxies: Vec::new(),
             state: None,
@@ -96,6 +99,7 @@ impl Boot {
             ("[querylog]", self.querylog != other.querylog),
             ("[last_day]", self.last_day != other.last_day),
             ("[report]", self.report != other.report),
+            ("[egress]", self.egress != other.egress),
             ("[zone]", self.zone != other.zone),
             ("[[proxy]]", self.proxies != other.proxies),
             ("[policy] state", self.state != other.state),
@@ -170,6 +174,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         .into_iter()
         .filter_map(|mut section| super::proxy::read(&mut section))
         .collect();
+    boot.egress = egress::read(&mut top.section("egress"));
     boot.state = state(top);
     boot
 }

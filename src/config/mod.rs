@@ -2,6 +2,7 @@
 //! reasons are the rooms'. Never opens a socket or a list.
 
 mod boot;
+mod egress;
 mod identity;
 mod limits;
 mod listener;

@@ -99,7 +99,7 @@ impl Content {
             networks.extend(prefix);
             unsaid.networks += u64::from(prefix.is_none());
         }
-        Ok(Self { names, networks: outermost(networks), unsaid })
+        Ok(Self { names, networks: Prefix::outermost(networks), unsaid })
     }
 
     /// Calls `found` for every line that a format with such words has; returns of how many names it says less than is blocked.
@@ -196,19 +196,4 @@ impl Content {
         }
         0
     }
-}
-
-/// Those that are inside of no other, in order.
-fn outermost(mut networks: Vec<Prefix>) -> Vec<Prefix> {
-    networks.sort_unstable_by_key(|prefix| (!prefix.is_ipv4(), prefix.range().0, prefix.length()));
-    let mut end = None;
-    networks.retain(|prefix| {
-        let (first, last) = prefix.range();
-        let is_inside = end.is_some_and(|(kind, end)| kind == prefix.is_ipv4() && first <= end);
-        if !is_inside {
-            end = Some((prefix.is_ipv4(), last));
-        }
-        !is_inside
-    });
-    networks
 }

@@ -12,7 +12,7 @@ mod transparent;
 
 pub use places::{Place, Places};
 pub use poll::{Poll, Ready};
-pub use privileges::{DropError, drop_to};
+pub use privileges::{DropError, drop_to, hold_capabilities, keep_network_administration};
 pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxied};
 pub use sockets::{BindError, accept, bind_tcp, bind_udp, connect_udp};
 pub use splice::{Pipe, Pipes};

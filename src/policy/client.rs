@@ -105,6 +105,21 @@ impl Prefix {
         (first & !host, first | host)
     }
 
+    /// Those of `prefixes` that are inside of no other, in order.
+    pub fn outermost(mut prefixes: Vec<Self>) -> Vec<Self> {
+        prefixes.sort_unstable_by_key(|prefix| (!prefix.is_ipv4(), prefix.range().0, prefix.length()));
+        let mut end = None;
+        prefixes.retain(|prefix| {
+            let (first, last) = prefix.range();
+            let is_inside = end.is_some_and(|(kind, end)| kind == prefix.is_ipv4() && first <= end);
+            if !is_inside {
+                end = Some((prefix.is_ipv4(), last));
+            }
+            !is_inside
+        });
+        prefixes
+    }
+
     /// True when the address is of its kind and begins with it.
     pub fn holds(self, address: IpAddr) -> bool {
         let (first, last) = self.range();
@@ -179,6 +194,20 @@ impl ClientTable {
         }
     }
 
+    /// Every address, as ranges from first to last that are as long as can be, with the group of who is there; those of IPv4 first.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
+        let ipv4 = self.ipv4.groups(u32::MAX, |first| first - 1);
+        let ipv6 = self.ipv6.groups(u128::MAX, |first| first - 1);
+        let ipv4 = ipv4
+            .into_iter()
+            .map(|(first, last, group)| (Ipv4Addr::from(first).into(), Ipv4Addr::from(last).into(), group));
+        ipv4.chain(
+            ipv6.into_iter().map(|(first, last, group)| {
+                (Ipv6Addr::from(first).into(), Ipv6Addr::from(last).into(), group)
+            }),
+        )
+    }
+
     /// What the table says of `address`; IPv4-mapped IPv6 addresses are looked up as IPv4.
     #[inline]
     pub(super) fn find(&self, address: IpAddr) -> Client {
@@ -193,6 +222,23 @@ impl ClientTable {
 }
 
 impl<T: Ord + Copy> Ranges<T> {
+    /// Ranges by group; `before` tells what comes before a range's first.
+    fn groups(&self, highest: T, before: impl Fn(T) -> T) -> Vec<(T, T, u16)> {
+        let mut ranges: Vec<(T, T, u16)> = Vec::new();
+        for (first, client) in self.firsts.iter().zip(&self.clients) {
+            match ranges.last_mut() {
+                Some((.., group)) if *group == client.group => {}
+                last => {
+                    if let Some((_, last, _)) = last {
+                        *last = before(*first);
+                    }
+                    ranges.push((*first, highest, client.group));
+                }
+            }
+        }
+        ranges
+    }
+
     #[inline]
     fn find(&self, address: T) -> Client {
         let after = self.firsts.partition_point(|first| *first <= address);
@@ -297,6 +343,30 @@ mod tests {
         assert_eq!(find("2001:db8::1"), (3, false));
         assert_eq!(find("::1"), (0, true));
         assert_eq!(find("255.255.255.255"), (0, false));
+    }
+
+    #[test]
+    fn ranges_by_group_cover_every_address_once() {
+        let table = ClientTable::new(
+            &[(prefix("10.0.0.0/8"), 1), (prefix("10.20.0.0/16"), 2), (prefix("2001:db8::/32"), 1)],
+            &[prefix("10.7.0.0/16")],
+            0,
+        );
+        let shown: Vec<String> =
+            table.groups().map(|(first, last, group)| format!("{group} {first}-{last}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "0 0.0.0.0-9.255.255.255",
+                "1 10.0.0.0-10.19.255.255",
+                "2 10.20.0.0-10.20.255.255",
+                "1 10.21.0.0-10.255.255.255",
+                "0 11.0.0.0-255.255.255.255",
+                "0 ::-2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
+                "1 2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+                "0 2001:db9::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            ]
+        );
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Snapshot {
 }
 
 /// True when nothing of what was asked for is given.
-fn is_denial(action: &Action) -> bool {
+pub(super) fn is_denial(action: &Action) -> bool {
     match action {
         Action::Drop | Action::Nodata | Action::Nxdomain | Action::Refused | Action::Sinkhole => true,
         Action::Local(_) | Action::Passthru | Action::Redirect(_) | Action::TcpOnly => false,

@@ -35,7 +35,7 @@ impl Rebinding {
 /// True for an address that means something else in every network, or nothing: unspecified and "this network" (RFC 1122 section 3.2.1.3), private
 /// (RFC 1918), shared (RFC 6598), loopback, link-local (RFC 3927, RFC 4291 section 2.5.6), unique local (RFC 4193), and those mapped
 /// into IPv6.
-fn is_private(address: IpAddr) -> bool {
+pub fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();

@@ -225,6 +225,7 @@ impl Pipeline {
         degraded.extend(audit.trouble);
         degraded
             .extend(state.stale.iter().map(|source| format!("source {source}: last good content in use")));
+        degraded.extend(self.beside.iter().filter_map(|beside| beside()));
         degraded.extend(conditions.iter().flat_map(|(name, condition)| condition.complaints(name)));
         let (last_outcome, last_outcome_at) = match &state.last_outcome {
             Some((outcome, at)) => (Some(outcome.clone()), *at),

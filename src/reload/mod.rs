@@ -40,7 +40,7 @@ pub use metrics::METRICS;
 pub use outcome::{
     BundleStatus, By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step,
 };
-pub use pipeline::{OnStep, Parts, Pipeline};
+pub use pipeline::{Beside, OnStep, Parts, Pipeline};
 pub use recall::Recalled;
 pub use recorder::FILE as AUDIT_FILE;
 pub use replay::{LoggedRehearsal, Replayed, rehearsed, replay};

@@ -46,6 +46,9 @@ pub struct Parts {
 /// Told of every step before it is taken.
 pub type OnStep = Arc<dyn Fn(Step) + Send + Sync>;
 
+/// Tells what does not work as it should in another room, if anything.
+pub type Beside = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// The control plane.
 pub struct Pipeline {
     pub(super) parts: Parts,
@@ -56,6 +59,8 @@ pub struct Pipeline {
     pub(super) fold: Arc<Fold>,
     /// What was asked lately, where that is known.
     pub(super) last_day: Option<Arc<LastDay>>,
+    /// What does not work beside it, in words.
+    pub(super) beside: Option<Beside>,
     on_step: OnStep,
     /// Held while something is changed.
     turn: Mutex<()>,
@@ -161,6 +166,7 @@ impl Pipeline {
             tally: Tally::default(),
             fold: Arc::default(),
             last_day: None,
+            beside: None,
             on_step,
             turn,
             state,
@@ -176,6 +182,12 @@ impl Pipeline {
     /// Judges changes by what was asked lately too.
     pub fn recalling(mut self, last_day: Arc<LastDay>) -> Self {
         self.last_day = Some(last_day);
+        self
+    }
+
+    /// Says in its status what does not work in another room.
+    pub fn minding(mut self, beside: Beside) -> Self {
+        self.beside = Some(beside);
         self
     }
 

@@ -1,0 +1,46 @@
+//! Owns the numbers that no room alone can show: blocked queries by what the policy calls them, and which version runs. Never counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::admin;
+use crate::policy::Labels;
+use crate::telemetry::{Collect, Counters, Kind, Metric, Sample};
+
+/// Blocked queries by label set: the policy knows the labels, the workers the numbers.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    pub(super) labels: Labels,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Collect for Blocked {
+    fn collect(&self, samples: &mut Vec<Sample>) {
+        // Lists are counted apart, and are no label.
+        let mut rows: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+        for (number, set) in self.labels.all() {
+            *rows.entry(admin::blocked_labels(&set)).or_default() += self.counters.cause(number);
+        }
+        for (labels, count) in rows {
+            samples.push(Sample { metric: &admin::BLOCKED, labels, value: count as f64 });
+        }
+    }
+}
+
+/// Which interdict this is, for dashboards that watch many.
+#[derive(Debug)]
+pub(super) struct Build;
+
+pub(super) static BUILD: Metric = Metric {
+    name: "interdict_build_info",
+    help: "Always 1; its label says which version runs.",
+    kind: Kind::Gauge,
+    labels: &["version"],
+};
+
+impl Collect for Build {
+    fn collect(&self, samples: &mut Vec<Sample>) {
+        let labels = vec![env!("CARGO_PKG_VERSION").to_owned()];
+        samples.push(Sample { metric: &BUILD, labels, value: 1.0 });
+    }
+}
