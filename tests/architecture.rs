@@ -176,6 +176,7 @@ fn a_foreign_crate_has_one_door() {
         ("rustls_native_certs", &["net/tls/client.rs", "sources/http.rs"]),
         ("flate2", &["sources/unpack.rs", "telemetry/querylog/aside.rs"]),
         ("rustix", &["net/privileges.rs"]),
+        ("NetlinkAddr", &["egress/nflog/socket.rs"]),
         ("tokio::process", &["egress/nftables/program.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
         (
@@ -196,6 +197,7 @@ fn a_foreign_crate_has_one_door() {
             &[
                 "admin/api.rs",
                 "admin/change.rs",
+                "admin/egress.rs",
                 "admin/feeds.rs",
                 "admin/lately.rs",
                 "admin/report.rs",

@@ -310,3 +310,52 @@ fn at_the_stop_it_stays_or_goes_and_a_killed_process_leaves_it() {
     assert_eq!(network.reach(EVERYBODY, "tcp", BANNED), "answered");
     assert!(!network.nft("list table inet interdict").0);
 }
+
+#[test]
+fn what_the_kernel_holds_is_in_the_query_log() {
+    let mut network = network!();
+    network.names("tiktok.com 198.51.100.8\n");
+    network.serve(&format!("{ON}nflog_group = 77\n"));
+    network.holding();
+    until(10, "learned", || network.reach(EVERYBODY, "tcp", "198.51.100.8") == "reset");
+    assert_eq!(network.reach(EVERYBODY, "udp", BANNED), "prohibited");
+    assert_eq!(network.reach(TRIAL, "tcp", BANNED), "answered");
+    assert_eq!(network.reach(EVERYBODY_V6, "tcp", BANNED_V6), "reset");
+    let log = || std::fs::read_to_string(network.path("queries.jsonl")).unwrap_or_default();
+    let line = |words: &[&str]| {
+        log().lines().any(|line| {
+            line.contains("\"transport\":\"egress\"") && words.iter().all(|word| line.contains(word))
+        })
+    };
+    let by = "\"client\":\"10.77.1.2\"";
+    for words in [
+        &[
+            by,
+            "\"name\":\"tiktok.com\"",
+            "\"verdict\":\"blocked\"",
+            "\"app\":\"tiktok\"",
+            "\"group\":\"default\"",
+        ] as &[&str],
+        &[
+            by,
+            "\"name\":\"5.177.74.77.in-addr.arpa\"",
+            "\"app\":\"kaspersky\"",
+            "\"trigger\":\"egress\"",
+            "\"action\":\"drop\"",
+        ],
+        &[
+            "\"client\":\"10.77.8.2\"",
+            "\"verdict\":\"shadow\"",
+            "\"app\":\"kaspersky\"",
+            "\"group\":\"trial\"",
+        ],
+        &["\"client\":\"fd77:1::2\"", "\"type\":\"AAAA\"", "\"app\":\"kaspersky\""],
+    ] {
+        until(5, &format!("a line with {words:?}"), || line(words));
+    }
+    assert_eq!(network.metric("interdict_egress_failures_total{reason=\"log\"}"), 0.0);
+    // Questions and connections are told apart.
+    let log = network.path("queries.jsonl");
+    let said = network.say(&["diff", "--impact", log.to_str().unwrap()]);
+    assert!(said.contains("newly blocked: 0 queries"), "{said}");
+}

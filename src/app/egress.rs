@@ -14,6 +14,7 @@ use crate::policy::{Live, Prefix};
 use crate::problem::{Place, Problem};
 use crate::reload::Beside;
 use crate::resolve::{Ask, Resolver};
+use crate::telemetry::Ring;
 use crate::{cache, resolve};
 
 /// Egress and its thread, which waits; `None` where it is off.
@@ -28,6 +29,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) resolver: &'s Arc<Resolver>,
     pub(super) store: &'s Arc<cache::Store>,
     pub(super) upstreams: &'s resolve::Config,
+    /// Where packets that the kernel tells of are logged.
+    pub(super) log: Option<Ring>,
     pub(super) stop: &'s watch::Receiver<bool>,
 }
 
@@ -58,6 +61,7 @@ impl Prepared {
             resolve: resolve(of.resolver),
             lately: lately(of.store, of.clock),
             own: own(of.upstreams),
+            log: of.log.clone(),
             user: (!user.is_root()).then(|| user.as_raw()),
             stop: of.stop.clone(),
         };

@@ -174,6 +174,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some();
     // Before the engine has the queues for itself.
     let proxied = (is_told && !boot.proxies.is_empty()).then(|| rings.add());
+    let writes_held = boot.egress.as_ref().is_some_and(|egress| egress.nflog_group.is_some());
+    let held = (is_told && writes_held).then(|| rings.add());
     let engine = Engine::new(Parts {
         live: live.clone(),
         clock: clock.clone(),
@@ -197,6 +199,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         resolver: &resolver,
         store: &store,
         upstreams: &upstreams,
+        log: held,
         stop: &stopped,
     };
     let (egress, keeper) = egress.begin(&around);

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::config::AtStop;
 use super::held::elements;
 use super::learned::Terms;
+use super::nflog::Report;
 use super::nftables::{
     Counted, Elements, Failure, Listing, Nft, changes, counters, read_listing, remove, whole,
 };
@@ -23,6 +24,7 @@ use super::spared::{Lately, Reason, Seen};
 use crate::clock::{Clock, Moment};
 use crate::dns::Name;
 use crate::policy::{Live, Prefix, Snapshot};
+use crate::telemetry::Ring;
 
 /// What egress works with.
 pub struct Wiring {
@@ -36,6 +38,8 @@ pub struct Wiring {
     pub lately: Lately,
     /// The upstreams.
     pub own: Vec<Prefix>,
+    /// Where packets that the kernel tells of are logged.
+    pub log: Option<Ring>,
     /// Whose packets are this process's own; `None` for a user whom others share.
     pub user: Option<u32>,
     /// Changes at the stop.
@@ -86,6 +90,9 @@ struct Keeper {
     next_change: Moment,
     next_check: Moment,
     next_look: Moment,
+    /// Whether something was learned that clients' answers were not yet compared with, and from when on they may be.
+    must_look: bool,
+    earliest_look: Moment,
     next_round: Moment,
 }
 
@@ -111,10 +118,13 @@ pub(super) async fn keep(shown: Arc<Egress>, wiring: Wiring) {
         next_change: now,
         next_check: now,
         next_look: now,
+        must_look: false,
+        earliest_look: now,
         next_round: now,
         wiring,
         shown,
     };
+    keeper.report();
     keeper.take_over().await;
     keeper.run().await;
     if keeper.shown.config.at_stop == AtStop::Remove {
@@ -157,12 +167,27 @@ impl Keeper {
         }
     }
 
+    /// Has held packets written to the query log, if that is asked for.
+    fn report(&self) {
+        let Wiring { live, clock, log, stop, .. } = &self.wiring;
+        let (Some(group), Some(ring)) = (self.shown.config.nflog_group, log.clone()) else { return };
+        let (live, clock, stop) = (live.clone(), clock.clone(), stop.clone());
+        let report = Report { shown: Arc::clone(&self.shown), live, clock, ring, stop };
+        // It ends by itself within a second of the stop.
+        let thread = std::thread::Builder::new().name("egress-log".to_owned());
+        if let Err(error) = thread.spawn(move || report.run(group)) {
+            tracing::error!(%error, "held packets are not logged");
+        }
+    }
+
     fn next_wake(&self) -> Moment {
         let mut wake = self.next_look.min(self.next_check);
         if self.shown.config.resolve.is_some() {
             wake = wake.min(self.next_round);
         }
-        if self.is_behind {
+        if self.must_look {
+            wake = wake.min(self.earliest_look);
+        } else if self.is_behind {
             wake = wake.min(self.next_change);
         }
         wake.max(if self.failures > 0 { self.next_attempt.min(self.next_look) } else { self.now() })
@@ -237,17 +262,20 @@ impl Keeper {
             }
             drop(state);
             self.is_behind = true;
-            // Before it is held it is known whether somebody else needs it.
-            self.next_look = now;
+            // Before it is held it must be known whether somebody else needs it.
+            self.must_look = true;
         }
     }
 
     /// Looks at what clients were answered lately, when it is time.
     fn look(&mut self) {
         let begun = self.now();
-        if begun < self.next_look {
-            return;
+        if begun >= self.next_look || (self.must_look && begun >= self.earliest_look) {
+            self.look_at_all(begun);
         }
+    }
+
+    fn look_at_all(&mut self, begun: Moment) {
         let mut state = self.shown.state();
         state.learned.keep(&self.plan, &self.terms, begun);
         let learned: HashSet<IpAddr> = state.learned.all().map(|(_, address, _)| address).collect();
@@ -281,7 +309,10 @@ impl Keeper {
         state.spared = spared;
         drop(state);
         let now = self.now();
-        self.next_look = now + LOOK.max(SHARE * now.since(begun));
+        let took = now.since(begun);
+        self.must_look = false;
+        self.next_look = now + LOOK.max(SHARE * took);
+        self.earliest_look = now + PAUSE.max(SHARE * took);
     }
 
     /// Tells the kernel what it does not know yet, or sees whether it still knows.
@@ -292,7 +323,9 @@ impl Keeper {
         }
         let is_current = |applied: &Applied| Arc::ptr_eq(&applied.plan, &self.plan);
         let done = match &self.applied {
-            Some(applied) if is_current(applied) && self.is_behind && now >= self.next_change => {
+            Some(applied)
+                if is_current(applied) && self.is_behind && !self.must_look && now >= self.next_change =>
+            {
                 self.change().await
             }
             Some(applied) if is_current(applied) && now < self.next_check => return,
@@ -311,7 +344,7 @@ impl Keeper {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        self.shown.counts.failed(failure);
+        self.shown.counts.failed(failure.reason());
         let trouble = format!("egress: the kernel is not told what to hold: {failure}");
         let is_new = self.shown.state().trouble.replace(trouble.clone()) != Some(trouble);
         if is_new {
@@ -333,6 +366,9 @@ impl Keeper {
             && let Some(listing) = self.list().await?
         {
             self.count(&listing);
+        }
+        if self.must_look {
+            self.look_at_all(self.now());
         }
         let elements = self.elements();
         let Wiring { own, user, .. } = &self.wiring;

@@ -61,8 +61,8 @@ const fn counter(name: &'static str, help: &'static str, labels: &'static [&'sta
 }
 
 impl Counts {
-    pub(super) fn failed(&self, failure: &Failure) {
-        let at = Failure::REASONS.iter().position(|reason| *reason == failure.reason());
+    pub(super) fn failed(&self, reason: &str) {
+        let at = Failure::REASONS.iter().position(|known| *known == reason);
         count(&self.failures, at.unwrap_or(0));
     }
 

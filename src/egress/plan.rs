@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub(super) generation: u64,
     /// Apps and lists that any group may not reach.
     pub(super) parts: Vec<Part>,
+    /// The networks of all of them, none inside of another.
+    pub(super) all: Vec<Prefix>,
     /// The policy's groups, in the order of their numbers.
     pub(super) groups: Vec<Group>,
     /// Who is in which group but the last resort, by address: first, last, and the group's number.
@@ -65,6 +67,7 @@ impl Plan {
         let mut plan = Self {
             generation: snapshot.generation(),
             parts: Vec::new(),
+            all: Vec::new(),
             groups: Vec::new(),
             ranges: Vec::new(),
             otherwise: usize::from(snapshot.group_named(DEFAULT).unwrap_or(0)),
@@ -87,6 +90,7 @@ impl Plan {
         let ranges = snapshot.groups_by_address();
         let ranges = ranges.map(|(first, last, group)| (first, last, usize::from(group)));
         plan.ranges = ranges.filter(|(.., group)| *group != plan.otherwise).collect();
+        plan.all = Prefix::outermost(plan.parts.iter().flat_map(|part| &part.networks).copied().collect());
         plan.ask(snapshot);
         plan
     }
@@ -133,14 +137,14 @@ impl Plan {
 
     /// True when a network of any part holds the address.
     pub(super) fn lists(&self, address: IpAddr) -> bool {
-        self.parts.iter().any(|part| part.holds(address))
+        Prefix::any_holds(&self.all, address)
     }
 }
 
 impl Part {
     /// True when one of its networks holds the address.
     pub(super) fn holds(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.holds(address))
+        Prefix::any_holds(&self.networks, address)
     }
 
     /// True when `name` is resolved to learn more of its addresses.

@@ -120,6 +120,13 @@ impl Prefix {
         prefixes
     }
 
+    /// True when one of `prefixes`, as [`Self::outermost`] leaves them, holds the address. A search by halves, however many there are.
+    pub fn any_holds(prefixes: &[Self], address: IpAddr) -> bool {
+        let place = |address: IpAddr| (!address.is_ipv4(), Self::of(address).range().0);
+        let after = prefixes.partition_point(|prefix| place(prefix.first()) <= place(address));
+        prefixes.get(after.wrapping_sub(1)).is_some_and(|prefix| prefix.holds(address))
+    }
+
     /// True when the address is of its kind and begins with it.
     pub fn holds(self, address: IpAddr) -> bool {
         let (first, last) = self.range();
@@ -376,6 +383,29 @@ mod tests {
         assert_eq!((client.group, client.admitted, client.is_ruled()), (5, false, false));
         let client = table.find("::".parse().unwrap());
         assert_eq!((client.group, client.admitted, client.is_ruled()), (0, true, false));
+    }
+
+    #[test]
+    fn of_many_prefixes_one_search_finds_the_one_that_holds_an_address() {
+        let texts = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1", "2001:db8::/32", "::1"];
+        let outermost = Prefix::outermost(texts.iter().map(|text| prefix(text)).collect());
+        assert_eq!(outermost.len(), 4);
+        for (address, held) in [
+            ("9.255.255.255", false),
+            ("10.0.0.0", true),
+            ("10.1.2.3", true),
+            ("11.0.0.0", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("::1", true),
+            ("::2", false),
+            ("::a00:1", false),
+            ("2001:db8::9", true),
+            ("2001:db9::", false),
+        ] {
+            assert_eq!(Prefix::any_holds(&outermost, address.parse().unwrap()), held, "{address}");
+        }
+        assert!(!Prefix::any_holds(&[], "::1".parse().unwrap()));
     }
 
     #[test]

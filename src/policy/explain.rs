@@ -252,11 +252,14 @@ impl Snapshot {
             reach: match cause.trigger {
                 Trigger::ClientAddress => "client",
                 Trigger::QueryName | Trigger::ResponseName => reach_text(kind.reach),
-                Trigger::ResponseAddress => "address",
+                Trigger::Egress | Trigger::ResponseAddress => "address",
             },
             rule: self.rule_place(kind.set, line).to_string(),
             trigger: cause.trigger.as_str(),
-            action: self.action(cause).kind().as_str(),
+            action: match cause.trigger {
+                Trigger::Egress => "drop",
+                _ => self.action(cause).kind().as_str(),
+            },
             mode: enforcement.map_or("", |found| found.mode.as_str()),
             app: app.map_or("none", |app| &app.id).to_owned(),
             app_title: app.map_or("", |app| &app.title).to_owned(),
@@ -285,6 +288,11 @@ impl Snapshot {
             }
             Trigger::ClientAddress => Whose::Client,
             Trigger::ResponseAddress => Whose::Answer,
+            // Held as a part of an app or a list, and not by one of its rules.
+            Trigger::Egress => {
+                let set = self.kinds.get(cause.kind as usize)?.set;
+                return Some((self.set_title(set), 0));
+            }
         };
         let rule = self.addresses_of(whose).rule(cause.rule)?;
         Some((rule.prefix.to_string(), self.line(rule.kind, rule.line)))

@@ -9,7 +9,7 @@ use super::client::Prefix;
 use super::fate::is_denial;
 use super::group::Mode;
 use super::snapshot::{NONE, Origin, Snapshot};
-use super::verdict::{Cause, Verdict};
+use super::verdict::{Cause, Trigger, Verdict};
 
 /// An app or a list whose networks a group may not reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,27 @@ impl Snapshot {
         let exceptions = group.into_iter().flat_map(|group| &group.enforcements);
         let mut exceptions = exceptions.filter_map(|found| self.exception(found.exception));
         exceptions.any(|exception| exception.apps.iter().any(|freed| freed == app))
+    }
+
+    /// What holds connections of a group to addresses of the app or list with this title; `None` for an app without a name. Only
+    /// [`Snapshot::describe`] makes words of it.
+    pub fn cause_of_holding(&self, group: u16, title: &str) -> Option<Cause> {
+        let set = (0..self.sets.len()).find(|set| self.set_title(*set as u16) == title)? as u16;
+        let kind = self.kinds.iter().position(|kind| kind.set == set)? as u32;
+        let counting = self.groups.get(usize::from(group))?.by_set.get(usize::from(set));
+        let by = counting.map_or(NONE, |counting| match counting.enforced {
+            NONE => counting.shadow,
+            enforced => enforced,
+        });
+        Some(Cause {
+            rule: u32::MAX,
+            kind,
+            group,
+            enforcement: by,
+            trigger: Trigger::Egress,
+            depth: 0,
+            exact: true,
+        })
     }
 
     /// Every address there is, in ranges from first to last, with the number of its group; those of IPv4 first. Who is known by more than an

@@ -44,6 +44,8 @@ pub struct Cause {
 pub enum Trigger {
     /// The client's own address.
     ClientAddress,
+    /// A connection to an address, without a question.
+    Egress,
     /// The name in the question.
     QueryName,
     /// An A or AAAA record in the answer.
@@ -59,7 +61,7 @@ impl Cause {
         match self.trigger {
             Trigger::ClientAddress => true,
             Trigger::QueryName => !self.exact,
-            Trigger::ResponseAddress | Trigger::ResponseName => false,
+            Trigger::Egress | Trigger::ResponseAddress | Trigger::ResponseName => false,
         }
     }
 }
@@ -69,6 +71,7 @@ impl Trigger {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClientAddress => "client-address",
+            Self::Egress => "egress",
             Self::QueryName => "query-name",
             Self::ResponseAddress => "response-address",
             Self::ResponseName => "response-name",

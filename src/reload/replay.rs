@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
 use crate::policy::{Asked, Client, Impact, Replay, Snapshot};
-use crate::telemetry::{Decision, Rehearsed, RehearsedPart};
+use crate::telemetry::{Decision, Record, Rehearsed, RehearsedPart};
 
 /// What a query log says of a change.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +37,7 @@ pub struct Replayed {
 struct Line {
     time: String,
     client: Option<String>,
+    transport: Option<String>,
     name: String,
     r#type: String,
     group: String,
@@ -55,6 +56,10 @@ pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Re
             refused += 1;
             return;
         };
+        // A connection that the kernel held is no question.
+        if line.transport.as_deref() == Some(Record::EGRESS) {
+            return;
+        }
         match told {
             Told::Address => {}
             Told::Network => from_networks += 1,

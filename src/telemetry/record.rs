@@ -14,7 +14,7 @@ pub struct Record {
     pub client: IpAddr,
     /// Who that is beside the address.
     pub identity: IdentityNumber,
-    /// `udp`, `tcp`, `dot` or `doh`.
+    /// `udp`, `tcp`, `dot`, `doh`, `doq`, or [`Self::EGRESS`] for a connection that nobody asked a question for.
     pub transport: &'static str,
     /// What was asked.
     pub name: CanonicalName,
@@ -26,6 +26,11 @@ pub struct Record {
     pub cause: Option<Cause>,
     /// The generation that decided.
     pub generation: u64,
+}
+
+impl Record {
+    /// The transport of a connection that the kernel held: its name is that of the address.
+    pub const EGRESS: &'static str = "egress";
 }
 
 /// What the policy said, as the log shows it.

@@ -121,8 +121,8 @@ fn classify(complaints: &str) -> Failure {
 }
 
 impl Failure {
-    /// The words of all reasons.
-    pub(in crate::egress) const REASONS: [&str; 4] = ["absent", "denied", "refused", "timeout"];
+    /// The words of all reasons; `log` for the kernel's log, which is read without the program.
+    pub(in crate::egress) const REASONS: [&str; 5] = ["absent", "denied", "log", "refused", "timeout"];
 
     /// The word in labels.
     pub(in crate::egress) fn reason(&self) -> &'static str {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::names::{Way, counter, held};
 use crate::egress::config::{Config, Hook};
+use crate::egress::nflog::Label;
 use crate::egress::plan::{Group, Part, Plan};
 use crate::policy::{Mode, Prefix};
 
@@ -167,10 +168,9 @@ fn chains(out: &mut String, plan: &Plan, config: &Config) {
 }
 
 fn sets(out: &mut String, plan: &Plan, config: &Config, own: &[Prefix]) {
-    let all = plan.parts.iter().flat_map(|part| &part.networks).copied().collect();
     let own = own.iter().chain(&config.resolvers).copied().collect();
     let fixed: Vec<(String, Vec<Prefix>)> = [
-        ("all.listed".to_owned(), Prefix::outermost(all)),
+        ("all.listed".to_owned(), plan.all.clone()),
         ("own".to_owned(), Prefix::outermost(own)),
         ("shared".to_owned(), Prefix::outermost(config.shared.clone())),
     ]
@@ -299,8 +299,14 @@ fn verdict(
         let index = |found: Option<usize>| found.unwrap_or(0);
         let group = index(plan.groups.iter().position(|other| other.ident == group.ident));
         let part = index(plan.parts.iter().position(|other| other.ident == part.ident));
-        let mode = if mode == Mode::Enforce { "e" } else { "s" };
-        let prefix = format!("interdict {} {group} {part} {mode}{}", plan.generation, way.as_str());
+        let label = Label {
+            generation: plan.generation,
+            group,
+            part,
+            is_enforced: mode == Mode::Enforce,
+            is_outward: way == Way::Out,
+        };
+        let prefix = label.text();
         // A flood must not drown the log: counters tell how many there were.
         rule(&format!("limit rate 50/second burst 100 packets log prefix \"{prefix}\" group {number}"));
     }

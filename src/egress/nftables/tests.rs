@@ -36,6 +36,7 @@ fn plan() -> Plan {
             part("tiktok", &["192.0.2.0/24", "2001:db8::/32"], false),
             part("encrypted-dns", &["198.51.100.53/32"], true),
         ],
+        all: prefixes(&["192.0.2.0/24", "198.51.100.53/32", "2001:db8::/32"]),
         groups: vec![
             group("default", "default", &[(0, Mode::Enforce), (1, Mode::Enforce)]),
             group("a_b", "a b", &[(0, Mode::Shadow)]),

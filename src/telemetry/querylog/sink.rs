@@ -96,7 +96,10 @@ impl Sink {
 
     /// Whether it takes records like this at all.
     pub(super) fn wants(&self, record: &Record) -> bool {
-        self.config.all || record.decision != Decision::Allowed
+        // A stream of questions has no place for a connection.
+        let is_dnstap = matches!(self.config.to, Target::DnstapUnix(_) | Target::DnstapTcp(_));
+        let fits = !(is_dnstap && record.transport == Record::EGRESS);
+        fits && (self.config.all || record.decision != Decision::Allowed)
     }
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
