@@ -370,7 +370,7 @@ fn what_is_rehearsed_is_reported_by_entry_group_and_list() {
     assert_eq!(again["by"][0]["queries"], 5, "{again:#}");
     // Wrong input.
     for (arguments, code, word) in [
-        (&["report"][..], 2, "--shadow"),
+        (&["report", "--log", "/nowhere"][..], 2, "--shadow"),
         (&["report", "--shadow", "--log", "/nowhere"][..], 3, "cannot be read"),
         (&["report", "--shadow", "--log", site.config.to_str().unwrap()][..], 0, "not of a query log"),
     ] {

@@ -386,6 +386,11 @@ fn inside_a_full_disk_delays_no_query_and_what_waits_is_written_when_there_is_ro
         }
     }
     assert!(server.metric("interdict_report_flush_failures_total") >= 1.0);
+    assert!(
+        server.said(&["status"]).contains("REPORTS          the store of reports"),
+        "{}",
+        server.said(&["status"])
+    );
     assert!(read(&server.path("log")).contains("waits in memory"));
     std::fs::remove_file(&filler).unwrap();
     let mut report = Value::Null;
@@ -395,6 +400,7 @@ fn inside_a_full_disk_delays_no_query_and_what_waits_is_written_when_there_is_ro
         report["totals"]["blocked"] == 201
     });
     assert_eq!(report["totals"]["devices"], 200, "{report:#}");
+    assert!(!server.said(&["status"]).contains("REPORTS"));
     server.signal("-TERM");
     let kept = server.json(&["--store", disk.join("report.db").to_str().unwrap()]);
     assert_eq!(kept["totals"]["blocked"], 201);

@@ -601,7 +601,9 @@ fn with_lists_on_a_small_disk() {
     let authority = Authority::new("ours");
     let mut server = ListServer::certified(&authority);
     server.put("/a", names(100, ""));
-    let site = prepared(&authority, &source("a", &server.url("/a"), "max_growth = \"9999%\""), manual());
+    // The disk is for the lists alone.
+    let lists = source("a", &server.url("/a"), "max_growth = \"9999%\"") + "[report]\ndays = 0\n";
+    let site = prepared(&authority, &lists, manual());
     std::fs::create_dir(site.path("state")).unwrap();
     let mount = |options: &str| {
         let done = Command::new("mount")

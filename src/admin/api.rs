@@ -96,10 +96,12 @@ async fn metrics(State(parts): State<Parts>) -> Response {
 }
 
 async fn ready(State(parts): State<Parts>) -> Response {
-    match parts.pipeline.status() {
-        Some(status) if status.degraded.is_empty() => "ready\n".into_response(),
+    let trouble = parts.ledger.as_ref().and_then(|ledger| ledger.trouble());
+    match parts.pipeline.status().map(|status| status.degraded.into_iter().chain(trouble).collect::<Vec<_>>())
+    {
+        Some(degraded) if degraded.is_empty() => "ready\n".into_response(),
         // It answers, and should stay in rotation: the body says what to look at.
-        Some(status) => format!("ready, degraded: {}\n", status.degraded.join("; ")).into_response(),
+        Some(degraded) => format!("ready, degraded: {}\n", degraded.join("; ")).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response(),
     }
 }
@@ -111,6 +113,10 @@ async fn status(State(parts): State<Parts>) -> Response {
     let covered = tokio::task::spawn_blocking(move || last_day.covered()).await;
     if let (Some(status), Ok(Some(covered))) = (status.as_object_mut(), covered) {
         status.insert("last_day".to_owned(), json!(covered));
+    }
+    if let (Some(status), Some(ledger)) = (status.as_object_mut(), &parts.ledger) {
+        let report = json!({ "store": ledger.path(), "trouble": ledger.trouble() });
+        status.insert("report".to_owned(), report);
     }
     if let (Some(status), Some(zone)) = (status.as_object_mut(), &parts.zone) {
         status.insert("zone".to_owned(), json!(zone.status()));

@@ -121,6 +121,9 @@ fn print(value: &Value) {
             day["names"]
         );
     }
+    if let Some(trouble) = value["report"]["trouble"].as_str() {
+        println!("REPORTS          {trouble}");
+    }
     println!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
     for line in list(&value["degraded"]).filter_map(Value::as_str) {
         println!("degraded         {line}");

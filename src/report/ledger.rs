@@ -140,6 +140,21 @@ impl Ledger {
         &self.shared.path
     }
 
+    /// Writes what waits, now. Waits for a disk: not for a runtime's thread.
+    pub fn write(&self) {
+        let mut kept = self.shared.kept();
+        self.shared.look(&mut kept);
+        self.shared.flush(&mut kept, false);
+    }
+
+    /// What an operator should look at; `None` when the store can be written.
+    pub fn trouble(&self) -> Option<String> {
+        let path = self.shared.path.display();
+        self.shared
+            .is_failing()
+            .then(|| format!("the store of reports {path} cannot be written; counts wait in memory"))
+    }
+
     /// A report, of what was counted up to now. Reads a disk: not for a runtime's thread.
     pub fn report(&self, asked: &Asked, detailed: bool) -> Result<Report, Problem> {
         let (calendar, now) = (self.shared.calendar(), self.shared.clock.wall());

@@ -1,6 +1,7 @@
-//! Devices that still have an app: how many are found and how many are accused, on traces whose truth is known. Phones with the app in the background, phones
-//! that are used now and then, desktops with another maker's engine, people who click, people who read pages that embed the app, and addresses that stand
-//! for many people. The traces go through the policy, the tally and the store as queries do.
+//! The tally and the store, fed by hand: what is lost is told, and the file stays within its bounds. And devices that still have an app: how many are found and
+//! how many are accused, on traces whose truth is known. Phones with the app in the background, phones that are used now and then, desktops with another
+//! maker's engine, people who click, people who read pages that embed the app, and addresses that stand for many people. The traces go through the policy, the
+//! tally and the store as queries do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,12 +12,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use interdict::app;
 use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name, RecordType};
-use interdict::policy::{Identities, IdentityNumber, Labels, Live, Verdict};
+use interdict::policy::{Cause, Identities, IdentityNumber, Labels, Snapshot, Verdict};
 use interdict::report::{Asked, Config, Devices, Ledger, Wiring};
 use interdict::telemetry::{Clients, Decision, Describe, Described, Record, Rings, Tap};
 
@@ -218,47 +220,49 @@ impl Trace {
 }
 
 /// A ledger over the built-in policy, fed by hand.
-fn ledger(folder: &std::path::Path, clock: &Clock) -> (Arc<Ledger>, Tap, Live) {
-    let started = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap();
-    let live = started.live;
-    let words = live.clone();
-    let describe: Describe = Arc::new(move |record: &Record| {
-        let snapshot = words.load();
-        let cause = record.cause.unwrap();
-        Described {
-            words: snapshot.describe(&cause),
-            group: snapshot.group_name(cause.group).to_owned(),
-            identity: None,
-        }
-    });
-    let config = Config { clients: Clients::Full, devices: true, ..Config::default() };
-    let wiring = Wiring {
-        live: live.clone(),
-        describe,
-        identities: Identities::default(),
-        rings: Arc::new(Rings::default()),
-        clock: clock.clone(),
-    };
-    let (ledger, tap) = Ledger::begin(config, folder.join("report.db"), wiring).unwrap();
-    (ledger, tap, live)
+struct Fed {
+    folder: tempfile::TempDir,
+    ledger: Arc<Ledger>,
+    tap: Tap,
+    rings: Arc<Rings>,
+    snapshot: Arc<Snapshot>,
+    verdicts: BTreeMap<String, (CanonicalName, Cause)>,
 }
 
-fn found_in(trace: &Trace) -> Devices {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
-    let (ledger, mut tap, live) = ledger(folder.path(), &clock);
-    let snapshot = live.load();
-    let mut verdicts: BTreeMap<&str, (CanonicalName, Verdict)> = BTreeMap::new();
-    for ask in &trace.asks {
-        let (name, verdict) = verdicts.entry(&ask.name).or_insert_with(|| {
-            let name = CanonicalName::from(&ask.name.parse::<Name>().unwrap());
-            let verdict = snapshot.decide_query(snapshot.group_named("default").unwrap(), &name);
-            (name, verdict)
+impl Fed {
+    fn new(config: Config, clock: &Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let live = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap().live;
+        let words = live.clone();
+        let describe: Describe = Arc::new(move |record: &Record| {
+            let (snapshot, cause) = (words.load(), record.cause.unwrap());
+            let group = snapshot.group_name(cause.group).to_owned();
+            Described { words: snapshot.describe(&cause), group, identity: None }
         });
-        let Verdict::Deny(cause) = verdict else { panic!("{} is not blocked: {verdict:?}", ask.name) };
-        tap(&Record {
-            time_ms: ask.at,
-            client: IpAddr::V4(Ipv4Addr::from(ask.client)),
+        let (snapshot, rings) = (live.load(), Arc::new(Rings::default()));
+        let wiring = Wiring {
+            live,
+            describe,
+            identities: Identities::default(),
+            rings: Arc::clone(&rings),
+            clock: clock.clone(),
+        };
+        let (ledger, tap) = Ledger::begin(config, folder.path().join("report.db"), wiring).unwrap();
+        Self { folder, ledger, tap, rings, snapshot, verdicts: BTreeMap::new() }
+    }
+
+    fn record(&mut self, at: i64, client: u32, name: &str) -> Record {
+        let snapshot = &self.snapshot;
+        let (name, cause) = self.verdicts.entry(name.to_owned()).or_insert_with(|| {
+            let wire = CanonicalName::from(&name.parse::<Name>().unwrap());
+            match snapshot.decide_query(snapshot.group_named("default").unwrap(), &wire) {
+                Verdict::Deny(cause) => (wire, cause),
+                other => panic!("{name} is not blocked: {other:?}"),
+            }
+        });
+        Record {
+            time_ms: at,
+            client: IpAddr::V4(Ipv4Addr::from(client)),
             identity: IdentityNumber::default(),
             transport: "udp",
             name: name.clone(),
@@ -266,13 +270,90 @@ fn found_in(trace: &Trace) -> Devices {
             decision: Decision::Blocked,
             cause: Some(*cause),
             generation: snapshot.generation(),
-        });
+        }
     }
-    let asked =
-        Asked { from: Some("2026-11-02".to_owned()), to: Some("2026-11-15".to_owned()), ..Asked::default() };
-    let devices = ledger.devices(&asked).unwrap();
-    assert!(ledger.stop(std::time::Duration::from_secs(10)));
+
+    fn take(&mut self, at: i64, client: u32, name: &str) {
+        let record = self.record(at, client, name);
+        (self.tap)(&record);
+    }
+
+    fn size(&self) -> u64 {
+        std::fs::metadata(self.folder.path().join("report.db")).unwrap().len()
+    }
+}
+
+fn full() -> Config {
+    Config { clients: Clients::Full, devices: true, ..Config::default() }
+}
+
+fn days(from: &str, to: &str) -> Asked {
+    Asked { from: Some(from.to_owned()), to: Some(to.to_owned()), ..Asked::default() }
+}
+
+fn found_in(trace: &Trace) -> Devices {
+    let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
+    let mut fed = Fed::new(full(), &clock);
+    for ask in &trace.asks {
+        fed.take(ask.at, ask.client, &ask.name);
+    }
+    let devices = fed.ledger.devices(&days("2026-11-02", "2026-11-15")).unwrap();
+    assert!(fed.ledger.stop(Duration::from_secs(10)));
     devices
+}
+
+#[test]
+fn what_the_queues_of_query_threads_lose_is_told() {
+    let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
+    let mut fed = Fed::new(full(), &clock);
+    let ring = fed.rings.add();
+    let record = fed.record(BEGIN, 1, "wechat.com");
+    // Nobody takes them away.
+    (0..5000).for_each(|_| ring.push(record.clone()));
+    let report = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
+    assert_eq!((report.lost.queue, report.lost.disk, report.lost.room), (fed.rings.lost(), 0, 0));
+    assert!(report.lost.queue > 0);
+    let again = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
+    assert_eq!(again.lost, report.lost, "once");
+}
+
+#[test]
+fn more_devices_at_a_time_than_are_told_apart_are_counted_and_told() {
+    const DEVICES: u32 = 200_000;
+    let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
+    let mut fed = Fed::new(full(), &clock);
+    (0..DEVICES).for_each(|client| fed.take(BEGIN, client, "www.wechat.com"));
+    let report = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
+    assert_eq!(report.totals.blocked, u64::from(DEVICES));
+    assert_eq!(report.totals.devices + report.lost.room, u64::from(DEVICES), "{:?}", report.lost);
+    assert!(report.lost.room > 0 && report.totals.devices >= 100_000, "{:?}", report.totals);
+}
+
+#[test]
+fn a_store_stays_within_its_size_and_says_which_days_went() {
+    const SIZE: u64 = 4 << 20;
+    let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
+    let mut fed = Fed::new(Config { size: SIZE, ..full() }, &clock);
+    for day in 0..60i64 {
+        for client in 0..3000 {
+            fed.take(BEGIN + day * 24 * HOUR, client, "www.wechat.com");
+        }
+        fed.ledger.write();
+        assert!(fed.size() <= SIZE, "{} on day {day}", fed.size());
+        clock.advance(Duration::from_secs(86_400));
+    }
+    let report = fed.ledger.report(&days("2026-11-02", "2026-12-31"), false).unwrap();
+    let counted = report.days.iter().filter(|row| row.totals.blocked == 3000).count();
+    assert!((10..60).contains(&counted), "{counted} days");
+    assert_eq!(report.days[59].totals.blocked, 3000, "the newest stays");
+    let went: Vec<&str> = report
+        .events
+        .iter()
+        .filter(|event| event.what == "full")
+        .map(|event| event.detail.as_str())
+        .collect();
+    assert_eq!((went.first(), went.len()), (Some(&"2026-11-02"), 60 - counted), "{went:?}");
+    assert!(fed.ledger.trouble().is_none());
 }
 
 #[test]
