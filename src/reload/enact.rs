@@ -9,7 +9,7 @@ use super::audit::Event;
 use super::outcome::{By, Outcome, Step};
 use super::pipeline::{Pipeline, Prepared};
 use super::ready::Ready;
-use super::store::{Manifest, Spell};
+use super::manifest::{Manifest, Spell};
 use crate::policy::{Difference, Live};
 use crate::problem::{Place, Problem};
 

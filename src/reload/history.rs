@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::outcome::Hold;
-use super::store::{Input, Manifest, Spell};
+use super::manifest::{Input, Manifest, Spell};
 use crate::policy::Difference;
 
 /// One time a generation came into force.

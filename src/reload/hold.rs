@@ -8,7 +8,7 @@ use super::enact::Deed;
 use super::outcome::{By, HeldBack, Hold, HoldKind, Outcome, Stage};
 use super::pipeline::{Pipeline, not_started, unchanged};
 use super::ready::Ready;
-use super::store::Manifest;
+use super::manifest::Manifest;
 use super::trigger::Trigger;
 use crate::policy::Difference;
 use crate::problem::{Place, Problem};

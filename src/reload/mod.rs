@@ -15,6 +15,7 @@ mod hold;
 mod inputs;
 mod inspect;
 mod lists;
+mod manifest;
 mod metrics;
 mod outcome;
 mod pipeline;
@@ -36,6 +37,7 @@ pub use guard::{Config as GuardConfig, Limits};
 pub use history::{Generation, Then};
 pub use inputs::{CatalogOrigin, Interpret, Plan, SourceReport};
 pub use inspect::Checked;
+pub use manifest::{Input, Role};
 pub use metrics::METRICS;
 pub use outcome::{
     BundleStatus, By, ExceptionStatus, HeldBack, Hold, HoldKind, Outcome, Preview, Stage, Status, Step,
@@ -45,5 +47,5 @@ pub use recall::Recalled;
 pub use recorder::FILE as AUDIT_FILE;
 pub use replay::{LoggedRehearsal, Replayed, rehearsed, replay};
 pub use start::Started;
-pub use store::{Config as HistoryConfig, Input, Role, kept_anchors};
+pub use store::{Config as HistoryConfig, kept_anchors};
 pub use trigger::{Request, RequestKind, Trigger, watch};

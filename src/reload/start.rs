@@ -11,7 +11,7 @@ use super::inputs::{Failed, Gathered, Inputs};
 use super::outcome::{By, Hold};
 use super::pipeline::{Making, Pipeline, Prepared};
 use super::ready::Ready;
-use super::store::{Manifest, Spell};
+use super::manifest::{Manifest, Spell};
 use crate::policy::{Difference, Live};
 use crate::problem::{Place, Problem};
 use crate::sources::Arrival;
