@@ -40,56 +40,62 @@ mod code {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Arc<Door>) -> Outcome {
+    // What is needed at first only is let go of then: connections are many, and most of their lives they do nothing.
+    let begun = Box::pin(begin(&mut client, peer, door)).await;
+    match begun {
+        Ok((mut origin, head)) => door.pass(&client, &mut origin, head).await,
+        Err(outcome) => outcome,
+    }
+}
+
+/// Learns whom a client wants, connects to it, and says so: the origin, and what it gets first.
+async fn begin(
+    client: &mut TcpStream,
+    peer: SocketAddr,
+    door: &Arc<Door>,
+) -> Result<(Origin, Vec<u8>), Outcome> {
     if door.is_round(peer) {
-        reset(&client);
-        return Outcome::Inside;
+        reset(client);
+        return Err(Outcome::Inside);
     }
     let mut head = Vec::new();
-    let asked = match timeout(door.config.head, read(&mut client, &mut head, door)).await {
-        Ok(Ok(asked)) => asked,
-        Ok(Err(outcome)) => return outcome,
-        Err(_) => {
-            reset(&client);
-            return Outcome::HeadTime;
-        }
+    let Ok(asked) = timeout(door.config.head, read(client, &mut head, door)).await else {
+        reset(client);
+        return Err(Outcome::HeadTime);
     };
+    let asked = asked?;
     let (authority, default) = match &asked {
         Asked::Request(authority, _) => (authority, 80),
         Asked::Socks(authority) | Asked::Tunnel(authority) => (authority, 443),
     };
     let port = authority.port.unwrap_or(default);
-    let mut origin = match reach(peer, &authority.host, port, door).await {
+    let origin = match reach(peer, &authority.host, port, door).await {
         Ok(origin) => origin,
         Err((refusal, reason)) => {
             let reply = match &asked {
                 Asked::Socks(_) => socks_reply(reason).to_vec(),
                 Asked::Request(..) | Asked::Tunnel(_) => page::refusal(&refusal).into_bytes(),
             };
-            page::send_last(&mut client, &reply).await;
-            return refusal.outcome();
+            page::send_last(client, &reply).await;
+            return Err(refusal.outcome());
         }
     };
-    let is_socks = matches!(asked, Asked::Socks(_));
-    match asked {
+    let (yes, host): (&[u8], _) = match &asked {
         Asked::Request(_, request) => {
             let body = head.split_off(request.length);
             head = request.for_origin(&head);
             head.extend_from_slice(&body);
+            return Ok((origin, head));
         }
-        Asked::Socks(authority) | Asked::Tunnel(authority) => {
-            let yes: &[u8] =
-                if is_socks { &socks_reply(code::DONE) } else { b"HTTP/1.1 200 Connected\r\n\r\n" };
-            if client.write_all(yes).await.is_err() {
-                return Outcome::Gone;
-            }
-            let outcome = look_inside(&client, &origin, peer, &authority.host, &mut head, door).await;
-            if let Err(outcome) = outcome {
-                reset(&client);
-                return outcome;
-            }
-        }
+        Asked::Socks(authority) => (&socks_reply(code::DONE), &authority.host),
+        Asked::Tunnel(authority) => (b"HTTP/1.1 200 Connected\r\n\r\n", &authority.host),
+    };
+    client.write_all(yes).await.map_err(|_| Outcome::Gone)?;
+    let inside = look_inside(client, &origin, peer, host, &mut head, door).await;
+    if inside.is_err() {
+        reset(client);
     }
-    Box::pin(door.pass(&client, &mut origin, head)).await
+    inside.map(|()| (origin, head))
 }
 
 /// Reads what a client asks for, and answers what needs no origin: `Err` when it is over.

@@ -5,55 +5,80 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use super::door::{Door, Refusal, Said, reset};
+use super::door::{Door, Origin, Refusal, Said, reset};
 use super::metrics::Outcome;
 use super::page;
 use super::peek::Form;
 use crate::net::original_destination;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(client: TcpStream, peer: SocketAddr, door: &Door) -> Outcome {
-    let Ok(destination) = original_destination(&client) else { return Outcome::Gone };
+pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Door) -> Outcome {
+    // What is needed at first only is let go of then: connections are many, and most of their lives they do nothing.
+    let begun = Box::pin(begin(&mut client, peer, door)).await;
+    match begun {
+        Ok((mut origin, head)) => door.pass(&client, &mut origin, head).await,
+        Err(outcome) => outcome,
+    }
+}
+
+/// Learns whom a client wants, and connects to its origin: that, and what it gets first.
+async fn begin(client: &mut TcpStream, peer: SocketAddr, door: &Door) -> Result<(Origin, Vec<u8>), Outcome> {
+    let destination = original_destination(client).map_err(|_| Outcome::Gone)?;
     if door.is_inside(destination) || door.is_round(peer) {
-        reset(&client);
-        return Outcome::Inside;
+        return cut(client, Outcome::Inside);
     }
     let mut head = Vec::new();
-    let said = match door.read_said(&client, &mut head, None).await {
+    let said = match door.read_said(client, &mut head, None).await {
         Ok(said) => said,
-        Err(outcome) => {
-            reset(&client);
-            return outcome;
-        }
+        Err(outcome) => return cut(client, outcome),
     };
     // A tunnel is asked of proxies, and this one goes to somebody else's: whom it leads to is not to be seen.
-    if matches!(&said, Said::Http(head) if head.form == Form::Connect) {
-        return refuse(client, &said, &Refusal::Other(Outcome::Malformed)).await;
-    }
-    if let Err(refusal) = door.admit(peer.ip(), said.host(), destination.ip()).await {
-        return refuse(client, &said, &refusal).await;
-    }
-    let mut origin = match door.connect(peer, destination).await {
-        Ok(origin) => origin,
-        Err(_) => {
-            reset(&client);
-            return Outcome::Unreachable;
+    let admitted = if matches!(&said, Said::Http(head) if head.form == Form::Connect) {
+        Err(Refusal::Other(Outcome::Malformed))
+    } else {
+        door.admit(peer.ip(), said.host(), destination.ip()).await
+    };
+    match (admitted, &said) {
+        (Ok(()), _) => {}
+        (Err(refusal), Said::Http(_)) => {
+            page::send_last(client, page::refusal(&refusal).as_bytes()).await;
+            return Err(refusal.outcome());
         }
+        (Err(refusal), _) => return cut(client, refusal.outcome()),
+    }
+    let Ok(origin) = door.connect(peer, destination).await else {
+        return cut(client, Outcome::Unreachable);
     };
     if let Said::Http(said) = &said {
         let body = head.split_off(said.length);
         head = said.for_origin(&head);
         head.extend_from_slice(&body);
     }
-    drop(said);
-    // Here it stays for as long as it lives: away from what was needed before.
-    Box::pin(door.pass(&client, &mut origin, head)).await
+    Ok((origin, head))
 }
 
-async fn refuse(mut client: TcpStream, said: &Said, refusal: &Refusal) -> Outcome {
-    match said {
-        Said::Http(_) => page::send_last(&mut client, page::refusal(refusal).as_bytes()).await,
-        _ => reset(&client),
+/// Has the connection end with a reset.
+fn cut<T>(client: &TcpStream, outcome: Outcome) -> Result<T, Outcome> {
+    reset(client);
+    Err(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(TcpStream, SocketAddr, &'static Door) -> F) -> usize {
+        size_of::<F>()
     }
-    refusal.outcome()
+
+    fn size_of_beginning<F>(_: impl FnOnce(&'static mut TcpStream, SocketAddr, &'static Door) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_costs_little() {
+        let (served, begun) = (size(serve), size_of_beginning(begin));
+        assert!(served <= 1536, "{served} bytes for as long as it lives");
+        assert!(begun <= 4096, "{begun} bytes until it is known whom it wants");
+    }
 }
