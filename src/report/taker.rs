@@ -99,6 +99,8 @@ impl Taker {
         tally.count(day, known.part, client, record.time_ms);
         if let (Some(app), Some(client)) = (known.app, client)
             && record.decision != Decision::Permitted
+            // Whoever reaches for an address asked for no name; which one led there is not known.
+            && record.transport != Record::EGRESS
         {
             self.note_sign(record, day, hour, (app, client), tally, words);
         }
