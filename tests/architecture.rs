@@ -206,7 +206,14 @@ fn a_foreign_crate_has_one_door() {
         ),
         (
             "rusqlite",
-            &["report/store/file.rs", "report/store/mod.rs", "report/store/read.rs", "report/store/write.rs"],
+            &[
+                "report/store/crowd.rs",
+                "report/store/file.rs",
+                "report/store/mod.rs",
+                "report/store/read.rs",
+                "report/store/suspects.rs",
+                "report/store/write.rs",
+            ],
         ),
         ("hyper::", &["admin/serve.rs", "listen/https/http1.rs"]),
         ("h2::", &["listen/https/http2.rs", "resolve/kept/https.rs"]),

@@ -13,7 +13,7 @@ use jiff::{Timestamp, ToSpan as _};
 use super::config::Config;
 use super::metrics::Counts;
 use super::period::{Asked, Calendar, Period};
-use super::store::{Batch, Store, StoreError, move_aside};
+use super::store::{Batch, ReadError, Store, StoreError, devices_beside, move_aside, report_beside};
 use super::summary::{Devices, Event, Generation, Report};
 use super::taker::Taker;
 use super::tally::{Client, Reason, Tally, Words};
@@ -159,7 +159,7 @@ impl Ledger {
     pub fn report(&self, asked: &Asked, detailed: bool) -> Result<Report, Problem> {
         let (calendar, now) = (self.shared.calendar(), self.shared.clock.wall());
         let period = asked.period(calendar.day(now))?;
-        self.shared.read(|store| store.report(period, now, &calendar, detailed))
+        self.shared.read(|path| report_beside(path, now, &calendar, period, detailed))
     }
 
     /// Devices that very likely have an app; without a period asked for, by the last 30 days.
@@ -167,7 +167,7 @@ impl Ledger {
         let (calendar, now) = (self.shared.calendar(), self.shared.clock.wall());
         let today = calendar.day(now);
         let period = if asked.is_empty() { Period::last(30, today) } else { asked.period(today)? };
-        self.shared.read(|store| store.devices(period, now, &calendar))
+        self.shared.read(|path| devices_beside(path, now, &calendar, period))
     }
 
     /// Writes what waits and ends the thread, within `patience`. Returns false when it did not end, and is left behind. Waits; not for a runtime's
@@ -425,18 +425,20 @@ impl Shared {
         }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Problem> {
-        let mut kept = self.kept();
-        self.look(&mut kept);
-        self.flush(&mut kept, false);
-        let problem = |what: String| {
-            let hint = "the log says since when; what is counted meanwhile waits in memory";
-            Problem::error(Place::file(self.path.display().to_string()), what, hint)
+    /// Writes what waits, and reads beside whoever writes next.
+    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, ReadError>) -> Result<T, Problem> {
+        let is_open = {
+            let mut kept = self.kept();
+            self.look(&mut kept);
+            self.flush(&mut kept, false);
+            kept.store.is_some()
         };
-        match &kept.store {
-            Some(store) => read(store).map_err(|error| problem(format!("cannot be read: {error}"))),
-            None => Err(problem("the store of reports cannot be opened".to_owned())),
-        }
+        let found = match is_open {
+            true => read(&self.path).map_err(|error| format!("cannot be read: {error}")),
+            false => Err("the store of reports cannot be opened".to_owned()),
+        };
+        let hint = "the log says since when; what is counted meanwhile waits in memory";
+        found.map_err(|what| Problem::error(Place::file(self.path.display().to_string()), what, hint))
     }
 
     /// A device as reports show it.

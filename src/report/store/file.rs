@@ -12,11 +12,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::read::Reader;
 use super::write::{Batch, write};
 use super::{date, number};
-use crate::report::period::{Calendar, Period};
-use crate::report::summary::{Devices, Report};
 use crate::report::tally::PartNumber;
 
 /// An open store.
@@ -174,25 +171,6 @@ impl Store {
     /// Moves what is written beside the file into it, so that the file alone is whole.
     pub(in crate::report) fn settle(&self) {
         let _busy = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").is_err();
-    }
-
-    pub(in crate::report) fn report(
-        &self,
-        period: Period,
-        now: Timestamp,
-        zone: &Calendar,
-        detailed: bool,
-    ) -> Result<Report, StoreError> {
-        Reader { connection: &self.connection, now, zone }.report(period, detailed).map_err(StoreError::from)
-    }
-
-    pub(in crate::report) fn devices(
-        &self,
-        period: Period,
-        now: Timestamp,
-        zone: &Calendar,
-    ) -> Result<Devices, StoreError> {
-        Reader { connection: &self.connection, now, zone }.devices(period).map_err(StoreError::from)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The store: one SQLite file, written in transactions, checked when it is opened, bounded in days and bytes. The only door of `rusqlite`. Never runs on a
 //! query's thread, and never reads a clock.
 
+mod crowd;
 mod file;
 mod read;
+mod suspects;
 mod write;
 
 use jiff::Timestamp;
@@ -10,6 +12,7 @@ use jiff::civil::Date;
 
 pub(super) use file::{Store, StoreError, move_aside};
 pub use read::{ReadError, read_file, read_file_devices};
+pub(super) use read::{devices_beside, report_beside};
 pub(super) use write::Batch;
 
 /// A day as the store has it: 20261127.

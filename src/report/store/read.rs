@@ -1,6 +1,6 @@
 //! Owns how a report is read out of the store. Never changes it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -8,14 +8,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row, params};
 
+use super::crowd::Crowd;
 use super::file::{APPLICATION, StoreError, VERSION, of_whom, prepare};
+use super::suspects::suspects;
 use super::{date, moment, number};
 use crate::problem::Problem;
-use crate::report::habit::{Habit, Rule, regularity, usual_pause};
+use crate::report::habit::Rule;
 use crate::report::period::{Asked, Calendar, Period};
 use crate::report::summary::{
-    DayRow, Detail, Device, Devices, Event, Exempted, Generation, Interval, Lost, Part, PartRow, Report,
-    Suspect, Totals,
+    DayRow, Detail, Devices, Event, Exempted, Generation, Interval, Lost, Part, PartRow, Report, Totals,
 };
 
 /// Why a store's file gives no report.
@@ -29,18 +30,16 @@ pub enum ReadError {
     Unreadable(String),
 }
 
-/// Devices that a report names, the most blocked first.
-const NAMED: usize = 100;
 /// Rows of a report by day and part.
 const DETAIL: usize = 200_000;
 /// A time without records that is called a gap: longer than it takes to start again.
 const GAP_MS: i64 = 180_000;
 
 /// Reads reports.
-pub(super) struct Reader<'r> {
-    pub(super) connection: &'r Connection,
-    pub(super) now: Timestamp,
-    pub(super) zone: &'r Calendar,
+struct Reader<'r> {
+    connection: &'r Connection,
+    now: Timestamp,
+    zone: &'r Calendar,
 }
 
 /// A report out of a store's file, for when no server runs. `today` is said by the file's own time zone.
@@ -64,6 +63,34 @@ fn unreadable(error: rusqlite::Error) -> ReadError {
     ReadError::Unreadable(error.to_string())
 }
 
+/// A report out of a store that is written meanwhile; holds up nobody who writes.
+pub(in crate::report) fn report_beside(
+    path: &Path,
+    now: Timestamp,
+    zone: &Calendar,
+    period: Period,
+    detailed: bool,
+) -> Result<Report, ReadError> {
+    Reader { connection: &open(path)?, now, zone }.report(period, detailed).map_err(unreadable)
+}
+
+/// The devices that very likely have an app, in the same way.
+pub(in crate::report) fn devices_beside(
+    path: &Path,
+    now: Timestamp,
+    zone: &Calendar,
+    period: Period,
+) -> Result<Devices, ReadError> {
+    Reader { connection: &open(path)?, now, zone }.devices(period).map_err(unreadable)
+}
+
+fn open(path: &Path) -> Result<Connection, ReadError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
+    prepare(&connection).map_err(unreadable)?;
+    Ok(connection)
+}
+
 fn with_file<T>(
     path: &Path,
     now: Timestamp,
@@ -72,9 +99,7 @@ fn with_file<T>(
     if !path.is_file() {
         return Err(ReadError::Unreadable("there is no such file".to_owned()));
     }
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unreadable)?;
-    prepare(&connection).map_err(unreadable)?;
+    let connection = open(path)?;
     match of_whom(&connection) {
         Ok((APPLICATION, VERSION, _)) => {}
         Ok(_) => return Err(ReadError::Unreadable(StoreError::Foreign.to_string())),
@@ -97,12 +122,21 @@ fn key(part: &Part) -> PartKey {
 
 impl Reader<'_> {
     /// Everything there is to say of a period.
-    pub(super) fn report(&self, period: Period, detailed: bool) -> rusqlite::Result<Report> {
+    fn report(&self, period: Period, detailed: bool) -> rusqlite::Result<Report> {
+        // What is written meanwhile is in none of it.
+        let _same = self.connection.unchecked_transaction()?;
         let compared_with = period.before();
-        let (parts, places) = self.parts(period)?;
-        let before: HashMap<PartKey, u64> =
-            self.parts(compared_with)?.0.into_iter().map(|row| (key(&row.part), row.queries)).collect();
-        let days = self.days(period)?;
+        let [crowd, crowd_before] =
+            [period, compared_with].map(|period| Crowd::of(self.connection, bounds(period)));
+        let (crowd, crowd_before) = (crowd?, crowd_before?);
+        let (parts, places) = self.parts(period, &crowd)?;
+        let before: HashMap<PartKey, u64> = self
+            .parts(compared_with, &crowd_before)?
+            .0
+            .into_iter()
+            .map(|row| (key(&row.part), row.queries))
+            .collect();
+        let days = self.days(period, &crowd)?;
         let with_before = |row: PartRow| {
             let before = before.get(&key(&row.part)).copied().unwrap_or(0);
             PartRow { before, ..row }
@@ -116,11 +150,11 @@ impl Reader<'_> {
             made: self.now,
             known_since: self.known_since()?,
             clients: self.privacy(period)?,
-            totals: self.totals(period)?,
-            before: self.totals(compared_with)?,
+            totals: self.totals(period, &crowd)?,
+            before: self.totals(compared_with, &crowd_before)?,
             parts: parts.into_iter().map(with_before).collect(),
             days,
-            devices: self.most_blocked(period)?,
+            devices: crowd.most_blocked(self.connection, bounds(period))?,
             exceptions,
             generations: self.generations(period)?,
             lost: self.lost(period)?,
@@ -130,57 +164,22 @@ impl Reader<'_> {
     }
 
     /// Devices that very likely have an app.
-    pub(super) fn devices(&self, period: Period) -> rusqlite::Result<Devices> {
+    fn devices(&self, period: Period) -> rusqlite::Result<Devices> {
+        let _same = self.connection.unchecked_transaction()?;
         let rule = Rule::default();
-        let mut signs: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
-        for (app, sign) in self.all("SELECT app, number, name FROM sign", [], |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
-        })? {
-            signs.entry(app).or_default().push(sign);
-        }
-        let mut found = Devices {
+        let (likely, unsure) = suspects(self.connection, rule, bounds(period))?;
+        let clients = self.privacy(period)?;
+        Ok(Devices {
             period,
             time_zone: self.zone.name().to_owned(),
             made: self.now,
             rule,
-            clients: self.privacy(period)?,
-            noted: false,
-            likely: Vec::new(),
-            unsure: 0,
+            noted: clients.iter().any(|clients| clients == "full") || unsure > 0 || !likely.is_empty(),
+            clients,
+            likely,
+            unsure,
             lost: self.lost(period)?,
-        };
-        let mut statement = self.connection.prepare(
-            "SELECT c.text, h.app, h.day, h.hours, h.kinds, h.asked, h.wakes, h.gaps FROM habit h JOIN client c ON c.id = h.client
-             WHERE h.day BETWEEN ?1 AND ?2 ORDER BY h.app, h.client, h.day",
-        )?;
-        let mut rows = statement.query(bounds(period))?;
-        let mut whose: (String, String) = Default::default();
-        let mut days: Vec<(Date, Habit)> = Vec::new();
-        loop {
-            let row = rows.next()?;
-            let next = row
-                .map(|row| Ok::<_, rusqlite::Error>((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
-                .transpose()?;
-            if next.as_ref() != Some(&whose) && !days.is_empty() {
-                found.noted = true;
-                let known = signs.get(&whose.1).map_or(&[][..], Vec::as_slice);
-                match suspect(rule, &whose, &days, known) {
-                    Some(suspect) => found.likely.push(suspect),
-                    None => found.unsure += 1,
-                }
-                days.clear();
-            }
-            let (Some(row), Some(next)) = (row, next) else { break };
-            whose = next;
-            if let Some(day) = date(row.get(2)?) {
-                days.push((day, habit(row, 3)?));
-            }
-        }
-        found.noted |= found.clients.iter().any(|clients| clients == "full");
-        found
-            .likely
-            .sort_by(|a, b| a.app.cmp(&b.app).then(b.days.cmp(&a.days)).then(b.queries.cmp(&a.queries)));
-        Ok(found)
+        })
     }
 
     fn all<T>(
@@ -193,7 +192,7 @@ impl Reader<'_> {
     }
 
     /// Parts that came up, those with the most queries first, and which rows of the store each is made of.
-    fn parts(&self, period: Period) -> rusqlite::Result<(Vec<PartRow>, HashMap<i64, usize>)> {
+    fn parts(&self, period: Period, crowd: &Crowd) -> rusqlite::Result<(Vec<PartRow>, HashMap<i64, usize>)> {
         let sql = "SELECT p.app, p.app_title, p.instrument, p.authority, p.citation, p.in_force_from, p.date_verified, p.source, p.grp, p.mode, p.exception,
                    SUM(t.queries), MIN(t.first), MAX(t.last), p.id
                    FROM total t JOIN part p ON p.id = t.part WHERE t.day BETWEEN ?1 AND ?2 GROUP BY p.id ORDER BY MAX(t.last)";
@@ -232,9 +231,6 @@ impl Reader<'_> {
                 }
             }
         }
-        let sql = "SELECT part, COUNT(DISTINCT client) FROM seen WHERE day BETWEEN ?1 AND ?2 GROUP BY part";
-        let devices: HashMap<i64, i64> =
-            self.all(sql, bounds(period), |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect();
         let mut parts: Vec<(PartRow, Vec<i64>)> = by_key.into_values().collect();
         let rank = |part: &Part| match part.mode.as_str() {
             "enforce" => 0,
@@ -248,7 +244,7 @@ impl Reader<'_> {
             for id in ids {
                 places.insert(id, place);
                 // A device may have asked under both words; the larger number is never too many.
-                row.devices = row.devices.max(devices.get(&id).copied().unwrap_or(0) as u64);
+                row.devices = row.devices.max(crowd.by_part.get(&id).copied().unwrap_or(0));
             }
             rows.push(row);
         }
@@ -270,14 +266,12 @@ impl Reader<'_> {
         Ok(self.all(&sql, bounds(period), read)?.into_iter().flatten().collect())
     }
 
-    fn totals(&self, period: Period) -> rusqlite::Result<Totals> {
-        let mut totals = Totals::default();
+    fn totals(&self, period: Period, crowd: &Crowd) -> rusqlite::Result<Totals> {
+        let mut totals = Totals { devices: crowd.blocked, ..Totals::default() };
         let sql = "SELECT p.mode, SUM(t.queries) FROM total t JOIN part p ON p.id = t.part WHERE t.day BETWEEN ?1 AND ?2 GROUP BY p.mode";
         for (mode, queries) in self.all(sql, bounds(period), |row| Ok((row.get(0)?, row.get(1)?)))? {
             totals.add(mode, queries);
         }
-        let sql = "SELECT COUNT(DISTINCT s.client) FROM seen s JOIN part p ON p.id = s.part WHERE s.day BETWEEN ?1 AND ?2 AND p.mode = 'enforce'";
-        totals.devices = self.connection.query_row(sql, bounds(period), |row| row.get::<_, i64>(0))? as u64;
         let sql = "SELECT COUNT(*) FROM met WHERE day BETWEEN ?1 AND ?2";
         totals.newly_seen =
             self.connection.query_row(sql, bounds(period), |row| row.get::<_, i64>(0))? as u64;
@@ -285,7 +279,7 @@ impl Reader<'_> {
     }
 
     /// Every day of the period up to today, also those without a query.
-    fn days(&self, period: Period) -> rusqlite::Result<Vec<DayRow>> {
+    fn days(&self, period: Period, crowd: &Crowd) -> rusqlite::Result<Vec<DayRow>> {
         let mut days: BTreeMap<i64, Totals> = BTreeMap::new();
         let mut day = period.from;
         while day <= period.to.min(self.zone.day(self.now)) {
@@ -299,50 +293,14 @@ impl Reader<'_> {
         {
             days.entry(day).or_default().add(mode, queries);
         }
-        let sql = "SELECT s.day, COUNT(DISTINCT s.client) FROM seen s JOIN part p ON p.id = s.part
-                   WHERE s.day BETWEEN ?1 AND ?2 AND p.mode = 'enforce' GROUP BY s.day";
-        for (day, devices) in self.all(sql, bounds(period), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? {
-            days.entry(day).or_default().devices = devices as u64;
+        for (day, devices) in &crowd.by_day {
+            days.entry(*day).or_default().devices = *devices;
         }
         let sql = "SELECT day, COUNT(*) FROM met WHERE day BETWEEN ?1 AND ?2 GROUP BY day";
         for (day, newly) in self.all(sql, bounds(period), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? {
             days.entry(day).or_default().newly_seen = newly as u64;
         }
         Ok(days.into_iter().filter_map(|(day, totals)| Some(DayRow { day: date(day)?, totals })).collect())
-    }
-
-    fn most_blocked(&self, period: Period) -> rusqlite::Result<Vec<Device>> {
-        let sql = format!(
-            "SELECT s.client, c.text, SUM(s.queries) AS queries, MIN(s.first), MAX(s.last) FROM seen s JOIN part p ON p.id = s.part JOIN client c ON c.id = s.client
-             WHERE s.day BETWEEN ?1 AND ?2 AND p.mode = 'enforce' GROUP BY s.client ORDER BY queries DESC, c.text LIMIT {NAMED}"
-        );
-        let read = |row: &Row<'_>| {
-            let queries: i64 = row.get(2)?;
-            let (first, last) = (moment(row.get(3)?), moment(row.get(4)?));
-            let (apps, groups) = (Vec::new(), Vec::new());
-            Ok((
-                row.get(0)?,
-                Device { client: row.get(1)?, apps, groups, queries: queries as u64, first, last },
-            ))
-        };
-        let mut devices: Vec<(i64, Device)> = self.all(&sql, bounds(period), read)?;
-        let wanted: HashMap<i64, usize> =
-            devices.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
-        let sql = "SELECT DISTINCT s.client, p.app, p.grp FROM seen s JOIN part p ON p.id = s.part WHERE s.day BETWEEN ?1 AND ?2 AND p.mode = 'enforce'";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(bounds(period))?;
-        let mut of: Vec<[BTreeSet<String>; 2]> = vec![Default::default(); devices.len()];
-        while let Some(row) = rows.next()? {
-            let Some([apps, groups]) = wanted.get(&row.get(0)?).and_then(|place| of.get_mut(*place)) else {
-                continue;
-            };
-            apps.insert(row.get(1)?);
-            groups.insert(row.get(2)?);
-        }
-        for ((_, device), [apps, groups]) in devices.iter_mut().zip(of) {
-            (device.apps, device.groups) = (apps.into_iter().collect(), groups.into_iter().collect());
-        }
-        Ok(devices.into_iter().map(|(_, device)| device).collect())
     }
 
     fn generations(&self, period: Period) -> rusqlite::Result<Vec<Generation>> {
@@ -420,54 +378,6 @@ impl Totals {
         }
     }
 }
-
-/// A habit that begins at a column.
-pub(super) fn habit(row: &Row<'_>, at: usize) -> rusqlite::Result<Habit> {
-    let (kinds, asked, gaps): (i64, i64, i64) = (row.get(at + 1)?, row.get(at + 2)?, row.get(at + 4)?);
-    let (hours, wakes) = (row.get(at)?, row.get(at + 3)?);
-    Ok(Habit { hours, kinds: kinds as u64, asked: asked as u64, wakes, gaps: Habit::unpacked_gaps(gaps) })
-}
-
-/// The evidence, when the rule holds.
-fn suspect(
-    rule: Rule,
-    whose: &(String, String),
-    days: &[(Date, Habit)],
-    signs: &[(i64, String)],
-) -> Option<Suspect> {
-    let habits: Vec<Habit> = days.iter().map(|(_, habit)| *habit).collect();
-    if !rule.holds(&habits) {
-        return None;
-    }
-    let regular: Vec<&(Date, Habit)> = days.iter().filter(|(_, habit)| rule.is_day(habit)).collect();
-    let mut hours: Vec<u32> = regular.iter().map(|(_, habit)| habit.hours.count_ones()).collect();
-    hours.sort_unstable();
-    let all = |of: fn(&Habit) -> u64| habits.iter().map(of).sum();
-    let kinds = habits.iter().fold(0, |kinds, habit| kinds | habit.kinds);
-    let at_night = regular.iter().fold(0, |hours, (_, habit)| hours | habit.hours) & NIGHT;
-    let chosen = || regular.iter().map(|(_, habit)| habit);
-    Some(Suspect {
-        client: whose.0.clone(),
-        app: whose.1.clone(),
-        days: regular.len() as u32,
-        hours_a_day: hours.get(hours.len() / 2).copied().unwrap_or(0),
-        at_night: at_night.count_ones(),
-        signs: signs
-            .iter()
-            .filter(|(number, _)| kinds >> number.clamp(&0, &63) & 1 == 1)
-            .map(|(_, name)| name.clone())
-            .collect(),
-        queries: all(|habit| habit.asked),
-        wakes: all(|habit| u64::from(habit.wakes)),
-        pause: usual_pause(chosen()),
-        regular: regularity(chosen()).0,
-        first: regular.first()?.0,
-        last: regular.last()?.0,
-    })
-}
-
-/// The hours from 22 to 6.
-const NIGHT: u32 = 0b1100_0000_0000_0000_0011_1111;
 
 fn exempted(row: &PartRow) -> Exempted {
     let PartRow { part, queries, devices, first, last, .. } = row;

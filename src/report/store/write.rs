@@ -197,7 +197,7 @@ fn add_habit(
         "SELECT hours, kinds, asked, wakes, gaps FROM habit WHERE day = ?1 AND app = ?2 AND client = ?3";
     let before = transaction
         .prepare_cached(sql)?
-        .query_row(params![day, app, client], |row| super::read::habit(row, 0))
+        .query_row(params![day, app, client], |row| super::suspects::habit(row, 0))
         .optional()?;
     let mut habit = before.unwrap_or_default();
     habit.add(&more);
