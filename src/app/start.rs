@@ -406,7 +406,7 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
     let admin_address = admin.local_addr().map_err(broken)?;
     let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
-    let proxies = proxy::bind(&boot.proxies).map_err(|problem| vec![problem])?;
+    let proxies = proxy::bind(&boot.proxies)?;
     Ok(Sockets { listeners, admin, admin_address, zone, proxies })
 }
 

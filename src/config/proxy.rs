@@ -1,6 +1,7 @@
 //! Owns the keys of `[[proxy]]`: where connections are taken, how, and within which limits. Never opens a socket.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::Span;
@@ -9,10 +10,11 @@ use crate::proxy::{Config, Mode, Verify};
 
 /// One proxy; `None` when it cannot be made out.
 pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
-    const MODES: &str = "use one of \"transparent\", \"explicit\"";
+    const MODES: &str = "use one of \"transparent\", \"explicit\", \"page\"";
     let mode = section.required("mode");
     let mode = mode.and_then(|written| match written.value.as_str() {
         "explicit" => Some(Mode::Explicit),
+        "page" => Some(Mode::Page),
         "transparent" => Some(Mode::Transparent),
         other => {
             section.problem(written.place, format!("`{other}` is not a mode of a proxy"), MODES);
@@ -30,6 +32,17 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     // The rest is read in any case, so that all problems are found at once.
     let mut config =
         Config::new(mode.unwrap_or(Mode::Explicit), address.unwrap_or(([127, 0, 0, 1], 0).into()));
+    if mode == Some(Mode::Page) {
+        for key in ["verify", "unnamed", "proxy_protocol"] {
+            if section.has(key) {
+                let what = format!("`{key}` is for a proxy that connects to origins");
+                section.problem(section.place(), what, format!("leave `{key}` out, or change the mode"));
+            }
+        }
+    }
+    if let Some(words) = section.strings("words") {
+        config.words = words.into_iter().map(|path| PathBuf::from(path.value)).collect();
+    }
     if let Some(verify) = section.string("verify") {
         match verify.value.as_str() {
             "count" => config.verify = Verify::Count,

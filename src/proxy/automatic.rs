@@ -20,7 +20,7 @@ pub(super) async fn response(
     peer: Option<SocketAddr>,
     door: &Arc<Door>,
 ) -> Vec<u8> {
-    let refused = |outcome| page::refusal(&Refusal::Other(outcome)).into_bytes();
+    let refused = |outcome| page::refusal(&Refusal::Other(outcome), door.request(&[])).into_bytes();
     let (Some(own), Some(peer)) = (own.filter(|_| PATHS.contains(&path)), peer) else {
         return refused(Outcome::Malformed);
     };

@@ -1,6 +1,7 @@
 //! Owns the settings of a proxy, with their defaults and the reason for each. Plain values.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One place where connections are taken.
@@ -24,6 +25,8 @@ pub struct Config {
     /// Ports that an explicit proxy connects to; none for all. Default 80 and 443: what else a proxy reaches, such as a mail server, was never
     /// meant to be reached by it.
     pub ports: Vec<u16>,
+    /// Files with the words of further languages. Default none: English and French are built in.
+    pub words: Vec<PathBuf>,
     /// Connections at once. Default 10,000: an idle one costs 2 KiB here and two sockets in the kernel.
     pub connections: usize,
     /// Connections at once from one address, or one /64 of IPv6. Default 1000: many devices may share an address, and none may take all.
@@ -42,6 +45,8 @@ pub struct Config {
 pub enum Mode {
     /// Clients, who ask it (HTTP, SOCKS).
     Explicit,
+    /// Nobody: the sinkhole's address is here, and who is sent there is shown why.
+    Page,
     /// Nobody: the kernel brings it what was meant for others.
     Transparent,
 }
@@ -68,6 +73,7 @@ impl Config {
             tell_origin: false,
             quic: false,
             ports: vec![80, 443],
+            words: Vec::new(),
             connections: 10_000,
             connections_of_client: 1000,
             head: Duration::from_secs(5),

@@ -18,6 +18,7 @@ use super::claims::Claims;
 use super::config::{Config, Verify};
 use super::judge::{Judge, Judgement, Wanted};
 use super::metrics::{Outcome, Statistics};
+use super::page::{self, Words};
 use super::peek::{self, ClientHello, Head, Host, Look, MOST};
 use super::relay::{self, Ended};
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub(super) struct Door {
     pub(super) pipes: Arc<Pipes>,
     /// Proxy auto-configurations made lately.
     pub(super) feeds: Arc<feeds::Kept>,
+    /// The languages of its pages.
+    pub(super) words: Vec<Words>,
     pub(super) clock: Clock,
     pub(super) statistics: Arc<Statistics>,
     pub(super) own: Arc<Own>,
@@ -86,6 +89,11 @@ impl Said {
 }
 
 impl Door {
+    /// A request with that head, as a page needs it.
+    pub(super) fn request<'r>(&'r self, head: &'r [u8]) -> page::Request<'r> {
+        page::Request { head, words: &self.words }
+    }
+
     /// Reads whom a client wants into `head`, within the proxy's patience. With an `origin` that the client is connected to already, one that
     /// speaks first is waited for no longer: then nothing is said.
     pub(super) async fn read_said(

@@ -74,7 +74,9 @@ async fn begin(
         Err((refusal, reason)) => {
             let reply = match &asked {
                 Asked::Socks(_) => socks_reply(reason).to_vec(),
-                Asked::Request(..) | Asked::Tunnel(_) => page::refusal(&refusal).into_bytes(),
+                Asked::Request(..) | Asked::Tunnel(_) => {
+                    page::refusal(&refusal, door.request(&head)).into_bytes()
+                }
             };
             page::send_last(client, &reply).await;
             return Err(refusal.outcome());
@@ -110,7 +112,8 @@ async fn read(client: &mut TcpStream, head: &mut Vec<u8>, door: &Arc<Door>) -> R
         Ok(request) => request,
         Err(Outcome::Gone) => return Err(Outcome::Gone),
         Err(outcome) => {
-            page::send_last(client, page::refusal(&Refusal::Other(outcome)).as_bytes()).await;
+            let refused = page::refusal(&Refusal::Other(outcome), door.request(head));
+            page::send_last(client, refused.as_bytes()).await;
             return Err(outcome);
         }
     };

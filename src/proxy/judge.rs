@@ -43,6 +43,8 @@ pub(super) struct Denial {
     pub(super) words: Description,
     /// What the log has, to find this again.
     pub(super) reference: String,
+    /// Whom to ask, as the policy says.
+    pub(super) contact: String,
 }
 
 /// A connection as the policy sees it.
@@ -57,20 +59,29 @@ pub(super) struct Wanted<'w> {
 impl Judge {
     /// Decides, counts and logs.
     pub(super) fn judge(&self, wanted: Wanted<'_>, statistics: &Statistics) -> Judgement {
-        self.decide(wanted, statistics, true)
+        self.decide(wanted, Some(statistics), true)
     }
 
     /// Decides; counts and logs a denial only, as more is to be decided later.
     pub(super) fn foresee(&self, wanted: Wanted<'_>, statistics: &Statistics) -> Judgement {
-        self.decide(wanted, statistics, false)
+        self.decide(wanted, Some(statistics), false)
     }
 
-    fn decide(&self, wanted: Wanted<'_>, statistics: &Statistics, is_final: bool) -> Judgement {
+    /// Why it would be denied, if it would; counts and logs nothing.
+    pub(super) fn look(&self, wanted: Wanted<'_>) -> Option<Box<Denial>> {
+        match self.decide(wanted, None, false) {
+            Judgement::Deny(denial) => Some(denial),
+            Judgement::Pass | Judgement::PassWhereSent => None,
+        }
+    }
+
+    fn decide(&self, wanted: Wanted<'_>, statistics: Option<&Statistics>, is_final: bool) -> Judgement {
         let snapshot = self.live.load();
         let client = snapshot.client(wanted.client);
         let denial = |words| {
             let reference = format!("{}-{:x}", snapshot.generation(), self.clock.wall().as_millisecond());
-            Judgement::Deny(Box::new(Denial { words, reference }))
+            let contact = snapshot.config().contact.clone();
+            Judgement::Deny(Box::new(Denial { words, reference, contact }))
         };
         if !client.admitted {
             return denial(Description::default());
@@ -90,12 +101,12 @@ impl Judge {
             Judged::Pass if cause.is_some() => Decision::Permitted,
             Judged::Pass | Judged::Sent => Decision::Allowed,
         };
-        if let Some(cause) = &cause
+        if let (Some(cause), Some(statistics)) = (&cause, statistics)
             && matches!(verdict, Judged::Deny | Judged::Shadow)
         {
             statistics.cell.bump_cause(snapshot.label_number(cause));
         }
-        if decision != Decision::Allowed || self.log_all {
+        if statistics.is_some() && (decision != Decision::Allowed || self.log_all) {
             self.log(&snapshot, wanted.client, (name, address), decision, cause);
         }
         match verdict {

@@ -34,6 +34,8 @@ struct Flows {
 pub(super) enum Way {
     /// By asking for it.
     Explicit,
+    /// By the sinkhole's address.
+    Page,
     /// By the kernel, as QUIC.
     Quic,
     /// By the kernel, over TCP.
@@ -41,11 +43,12 @@ pub(super) enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Explicit, Self::Quic, Self::Transparent];
+    const ALL: [Self; 4] = [Self::Explicit, Self::Page, Self::Quic, Self::Transparent];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Explicit => "explicit",
+            Self::Page => "page",
             Self::Quic => "quic",
             Self::Transparent => "transparent",
         }

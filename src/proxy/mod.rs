@@ -1,5 +1,5 @@
 //! Connections in, connections out: peek reads whom a client wants before anything is encrypted, judge asks the policy, transparent, quic and
-//! explicit serve clients, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
+//! explicit serve clients, visit shows who was sent to the sinkhole why, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
 //! encrypted.
 
 mod automatic;
@@ -15,6 +15,7 @@ mod quic;
 mod relay;
 mod start;
 mod transparent;
+mod visit;
 
 pub use claims::{Resolve, Resolving};
 pub use config::{Config, Mode, Verify};

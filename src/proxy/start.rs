@@ -13,7 +13,8 @@ use super::config::{Config, Mode};
 use super::door::{Door, Own};
 use super::judge::Judge;
 use super::metrics::{Outcome, Statistics, Way};
-use super::{explicit, quic, transparent};
+use super::page::{Words, read_words};
+use super::{explicit, quic, transparent, visit};
 use crate::clock::Clock;
 use crate::dns::Nat64;
 use crate::feeds;
@@ -25,9 +26,18 @@ use crate::telemetry::Ring;
 /// Sockets that nobody reads yet.
 #[derive(Debug, Default)]
 pub struct Bound {
-    opened: Vec<(Config, TcpListener, SocketAddr, Option<UdpSocket>)>,
+    opened: Vec<Opened>,
     /// What to tell the operator.
     pub problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    datagrams: Option<UdpSocket>,
+    words: Vec<Words>,
 }
 
 /// What the proxies need.
@@ -49,10 +59,11 @@ pub struct Parts {
 }
 
 /// Opens the sockets of all proxies. Must be called on a runtime.
-pub fn bind(configs: &[Config]) -> Result<Bound, Problem> {
+pub fn bind(configs: &[Config]) -> Result<Bound, Vec<Problem>> {
     let complain =
-        |error: BindError| Problem::error(Place::file("[[proxy]]"), error.to_string(), error.hint());
-    let broken = |error: std::io::Error| Problem::error(Place::file("[[proxy]]"), error.to_string(), "");
+        |error: BindError| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), error.hint())];
+    let broken =
+        |error: std::io::Error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")];
     let mut bound = Bound::default();
     for config in configs {
         let listener = if config.mode == Mode::Transparent {
@@ -76,7 +87,13 @@ pub fn bind(configs: &[Config]) -> Result<Bound, Problem> {
         } else {
             None
         };
-        bound.opened.push((config.clone(), listener, address, datagrams));
+        let mut words = Words::built_in();
+        for path in &config.words {
+            let more = read_words(path)?;
+            words.retain(|known| !known.is_of(&more));
+            words.push(more);
+        }
+        bound.opened.push(Opened { config: config.clone(), listener, address, datagrams, words });
     }
     Ok(bound)
 }
@@ -84,7 +101,7 @@ pub fn bind(configs: &[Config]) -> Result<Bound, Problem> {
 impl Bound {
     /// Where connections are taken, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.opened.iter().map(|(_, _, address, _)| *address).collect()
+        self.opened.iter().map(|opened| opened.address).collect()
     }
 }
 
@@ -103,7 +120,7 @@ pub fn start(
     let (pipes, own, feeds) =
         (Arc::new(Pipes::default()), Arc::new(Own::default()), Arc::new(feeds::Kept::default()));
     let mut tasks = Vec::new();
-    for (config, listener, address, datagrams) in bound.opened {
+    for Opened { config, listener, address, datagrams, words } in bound.opened {
         let places = Places::new(config.connections, config.connections_of_client);
         let door = Arc::new(Door {
             config,
@@ -112,6 +129,7 @@ pub fn start(
             claims: Arc::clone(&claims),
             pipes: Arc::clone(&pipes),
             feeds: Arc::clone(&feeds),
+            words,
             clock: clock.clone(),
             statistics: Arc::clone(&statistics),
             own: Arc::clone(&own),
@@ -128,7 +146,11 @@ pub fn start(
 /// Takes connections until the stop, each into a task of its own.
 async fn accept_all(listener: TcpListener, door: Arc<Door>, places: Arc<Places>) {
     let mut stop = door.stop.clone();
-    let way = if door.config.mode == Mode::Explicit { Way::Explicit } else { Way::Transparent };
+    let way = match door.config.mode {
+        Mode::Explicit => Way::Explicit,
+        Mode::Page => Way::Page,
+        Mode::Transparent => Way::Transparent,
+    };
     loop {
         let failed = |error: std::io::Error| tracing::debug!(%error, "accepting failed");
         let (stream, peer) = tokio::select! {
@@ -148,6 +170,7 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>, places: Arc<Places>)
             let _held_to_the_end = place;
             match way {
                 Way::Explicit => door.statistics.during(way, explicit::serve(stream, peer, &door)).await,
+                Way::Page => door.statistics.during(way, visit::serve(stream, peer, &door)).await,
                 _ => door.statistics.during(way, transparent::serve(stream, peer, &door)).await,
             }
         });

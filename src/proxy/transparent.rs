@@ -41,7 +41,8 @@ async fn begin(client: &mut TcpStream, peer: SocketAddr, door: &Door) -> Result<
     match (admitted, &said) {
         (Ok(()), _) => {}
         (Err(refusal), Said::Http(_)) => {
-            page::send_last(client, page::refusal(&refusal).as_bytes()).await;
+            let page = page::refusal(&refusal, door.request(&head));
+            page::send_last(client, page.as_bytes()).await;
             return Err(refusal.outcome());
         }
         (Err(refusal), _) => return cut(client, refusal.outcome()),

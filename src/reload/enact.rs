@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::approval::Approval;
 use super::audit::Event;
+use super::manifest::{Manifest, Spell};
 use super::outcome::{By, Outcome, Step};
 use super::pipeline::{Pipeline, Prepared};
 use super::ready::Ready;
-use super::manifest::{Manifest, Spell};
 use crate::policy::{Difference, Live};
 use crate::problem::{Place, Problem};
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::outcome::Hold;
 use super::manifest::{Input, Manifest, Spell};
+use super::outcome::Hold;
 use crate::policy::Difference;
 
 /// One time a generation came into force.

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::enact::Deed;
+use super::manifest::Manifest;
 use super::outcome::{By, HeldBack, Hold, HoldKind, Outcome, Stage};
 use super::pipeline::{Pipeline, not_started, unchanged};
 use super::ready::Ready;
-use super::manifest::Manifest;
 use super::trigger::Trigger;
 use crate::policy::Difference;
 use crate::problem::{Place, Problem};

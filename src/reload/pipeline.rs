@@ -14,11 +14,11 @@ use super::guard;
 use super::inputs::{
     self, Failed, Fresh, Gathered, Holdings, Inputs, Interpret, Plan, SourceReport, Understood,
 };
+use super::manifest::{Manifest, Spell};
 use super::metrics::Tally;
 use super::outcome::{By, HeldBack, Hold, HoldKind, Outcome, Stage, Step};
 use super::ready::{Earlier, Ready, configuration};
 use super::recorder::Recorder;
-use super::manifest::{Manifest, Spell};
 use super::store::{Store, fingerprint};
 use super::trigger::Trigger;
 use crate::clock::Clock;
