@@ -1,4 +1,4 @@
-//! interdict: a protective DNS resolver that enforces app bans on government networks.
+//! interdict: a protective DNS resolver and egress filter that enforces app bans on government networks.
 //!
 //! # The map
 //!

@@ -11,7 +11,7 @@ use super::{
     status,
 };
 
-/// A protective DNS resolver that enforces app bans on government networks.
+/// A protective DNS resolver and egress filter that enforces app bans on government networks.
 #[derive(Debug, Parser)]
 #[command(name = "interdict", version, about, propagate_version = true)]
 struct Arguments {
