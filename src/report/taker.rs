@@ -1,14 +1,13 @@
 //! Owns the way from a record of the log to the tally: which part of the policy, whose device, which day, which sign. Runs on the log's thread and
 //! never waits for the store.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::ledger::Shared;
 use super::period::Calendar;
 use super::summary::Part;
-use super::tally::{AppNumber, Client, PartNumber, Reason, Tally, Words};
+use super::tally::{AppNumber, Client, HashMap, PartNumber, Reason, Tally, Words};
 use crate::policy::{Cause, Live, Sign, Snapshot};
 use crate::telemetry::{Clients, Decision, Describe, Pseudonyms, Record};
 
@@ -61,9 +60,9 @@ impl Taker {
             pseudonyms: Pseudonyms::default(),
             generation: 0,
             calendar: Calendar::new(snapshot.config().time_zone.clone()),
-            signs: HashMap::new(),
-            known: HashMap::new(),
-            woke: HashMap::new(),
+            signs: HashMap::default(),
+            known: HashMap::default(),
+            woke: HashMap::default(),
             lost: 0,
         };
         taker.turn_to(&snapshot);

@@ -1,15 +1,18 @@
 //! Owns what was counted since the last write to the store: by day, part of the policy and device. Bounded: beyond its room, devices are not told apart and
 //! counts go on. Never reads a clock and never waits.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use jiff::civil::Date;
 
 use super::habit::{Habit, KINDS};
 use super::summary::Part;
 use crate::policy::IdentityNumber;
+
+/// Looked into some four times a record: with a hash that is made for keys of a few bytes, and seeded, as clients choose what they ask.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// What waits to be written.
 #[derive(Debug, Default)]
