@@ -315,6 +315,10 @@ fn what_the_queues_of_query_threads_lose_is_told() {
     assert!(report.lost.queue > 0);
     let again = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
     assert_eq!(again.lost, report.lost, "once");
+    // Whether or not what comes next is taken.
+    fed.take(BEGIN, 1, "wechat.com");
+    let after = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
+    assert_eq!((after.totals.blocked, &after.lost), (1, &report.lost), "once");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) struct Shared {
     clock: Clock,
     live: Live,
     identities: Identities,
-    pub(super) rings: Arc<Rings>,
+    rings: Arc<Rings>,
     pending: Mutex<(Tally, Words)>,
     kept: Mutex<Kept>,
     failing: AtomicBool,

@@ -27,8 +27,6 @@ pub(super) struct Taker {
     known: HashMap<Key, Known>,
     /// When a device last began to ask for an app's signs, in milliseconds since 1970.
     woke: HashMap<(AppNumber, Client), i64>,
-    /// What the queues of query threads had lost when they were last looked at.
-    lost: u64,
 }
 
 /// Generation, kind of rule, enforcement, group, and whether it was let pass: what decides the words of a cause.
@@ -63,7 +61,6 @@ impl Taker {
             signs: HashMap::default(),
             known: HashMap::default(),
             woke: HashMap::default(),
-            lost: 0,
         };
         taker.turn_to(&snapshot);
         taker
@@ -85,11 +82,6 @@ impl Taker {
         let mut pending = shared.pending();
         let (tally, words) = &mut *pending;
         let (day, hour) = self.calendar.day_and_hour(record.time_ms);
-        let lost = shared.rings.lost();
-        if lost > self.lost {
-            tally.lose(day, Reason::Queue, lost - self.lost);
-            self.lost = lost;
-        }
         if shared.is_failing() && !tally.has_room() {
             return tally.lose(day, Reason::Disk, 1);
         }
