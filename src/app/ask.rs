@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::dns::{CanonicalName, Class, MAX_MESSAGE, Message, RecordType, Section, write_query};
+use crate::dns::{CanonicalName, Class, MAX_MESSAGE, Message, RecordType, write_query};
 use crate::proxy::Resolve;
 use crate::query::{Asker, Engine, Outcome, Transport, Worker};
 
@@ -82,15 +82,5 @@ fn ask(equipped: &Mutex<Equipped>, client: IpAddr, name: &CanonicalName, is_ipv6
 
 /// The addresses in a reply.
 fn addresses(reply: &[u8]) -> Vec<IpAddr> {
-    let records = Message::new(reply).into_iter().flat_map(Message::records);
-    let answers = records.take_while(|record| record.section == Section::Answer);
-    let address = |record: crate::dns::Record| {
-        let rdata = reply.get(record.rdata)?;
-        match record.record_type {
-            RecordType::A => Some(IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?)),
-            RecordType::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?)),
-            _ => None,
-        }
-    };
-    answers.filter_map(address).collect()
+    Message::new(reply).into_iter().flat_map(Message::addresses).map(|(address, _)| address).collect()
 }

@@ -211,16 +211,8 @@ impl Entry {
 
     /// Addresses in the answer: its A and AAAA records.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let message = self.message();
-        let records = Message::new(message).into_iter().flat_map(Message::records);
-        records.take_while(|record| record.section == Section::Answer).filter_map(|record| {
-            let rdata = message.get(record.rdata)?;
-            match record.record_type {
-                RecordType::A => Some(IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?)),
-                RecordType::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?)),
-                _ => None,
-            }
-        })
+        let message = Message::new(self.message());
+        message.into_iter().flat_map(Message::addresses).map(|(address, _)| address)
     }
 
     /// True when the answer leads to other names.

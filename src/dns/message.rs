@@ -1,6 +1,7 @@
 //! Owns the walk over a message's records and the expansion of compressed names (RFC 1035 4.1.4).
 //! Never follows a pointer forward, so that a loop cannot be built, and never allocates.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::canonical::CanonicalName;
@@ -120,6 +121,19 @@ impl<'m> Message<'m> {
         let start = if self.question_count() == 0 { Some(HEADER) } else { self.question_end() };
         let records = self.records();
         Records { at: start.unwrap_or(0), broken: start.is_none(), ..records }
+    }
+
+    /// The addresses in the answer, of its A and AAAA records, each with its TTL in seconds.
+    pub fn addresses(self) -> impl Iterator<Item = (IpAddr, u32)> + use<'m> {
+        self.records().take_while(|record| record.section == Section::Answer).filter_map(move |record| {
+            let rdata = self.0.get(record.rdata)?;
+            let address = match record.record_type {
+                RecordType::A => IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?),
+                RecordType::AAAA => IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?),
+                _ => return None,
+            };
+            Some((address, record.ttl))
+        })
     }
 
     /// `count` records of one section, beginning at byte `start`.

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::plan::Plan;
 use super::spared::Reason;
 use crate::clock::Moment;
-use crate::dns::{Message, Name, RecordType, Section};
+use crate::dns::{Message, Name};
 use crate::policy::{Prefix, is_private};
 
 /// Addresses by the title of what they belong to.
@@ -133,16 +133,6 @@ impl Learned {
 
 /// The addresses in an answer to a question for some.
 pub(super) fn addresses(message: &[u8]) -> Vec<Found> {
-    let records = Message::new(message).into_iter().flat_map(Message::records);
-    let answers = records.take_while(|record| record.section == Section::Answer);
-    let found = answers.filter_map(|record| {
-        let rdata = message.get(record.rdata)?;
-        let address = match record.record_type {
-            RecordType::A => IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?),
-            RecordType::AAAA => IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?),
-            _ => return None,
-        };
-        Some((address.to_canonical(), record.ttl))
-    });
-    found.take(MOST_OF_ANSWER).collect()
+    let found = Message::new(message).into_iter().flat_map(Message::addresses);
+    found.take(MOST_OF_ANSWER).map(|(address, ttl)| (address.to_canonical(), ttl)).collect()
 }
