@@ -25,7 +25,7 @@ use super::report;
 use crate::dns::{Name, RecordType};
 use crate::egress::Egress;
 use crate::feeds::Kept;
-use crate::policy::{Inquiry, LabelSet, When};
+use crate::policy::{Inquiry, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::report::Ledger;
@@ -267,16 +267,5 @@ pub static BLOCKED: crate::telemetry::Metric = crate::telemetry::Metric {
     name: "interdict_blocked_queries_total",
     help: "Queries that met a rule and were blocked, or would have been in shadow mode.",
     kind: crate::telemetry::Kind::Counter,
-    labels: &["app", "instrument", "group", "action", "mode"],
+    labels: crate::telemetry::CAUSE_LABELS,
 };
-
-/// Label values of a blocked-query row.
-pub fn blocked_labels(set: &LabelSet) -> Vec<String> {
-    vec![
-        set.app.clone(),
-        set.instrument.clone(),
-        set.group.clone(),
-        set.action.to_string(),
-        set.mode.to_string(),
-    ]
-}

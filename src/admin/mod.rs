@@ -14,7 +14,7 @@ mod serve;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-pub use api::{BLOCKED, Parts, blocked_labels};
+pub use api::{BLOCKED, Parts};
 pub use auth::{LOCAL_TOKEN, Tokens};
 pub use client::{Client, ClientError};
 pub use serve::serve;

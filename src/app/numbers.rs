@@ -1,6 +1,5 @@
 //! Owns the numbers that no room alone can show: blocked queries by what the policy calls them, and which version runs. Never counts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::admin;
@@ -16,12 +15,7 @@ pub(super) struct Blocked {
 
 impl Collect for Blocked {
     fn collect(&self, samples: &mut Vec<Sample>) {
-        // Lists are counted apart, and are no label.
-        let mut rows: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-        for (number, set) in self.labels.all() {
-            *rows.entry(admin::blocked_labels(&set)).or_default() += self.counters.cause(number);
-        }
-        for (labels, count) in rows {
+        for (labels, count) in self.counters.causes(&self.labels) {
             samples.push(Sample { metric: &admin::BLOCKED, labels, value: count as f64 });
         }
     }

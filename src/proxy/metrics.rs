@@ -1,11 +1,10 @@
 //! Owns the proxy's numbers and their rows in the list of metrics. Blocks are counted per app as those of questions are, in cells of their own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::policy::Labels;
-use crate::telemetry::{Cell, Collect, Counters, Kind, Metric, Sample};
+use crate::telemetry::{CAUSE_LABELS, Cell, Collect, Counters, Kind, Metric, Sample};
 
 /// What the proxy counts.
 #[derive(Debug)]
@@ -148,7 +147,7 @@ static BLOCKED: Metric = Metric {
     name: "interdict_proxy_blocked_total",
     help: "Connections that met a rule and were blocked, or would have been in shadow mode.",
     kind: Kind::Counter,
-    labels: &["app", "instrument", "group", "action", "mode"],
+    labels: CAUSE_LABELS,
 };
 static IDLE: Metric = Metric {
     name: "interdict_proxy_idle_closed_total",
@@ -229,17 +228,8 @@ impl Collect for Statistics {
         for (result, count) in ["failed", "held"].iter().zip(&self.claims) {
             push(&CLAIMS, &[result], read(count));
         }
-        // Lists are counted apart, and are no label.
-        let mut rows: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-        for (number, set) in self.labels.all() {
-            let count = self.causes.cause(number);
-            if count > 0 {
-                let labels =
-                    vec![set.app, set.instrument, set.group, set.action.to_string(), set.mode.to_string()];
-                *rows.entry(labels).or_default() += count;
-            }
-        }
-        for (labels, count) in rows {
+        let met = self.causes.causes(&self.labels).into_iter().filter(|(_, count)| *count > 0);
+        for (labels, count) in met {
             samples.push(Sample { metric: &BLOCKED, labels, value: count as f64 });
         }
     }

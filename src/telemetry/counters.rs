@@ -1,11 +1,16 @@
 //! Owns the counters of the query path: one table of rows, one cell of numbers a worker, summed at a scrape. Counting
 //! is a plain store into the worker's own memory. Never takes a lock on the query path, never makes a label of a name.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::latency::{Latency, Path};
 use super::metric::{Collect, Kind, Metric, Sample};
+use crate::policy::{LabelSet, Labels};
+
+/// The labels of what was blocked.
+pub const CAUSE_LABELS: &[&str] = &["app", "instrument", "group", "action", "mode"];
 
 /// The numbers of one worker. Aligned so that no two workers write the same cache line.
 #[derive(Debug)]
@@ -214,6 +219,17 @@ impl Counters {
             .filter_map(|cell| cell.causes.get(number as usize))
             .map(|n| n.load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// The same by the values of [`CAUSE_LABELS`]. Lists are counted apart, and are no label.
+    pub fn causes(&self, labels: &Labels) -> BTreeMap<Vec<String>, u64> {
+        let mut rows = BTreeMap::new();
+        for (number, set) in labels.all() {
+            let LabelSet { app, instrument, source: _, group, action, mode } = set;
+            let values = vec![app, instrument, group, action.to_string(), mode.to_string()];
+            *rows.entry(values).or_default() += self.cause(number);
+        }
+        rows
     }
 
     /// Sum of one counter over all workers.

@@ -12,7 +12,7 @@ mod record;
 mod rehearsal;
 mod ring;
 
-pub use counters::{Cell, Counter, Counters};
+pub use counters::{CAUSE_LABELS, Cell, Counter, Counters};
 pub use last_day::{
     Config as LastDayConfig, Covered, Crowd, Day, Feed, LastDay, Party, Sampler, Storage, Wiring,
 };
