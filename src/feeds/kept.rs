@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::format::{Feed, Format};
 use super::selection::Selection;
-use crate::policy::Snapshot;
+use crate::policy::{Snapshot, hexadecimal};
 use crate::problem::Problem;
 
 /// A list as it is served.
@@ -46,7 +46,7 @@ impl Kept {
             return Ok(rendered);
         }
         let feed = format.render(snapshot, selection)?;
-        let tag = Sha256::digest(&feed.text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = hexadecimal(&Sha256::digest(&feed.text));
         let rendered = Arc::new(Rendered { feed, tag });
         let one = One {
             snapshot: Arc::downgrade(snapshot),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::open::{Listener, Protocol};
 use crate::dns::Name;
+use crate::policy::hexadecimal;
 
 /// What is announced of this resolver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,10 +131,6 @@ fn dhcpv6(priority: u16, name: &Name, addresses: &[u8], parameters: &[u8]) -> Ve
         option.extend_from_slice(parameters);
     }
     option
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

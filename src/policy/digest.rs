@@ -40,9 +40,9 @@ impl Written {
     }
 }
 
-/// A digest in hexadecimal.
-pub(super) fn hexadecimal(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes in hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A rule as a number: those of equal rules are equal, and those of others nearly never.

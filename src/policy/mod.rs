@@ -42,6 +42,7 @@ pub use catalog::{App, Catalog, Certainty, ENCRYPTED_DNS, ListedName, Network, T
 pub use client::{Client, Prefix};
 pub use compile::{Compiled, compile};
 pub use diff::{Change, Difference};
+pub use digest::hexadecimal;
 pub use edit::Edit;
 pub use explain::{Considered, Description, Explanation, Inquiry};
 pub use fate::{Attribution, Fate};

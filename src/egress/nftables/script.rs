@@ -9,7 +9,6 @@
 //! there is dropped without a word, and what is rehearsed is only counted.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
@@ -18,7 +17,7 @@ use super::names::{Way, counter, held};
 use crate::egress::config::{Config, Hook};
 use crate::egress::nflog::Label;
 use crate::egress::plan::{Group, Part, Plan};
-use crate::policy::{Mode, Prefix};
+use crate::policy::{Mode, Prefix, hexadecimal};
 
 /// The table that this program owns.
 pub(super) const TABLE: &str = "inet interdict";
@@ -41,10 +40,8 @@ pub(in crate::egress) fn remove() -> String {
 /// The name of the chain that tells by which plan and settings the table was made; nothing goes through it.
 pub(in crate::egress) fn mark(plan: &Plan, config: &Config, own: &[Prefix], user: Option<u32>) -> String {
     let text = body(plan, config, own, user);
-    Sha256::digest(text).iter().take(8).fold(String::from("made."), |mut mark, byte| {
-        let _infallible = write!(mark, "{byte:02x}");
-        mark
-    })
+    let digest = Sha256::digest(text);
+    format!("made.{}", hexadecimal(digest.get(..8).unwrap_or(&digest)))
 }
 
 /// The whole table, in place of whatever has its name. `own` are the upstreams; packets of `user` that leave this host are its own.

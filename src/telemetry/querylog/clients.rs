@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::policy::hexadecimal;
+
 /// How a client's address is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clients {
@@ -58,7 +60,7 @@ impl Pseudonyms {
         };
         let inner = Sha256::new().chain_update(pad(0x36)).chain_update(address).finalize();
         let outer = Sha256::new().chain_update(pad(0x5C)).chain_update(inner).finalize();
-        Some(outer.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Some(hexadecimal(outer.first_chunk::<8>()?))
     }
 }
 
