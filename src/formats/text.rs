@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+
+use crate::policy::hexadecimal;
 
 /// A list's text. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -84,16 +85,19 @@ impl Text {
         self.pieces.iter().map(|(_, piece)| piece)
     }
 
+    /// True when it is in more than one piece.
+    pub fn is_in_pieces(&self) -> bool {
+        self.pieces.len() > 1
+    }
+
     /// What tells its pieces: a line each, with digest and length in bytes. `None` of a text in one piece.
     pub fn contents(&self) -> Option<String> {
-        if self.pieces.len() < 2 {
+        if !self.is_in_pieces() {
             return None;
         }
         let mut contents = format!("{PIECES}\n");
         for Piece { bytes, digest } in self.pieces() {
-            let written = digest.iter().try_for_each(|byte| write!(contents, "{byte:02x}"));
-            // Writing to a string cannot fail.
-            let _written = written.and_then(|()| writeln!(contents, " {}", bytes.len())).is_ok();
+            contents.push_str(&format!("{} {}\n", hexadecimal(digest), bytes.len()));
         }
         Some(contents)
     }

@@ -7,22 +7,15 @@ use crate::formats::{Piece, Text};
 #[derive(Debug)]
 pub(super) struct Cutter {
     done: Vec<Piece>,
-    open: Open,
-}
-
-/// The piece that may still grow.
-#[derive(Debug)]
-enum Open {
-    Nothing,
-    /// One of another version, as it is so far.
-    Shared(Piece),
-    Own(Vec<u8>),
+    /// The piece that may still grow: one of another version as it is, until it does.
+    shared: Option<Piece>,
+    own: Vec<u8>,
 }
 
 impl Cutter {
     /// A text that begins with a piece of its own.
     pub(super) fn new(head: Vec<u8>) -> Self {
-        Self { done: vec![Piece::new(head)], open: Open::Nothing }
+        Self { done: vec![Piece::new(head)], shared: None, own: Vec::new() }
     }
 
     /// The next line, without its end.
@@ -55,9 +48,10 @@ impl Cutter {
         if begins_piece(first_line(piece.bytes())) {
             self.close();
         }
-        match self.open {
-            Open::Nothing => self.open = Open::Shared(piece.clone()),
-            Open::Shared(_) | Open::Own(_) => self.inner(piece.bytes()),
+        if self.shared.is_none() && self.own.is_empty() {
+            self.shared = Some(piece.clone());
+        } else {
+            self.inner(piece.bytes());
         }
     }
 
@@ -67,28 +61,19 @@ impl Cutter {
     }
 
     fn own(&mut self) -> &mut Vec<u8> {
-        if let Open::Nothing | Open::Shared(_) = &self.open {
-            let begun = match &self.open {
-                Open::Shared(piece) => piece.bytes().to_vec(),
-                Open::Nothing | Open::Own(_) => Vec::new(),
-            };
-            self.open = Open::Own(begun);
+        if let Some(piece) = self.shared.take() {
+            self.own.extend_from_slice(piece.bytes());
         }
-        match &mut self.open {
-            Open::Own(bytes) => bytes,
-            // Just made above; the compiler cannot see it.
-            Open::Nothing | Open::Shared(_) => unreachable!("a piece that is being written is one's own"),
-        }
+        &mut self.own
     }
 
     fn close(&mut self) {
-        match std::mem::replace(&mut self.open, Open::Nothing) {
-            Open::Nothing => {}
-            Open::Shared(piece) => self.done.push(piece),
-            Open::Own(mut bytes) => {
-                bytes.shrink_to_fit();
-                self.done.push(Piece::new(bytes));
-            }
+        let mut own = std::mem::take(&mut self.own);
+        if let Some(piece) = self.shared.take() {
+            self.done.push(piece);
+        } else if !own.is_empty() {
+            own.shrink_to_fit();
+            self.done.push(Piece::new(own));
         }
     }
 }
