@@ -111,7 +111,7 @@ impl Store {
                 name: raw.name.clone(),
                 digest: raw.digest.to_string(),
                 bytes: raw.content.len() as u64,
-                in_pieces: raw.content.contents().is_some(),
+                in_pieces: raw.content.is_in_pieces(),
             });
         }
         self.write_manifest(&manifest)
@@ -164,7 +164,8 @@ impl Store {
 
     /// What a generation is. Fails when that cannot be read.
     pub(super) fn manifest(&self, generation: u64) -> io::Result<Manifest> {
-        let raw = read(&self.manifest_path(generation), MANIFEST_FILE)?;
+        let path = self.manifest_path(generation);
+        let raw = read_file(&path, MANIFEST_FILE).map_err(|error| error.of_kept(&path))?;
         let mut manifest: Manifest = serde_json::from_slice(&raw.bytes())?;
         if !(1..=VERSION).contains(&manifest.version) {
             let what = format!("generation {generation} is in the unknown format {}", manifest.version);
@@ -431,15 +432,6 @@ fn is_lost(error: &io::Error) -> bool {
 
 fn damaged(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-fn read(path: &Path, cap: u64) -> io::Result<Raw> {
-    read_file(path, cap).map_err(|error| match error {
-        crate::sources::FetchError::Io(cause) => {
-            io::Error::new(cause.kind(), format!("{}: {cause}", path.display()))
-        }
-        error => damaged(format!("{}: {error}", path.display())),
-    })
 }
 
 #[cfg(test)]

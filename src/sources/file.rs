@@ -111,6 +111,16 @@ impl fmt::Debug for Digest {
 }
 
 impl FetchError {
+    /// The same of `path`, where it is a file that this process itself keeps.
+    pub fn of_kept(self, path: &Path) -> io::Error {
+        match self {
+            Self::Io(cause) => io::Error::new(cause.kind(), format!("{}: {cause}", path.display())),
+            Self::TooLarge(_) => {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {self}", path.display()))
+            }
+        }
+    }
+
     /// The complaint about `path`.
     pub fn problem(&self, path: &Path) -> Problem {
         let hint = match self {

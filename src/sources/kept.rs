@@ -114,7 +114,7 @@ impl Shelf {
             source: source.to_owned(),
             from: kept.from.clone(),
             digest: Digest::from(published.digest()).to_string(),
-            in_pieces: published.contents().is_some(),
+            in_pieces: published.is_in_pieces(),
             rules: kept.rules,
             changed_at: kept.changed_at,
             confirmed_at,

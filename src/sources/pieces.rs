@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::file::{Digest, FetchError, read_file};
+use super::file::{Digest, read_file};
 use super::written::write_whole;
 use crate::formats::{PIECES, Piece, Text};
 
@@ -75,10 +75,7 @@ pub fn pieces_of(folder: &Path, digest: &str) -> io::Result<Vec<PieceFile>> {
 
 fn read(folder: &Path, digest: &str, cap: u64) -> io::Result<Piece> {
     let path = folder.join(digest);
-    let raw = read_file(&path, cap).map_err(|error| match error {
-        FetchError::Io(cause) => io::Error::new(cause.kind(), format!("{}: {cause}", path.display())),
-        FetchError::TooLarge(_) => damaged(format!("{}: {error}", path.display())),
-    })?;
+    let raw = read_file(&path, cap).map_err(|error| error.of_kept(&path))?;
     let piece = raw.content.pieces().next().filter(|_| raw.digest.to_string() == digest).cloned();
     piece.ok_or_else(|| damaged(format!("the bytes of {} are damaged", path.display())))
 }
