@@ -68,14 +68,13 @@ const LONGEST: usize = 300;
 impl Words {
     /// English and French.
     pub(in crate::proxy) fn built_in() -> Vec<Self> {
-        let of = |language: &str, texts: &mut dyn Iterator<Item = (&'static str, &str)>| Self {
+        let (english, french) =
+            TEXTS.map(|(key, english, french)| ((key, english), (key, french))).into_iter().unzip();
+        let of = |language: &str, texts: Vec<(&'static str, &str)>| Self {
             language: language.to_owned(),
-            texts: texts.map(|(key, text)| (key, text.to_owned())).collect(),
+            texts: texts.into_iter().map(|(key, text)| (key, text.to_owned())).collect(),
         };
-        vec![
-            of("en", &mut TEXTS.iter().map(|(key, english, _)| (*key, *english))),
-            of("fr", &mut TEXTS.iter().map(|(key, _, french)| (*key, *french))),
-        ]
+        vec![of("en", english), of("fr", french)]
     }
 
     /// Whether both are of one language.
