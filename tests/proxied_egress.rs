@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
 use interdict::proxy::peek::{Form, Initials, Look, read_client_hello, read_http, read_http2};
+use support::operator::until;
 use support::{Program, Site, in_namespaces};
 
 /// A client (10.1.0.2, .3 and .4, fd01::2), this machine as its gateway, and origins: 192.0.2.7 is what the tests' upstream says of every name,
@@ -95,23 +96,14 @@ impl Gateway {
 
     /// Waits until a counter has that value.
     fn await_count(&self, row: &str, wanted: f64) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.count(row) != wanted {
-            assert!(Instant::now() < until, "{row}: {} instead of {wanted}", self.count(row));
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until(20, &format!("{row} is {wanted}"), || self.count(row) == wanted);
     }
 
     fn log(&self, wanted: &str) -> String {
         let path = self.site.path("queries.jsonl");
-        for _ in 0..100 {
-            let text = support::read(&path);
-            if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
-                return line.to_owned();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{wanted} is not in the log: {}", support::read(&path));
+        let find = || support::read(&path).lines().find(|line| line.contains(wanted)).map(str::to_owned);
+        until(5, &format!("{wanted} is in the log"), || find().is_some());
+        find().unwrap()
     }
 }
 

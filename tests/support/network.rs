@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::support::{Program, operator::until, read};
 
@@ -270,7 +269,6 @@ impl Network {
 pub fn rest(mut program: Program) -> String {
     let mut text = String::new();
     program.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    std::thread::sleep(Duration::from_millis(1));
     text.trim().to_owned()
 }
 
