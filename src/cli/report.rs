@@ -14,10 +14,10 @@ use crate::clock::Clock;
 use crate::problem::{Place, Problem};
 use crate::reload::rehearsed;
 use crate::report::render::{
-    Language, csv, csv_devices, exemption, html, html_devices, in_force, named, rule_of, sentences_of_loss,
-    speak, when_of,
+    Cell, Language, Table as Columns, acts, csv, csv_devices, days, exceptions, html, html_devices, in_force,
+    likely, most_blocked, named, rule_of, sentences_of_loss, speak, totals, unsure_of,
 };
-use crate::report::{Asked, Devices, PartRow, ReadError, Report, Totals, read_file, read_file_devices};
+use crate::report::{Asked, Devices, PartRow, ReadError, Report, read_file, read_file_devices};
 use crate::telemetry::Rehearsed;
 
 /// Options of `report`.
@@ -165,19 +165,7 @@ impl Shown for Report {
         println!("{}: {}", words.title, language.period(self.period));
         println!("{} {} ({} {})\n", words.made, minute(self.made), words.zone, self.time_zone);
 
-        let Totals { blocked, devices, newly_seen, shadow, permitted } = self.totals;
-        let before = self.before;
-        let rows = [
-            (words.blocked, blocked, before.blocked),
-            (words.devices, devices, before.devices),
-            (words.newly_seen, newly_seen, before.newly_seen),
-            (words.shadow, shadow, before.shadow),
-            (words.permitted, permitted, before.permitted),
-        ];
-        let rows = rows.map(|(what, now, before)| {
-            vec![what.to_owned(), language.number(now), language.number(before), language.change(now, before)]
-        });
-        table(&["", words.this_period, words.before, words.change], &rows, &[1, 2, 3]);
+        draw(totals(self, language));
 
         for (heading, mode) in [(words.by_part, "enforce"), (words.by_shadow, "shadow")] {
             let rows: Vec<&PartRow> = self.parts.iter().filter(|row| row.part.mode == mode).collect();
@@ -186,53 +174,13 @@ impl Shown for Report {
         }
 
         println!("\n{}", words.by_day);
-        let rows: Vec<_> = self
-            .days
-            .iter()
-            .map(|row| {
-                let Totals { blocked, devices, newly_seen, shadow, permitted } = row.totals;
-                let counts =
-                    [blocked, devices, newly_seen, shadow, permitted].map(|count| language.number(count));
-                [vec![language.day(row.day)], counts.to_vec()].concat()
-            })
-            .collect();
-        let header =
-            [words.day, words.blocked, words.devices, words.newly_seen, words.shadow, words.permitted];
-        table(&header, &rows, &[1, 2, 3, 4, 5]);
+        draw(days(self, language));
 
         println!("\n{}", words.most_blocked);
-        let rows: Vec<_> = self
-            .devices
-            .iter()
-            .take(20)
-            .map(|one| {
-                let (apps, groups) = (one.apps.join(" "), one.groups.join(" "));
-                vec![
-                    one.client.clone(),
-                    apps,
-                    groups,
-                    language.number(one.queries),
-                    minute(one.first),
-                    minute(one.last),
-                ]
-            })
-            .collect();
-        table(&[words.device, words.apps, words.groups, words.queries, words.first, words.last], &rows, &[3]);
+        draw(most_blocked(self, language, &zone, 20, " "));
 
         println!("\n{}", words.exceptions);
-        let rows: Vec<_> = self
-            .exceptions
-            .iter()
-            .map(|used| {
-                let name = exemption(words, &used.exception).to_owned();
-                let app = named(language, "", &used.app).to_owned();
-                let (queries, devices) = (language.number(used.queries), language.number(used.devices));
-                vec![name, app, used.source.clone(), used.group.clone(), queries, devices, minute(used.last)]
-            })
-            .collect();
-        let header =
-            [words.exception, words.app, words.list, words.group, words.queries, words.devices, words.last];
-        table(&header, &rows, &[4, 5]);
+        draw(exceptions(self, language, &zone));
 
         println!("\n{}", words.generations);
         let rows: Vec<_> = self
@@ -266,41 +214,8 @@ impl Shown for Devices {
         if !self.noted {
             println!("{}\n", words.not_noted);
         }
-        let rows: Vec<_> = self
-            .likely
-            .iter()
-            .map(|one| {
-                let (app, client) = (one.app.clone(), one.client.clone());
-                let counts =
-                    [u64::from(one.days), u64::from(one.hours_a_day)].map(|count| language.number(count));
-                let rest = vec![
-                    when_of(language, one),
-                    language.number(one.queries),
-                    one.signs.join(" "),
-                    language.day(one.last),
-                ];
-                [vec![app, client], counts.to_vec(), rest].concat()
-            })
-            .collect();
-        let header = [
-            words.app,
-            words.device,
-            words.days,
-            words.hours_a_day,
-            words.rhythm,
-            words.queries,
-            words.signs,
-            words.last,
-        ];
-        table(&header, &rows, &[2, 3, 5]);
-        let unsure = language.number(self.unsure);
-        println!(
-            "\n{}",
-            language.choose(
-                format!("Devices that asked for such names and do not meet the rule: {unsure}."),
-                format!("Appareils qui ont demandé de tels noms sans répondre à la règle : {unsure}.")
-            )
-        );
+        draw(likely(self, language, " "));
+        println!("\n{}", unsure_of(language, self.unsure));
         let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
         losses(language, &sentences_of_loss(language, &self.lost, &[], &zone));
         privacy(language, &self.clients);
@@ -328,14 +243,7 @@ fn parts(language: Language, rows: &[&PartRow], zone: &TimeZone) {
     let header =
         [words.app, words.instrument, words.group, words.queries, words.devices, words.change, words.last];
     table(&header, &cells, &[3, 4, 5]);
-    let mut acts: Vec<_> = rows
-        .iter()
-        .map(|row| &row.part)
-        .filter(|part| !matches!(part.instrument.as_str(), "none" | ""))
-        .collect();
-    acts.sort_by_key(|part| &part.instrument);
-    acts.dedup_by_key(|part| &part.instrument);
-    for part in acts {
+    for part in acts(rows) {
         let since = in_force(language, part.in_force_from, part.date_verified);
         println!(
             "  {}: {}; {}; {} {since}",
@@ -345,6 +253,18 @@ fn parts(language: Language, rows: &[&PartRow], zone: &TimeZone) {
             words.in_force.to_lowercase()
         );
     }
+}
+
+/// A report's table.
+fn draw(Columns { header, rows }: Columns) {
+    let first = rows.first().into_iter().flatten().enumerate();
+    let numbers: Vec<usize> =
+        first.filter(|(_, cell)| matches!(cell, Cell::Number(_))).map(|(place, _)| place).collect();
+    let written = |cell: Cell| match cell {
+        Cell::Number(text) | Cell::Text(text) => text,
+    };
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(written).collect()).collect();
+    table(&header, &rows, &numbers);
 }
 
 /// A table whose columns of these places are numbers.

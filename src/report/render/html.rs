@@ -9,9 +9,10 @@ use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 
 use super::language::Language;
-use super::words::{Words, exemption, in_force, named, rule_of, sentences_of_loss, speak, when_of};
+use super::table::{Cell, Table, acts, days, exceptions, likely, most_blocked, totals};
+use super::words::{Words, in_force, named, rule_of, sentences_of_loss, speak, unsure_of};
 use crate::report::period::Period;
-use crate::report::summary::{DayRow, Devices, Event, Lost, PartRow, Report, Totals};
+use crate::report::summary::{DayRow, Devices, Event, Lost, PartRow, Report};
 
 const STYLE: &str = "\
 :root{color-scheme:light}body{font:16px/1.45 system-ui,sans-serif;color:#1a1a1a;background:#fff;margin:2rem auto;padding:0 1rem;max-width:72rem}\
@@ -30,7 +31,7 @@ pub fn html(report: &Report, language: Language) -> String {
     page.about(&report.made, &report.time_zone, &zone, Some(report.compared_with));
 
     page.heading(words.summary);
-    page.totals(&report.totals, &report.before);
+    page.table(totals(report, language));
 
     let of_mode = |mode: &str| report.parts.iter().filter(|row| row.part.mode == mode).collect::<Vec<_>>();
     for (heading, rows) in [(words.by_part, of_mode("enforce")), (words.by_shadow, of_mode("shadow"))] {
@@ -39,39 +40,14 @@ pub fn html(report: &Report, language: Language) -> String {
     }
 
     page.heading(words.by_day);
-    page.days(&report.days);
+    page.bars(&report.days);
+    page.table(days(report, language));
 
     page.heading(words.most_blocked);
-    let rows = report.devices.iter().map(|device| {
-        vec![
-            Cell::Text(device.client.clone()),
-            Cell::Text(device.apps.join(", ")),
-            Cell::Text(device.groups.join(", ")),
-            page.number(device.queries),
-            Cell::Text(language.minute(device.first, &zone)),
-            Cell::Text(language.minute(device.last, &zone)),
-        ]
-    });
-    let rows = rows.collect();
-    page.table(&[words.device, words.apps, words.groups, words.queries, words.first, words.last], rows);
+    page.table(most_blocked(report, language, &zone, usize::MAX, ", "));
 
     page.heading(words.exceptions);
-    let rows = report.exceptions.iter().map(|used| {
-        vec![
-            Cell::Text(exemption(words, &used.exception).to_owned()),
-            Cell::Text(named(language, "", &used.app).to_owned()),
-            Cell::Text(used.source.clone()),
-            Cell::Text(used.group.clone()),
-            page.number(used.queries),
-            page.number(used.devices),
-            Cell::Text(language.minute(used.last, &zone)),
-        ]
-    });
-    let rows = rows.collect();
-    page.table(
-        &[words.exception, words.app, words.list, words.group, words.queries, words.devices, words.last],
-        rows,
-    );
+    page.table(exceptions(report, language, &zone));
 
     page.heading(words.generations);
     let rows = report.generations.iter().map(|one| {
@@ -83,7 +59,7 @@ pub fn html(report: &Report, language: Language) -> String {
         ]
     });
     let rows = rows.collect();
-    page.table(&[words.generation, words.digest, words.since, words.until], rows);
+    page.table(Table { header: vec![words.generation, words.digest, words.since, words.until], rows });
 
     page.loss(&report.lost, &report.events, &zone);
     page.privacy(&report.clients);
@@ -103,35 +79,8 @@ pub fn html_devices(devices: &Devices, language: Language) -> String {
         page.paragraph(words.not_noted);
     }
     page.heading(words.devices);
-    let rows = devices.likely.iter().map(|suspect| {
-        vec![
-            Cell::Text(suspect.app.clone()),
-            Cell::Text(suspect.client.clone()),
-            page.number(u64::from(suspect.days)),
-            page.number(u64::from(suspect.hours_a_day)),
-            Cell::Text(when_of(language, suspect)),
-            page.number(suspect.queries),
-            Cell::Text(suspect.signs.join(", ")),
-            Cell::Text(language.day(suspect.last)),
-        ]
-    });
-    let rows = rows.collect();
-    let header = [
-        words.app,
-        words.device,
-        words.days,
-        words.hours_a_day,
-        words.rhythm,
-        words.queries,
-        words.signs,
-        words.last,
-    ];
-    page.table(&header, rows);
-    let unsure = language.number(devices.unsure);
-    page.paragraph(&language.choose(
-        format!("Devices that asked for such names and do not meet the rule: {unsure}."),
-        format!("Appareils qui ont demandé de tels noms sans répondre à la règle : {unsure}."),
-    ));
+    page.table(likely(devices, language, ", "));
+    page.paragraph(&unsure_of(language, devices.unsure));
     page.loss(&devices.lost, &[], &zone);
     page.privacy(&devices.clients);
     page.end()
@@ -139,12 +88,6 @@ pub fn html_devices(devices: &Devices, language: Language) -> String {
 
 fn zone_of(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap_or(TimeZone::UTC)
-}
-
-/// What stands in a table.
-enum Cell {
-    Number(String),
-    Text(String),
 }
 
 struct Page {
@@ -189,7 +132,7 @@ impl Page {
         Cell::Number(self.language.number(number))
     }
 
-    fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>) {
+    fn table(&mut self, Table { header, rows }: Table) {
         let Some(first) = rows.first() else { return self.paragraph(self.words.none) };
         self.out.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
         for (title, cell) in header.iter().zip(first) {
@@ -208,23 +151,6 @@ impl Page {
             self.out.push_str("</tr>\n");
         }
         self.out.push_str("</tbody>\n</table></div>\n");
-    }
-
-    fn totals(&mut self, now: &Totals, before: &Totals) {
-        let words = self.words;
-        let rows = [
-            (words.blocked, now.blocked, before.blocked),
-            (words.devices, now.devices, before.devices),
-            (words.newly_seen, now.newly_seen, before.newly_seen),
-            (words.shadow, now.shadow, before.shadow),
-            (words.permitted, now.permitted, before.permitted),
-        ];
-        let rows = rows.into_iter().map(|(what, now, before)| {
-            let change = Cell::Number(self.language.change(now, before));
-            vec![Cell::Text(what.to_owned()), self.number(now), self.number(before), change]
-        });
-        let rows = rows.collect();
-        self.table(&["", words.this_period, words.before, words.change], rows);
     }
 
     fn parts(&mut self, rows: &[&PartRow], zone: &TimeZone) {
@@ -249,7 +175,7 @@ impl Page {
             ]
         });
         let cells = cells.collect();
-        let header = [
+        let header = vec![
             words.app,
             words.instrument,
             words.group,
@@ -259,15 +185,9 @@ impl Page {
             words.first,
             words.last,
         ];
-        self.table(&header, cells);
+        self.table(Table { header, rows: cells });
         // Each act once, in full.
-        let mut acts: Vec<_> = rows
-            .iter()
-            .map(|row| &row.part)
-            .filter(|part| !matches!(part.instrument.as_str(), "none" | ""))
-            .collect();
-        acts.sort_by_key(|part| &part.instrument);
-        acts.dedup_by_key(|part| &part.instrument);
+        let acts = acts(rows);
         if acts.is_empty() {
             return;
         }
@@ -281,11 +201,12 @@ impl Page {
         });
         let cells = cells.collect();
         let _ = writeln!(self.out, "<p><strong>{}</strong></p>", escaped(words.acts));
-        self.table(&[words.instrument, words.authority, words.citation, words.in_force], cells);
+        let header = vec![words.instrument, words.authority, words.citation, words.in_force];
+        self.table(Table { header, rows: cells });
     }
 
-    /// A bar for each day, and the numbers.
-    fn days(&mut self, days: &[DayRow]) {
+    /// A bar for each day.
+    fn bars(&mut self, days: &[DayRow]) {
         let words = self.words;
         let most = days.iter().map(|row| row.totals.blocked).max().unwrap_or(0);
         if most > 0 && days.len() > 1 {
@@ -327,21 +248,6 @@ impl Page {
             }
             self.out.push_str("</svg>\n");
         }
-        let rows = days.iter().map(|DayRow { day, totals }| {
-            vec![
-                Cell::Text(self.language.day(*day)),
-                self.number(totals.blocked),
-                self.number(totals.devices),
-                self.number(totals.newly_seen),
-                self.number(totals.shadow),
-                self.number(totals.permitted),
-            ]
-        });
-        let rows = rows.collect();
-        self.table(
-            &[words.day, words.blocked, words.devices, words.newly_seen, words.shadow, words.permitted],
-            rows,
-        );
     }
 
     fn loss(&mut self, lost: &Lost, events: &[Event], zone: &TimeZone) {

@@ -159,6 +159,15 @@ impl Words {
     }
 }
 
+/// How many devices asked for an app's names and do not meet the rule.
+pub fn unsure_of(language: Language, devices: u64) -> String {
+    let unsure = language.number(devices);
+    language.choose(
+        format!("Devices that asked for such names and do not meet the rule: {unsure}."),
+        format!("Appareils qui ont demandé de tels noms sans répondre à la règle : {unsure}."),
+    )
+}
+
 /// What is missing, a sentence each; empty when nothing is.
 pub fn sentences_of_loss(language: Language, lost: &Lost, events: &[Event], zone: &TimeZone) -> Vec<String> {
     let mut out = Vec::new();
@@ -231,7 +240,7 @@ pub fn rule_of(language: Language, rule: Rule) -> String {
 }
 
 /// A usual pause, and how regular pauses are.
-pub fn when_of(language: Language, suspect: &Suspect) -> String {
+pub(super) fn when_of(language: Language, suspect: &Suspect) -> String {
     let share = language.percent(u64::from(suspect.regular));
     let pause = match suspect.pause {
         Some((from, Some(to))) if from <= 2 => {
@@ -247,7 +256,7 @@ pub fn when_of(language: Language, suspect: &Suspect) -> String {
 }
 
 /// How an exception is called.
-pub fn exemption<'e>(words: &Words, exception: &'e str) -> &'e str {
+pub(super) fn exemption<'e>(words: &Words, exception: &'e str) -> &'e str {
     if exception.is_empty() { words.passthru } else { exception }
 }
 
