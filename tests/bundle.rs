@@ -165,7 +165,8 @@ fn a_bundle_decides_and_explains_as_the_lists_it_was_made_of() {
             let client = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 1, 2, 3)][round % 2].into();
             let explain = |snapshot: &Snapshot| {
                 let (name, record_type, address) = (Some(name.clone()), RecordType::A, None);
-                let inquiry = Inquiry { name, record_type, client, identity: None, address };
+                let inquiry =
+                    Inquiry { name, record_type, client, identity: None, address, name_server: None };
                 serde_json::to_string(&snapshot.explain(&inquiry)).unwrap()
             };
             assert_eq!(explain(&lists), explain(&bundle), "{asked}");
@@ -211,6 +212,7 @@ fn small_rulebook() -> Rulebook {
         rule("one.example", Reach::Subtree, None, 1),
         rule("two.example", Reach::Exact, Some(Action::Refused), 2),
         rule("three.two.example", Reach::Below, Some(local), 300),
+        rule("ns.example", Reach::NameServer, None, 7),
         rule("four.example", Reach::Subtree, Some(Action::Redirect("safe.example".parse().unwrap())), 4),
     ];
     let file = "own.txt".to_owned();
@@ -220,8 +222,11 @@ fn small_rulebook() -> Rulebook {
         action: Action::Nodata,
         line,
     };
-    let addresses =
-        vec![address(Whose::Answer, "192.0.2.0/24", 5), address(Whose::Client, "2001:db8::/32", 6)];
+    let addresses = vec![
+        address(Whose::Answer, "192.0.2.0/24", 5),
+        address(Whose::Client, "2001:db8::/32", 6),
+        address(Whose::NameServer, "198.51.100.0/24", 8),
+    ];
     let name = "own".to_owned();
     let own = SourceRules { name, app: None, instrument: None, file, rules, addresses, disabled: true };
     Rulebook::new(catalog, vec![own])
@@ -245,8 +250,14 @@ fn exercise(bundle: Bundle) {
     {
         let name: Name = name.parse().unwrap();
         let (client, address) = (Ipv4Addr::LOCALHOST.into(), Some(Ipv4Addr::new(192, 0, 2, 9).into()));
-        let inquiry =
-            Inquiry { name: Some(name), record_type: RecordType::A, client, identity: None, address };
+        let inquiry = Inquiry {
+            name: Some(name),
+            record_type: RecordType::A,
+            client,
+            identity: None,
+            address,
+            name_server: None,
+        };
         let _words = compiled.snapshot.explain(&inquiry);
     }
     let _changes = interdict::policy::Difference::between(&before.snapshot, &compiled.snapshot);

@@ -533,28 +533,6 @@ fn a_block_by_address_is_counted_logged_and_explained() {
     assert_eq!(typed(&[]).0, Some(2));
 }
 
-#[test]
-fn triggers_by_name_servers_are_left_out_with_a_warning() {
-    let records = "bad.ns.example.rpz-nsdname CNAME .\nworse.ns.example.rpz-nsdname CNAME .\n\
-                   32.1.2.0.192.rpz-nsip CNAME .\nac6336401.name.example CNAME .\n";
-    let site = site(&[("one.rpz", &zone(records))], &source("one"), Clock::system());
-    let output = Command::new(env!("CARGO_BIN_EXE_interdict"))
-        .args(["--config", site.config.to_str().unwrap(), "check"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(
-        said.contains("one.rpz: warning: 2 lines left out: rules by name server name (rpz-nsdname)"),
-        "{said}"
-    );
-    assert!(
-        said.contains("one.rpz: warning: 1 line left out: rules by name server address (rpz-nsip)"),
-        "{said}"
-    );
-    assert_eq!(words(site.udp(&question("ac6336401.name.example", A, false))), "NOERROR");
-}
-
 // --- The same questions to BIND ---
 
 /// The same numbers every time.

@@ -142,7 +142,14 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
             None
         }
     };
-    if !parameters.contains_key("name") && !parameters.contains_key("address") {
+    let name_server = match parameters.get("name_server").map(|text| text.parse()).transpose() {
+        Ok(server) => server,
+        Err(error) => {
+            complain("name_server", format!("neither a name nor an address: {error}"), "");
+            None
+        }
+    };
+    if !["name", "address", "name_server"].iter().any(|key| parameters.contains_key(*key)) {
         complain("name", "missing".to_owned(), "add ?name=wechat.com or ?address=192.0.2.1");
     }
     let mut address = |key: &str| {
@@ -185,7 +192,7 @@ async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> R
     if !problems.is_empty() {
         return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
     }
-    let inquiry = Inquiry { name, record_type, client, identity, address };
+    let inquiry = Inquiry { name, record_type, client, identity, address, name_server };
     let place = match (on, at) {
         (None, None) => None,
         _ => Arc::clone(&parts.compiling).acquire_owned().await.ok(),

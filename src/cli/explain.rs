@@ -10,18 +10,21 @@ use super::{Exit, compiled, complain, egress, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::dns::{Name, NameError, RecordType};
-use crate::policy::{Explanation, Identity, Inquiry, Labels, When};
+use crate::policy::{Explanation, Identity, Inquiry, Labels, NameServer, When};
 use crate::reload::Then;
 
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The name asked for; or an address, to see what the kernel of the running resolver does with connections to it
-    #[arg(required_unless_present = "address", value_name = "NAME")]
+    #[arg(required_unless_present_any = ["address", "name_server"], value_name = "NAME")]
     asked: Option<Asked>,
     /// An address that the answer holds
     #[arg(long, value_name = "IP")]
     address: Option<IpAddr>,
+    /// A name server, or its address, of a zone that the name is in
+    #[arg(long, value_name = "NAME")]
+    name_server: Option<NameServer>,
     /// The client's address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     client: IpAddr,
@@ -100,13 +103,14 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             return Exit::Failed;
         }
     };
-    let Arguments { address, client, identity, record_type, .. } = options;
+    let Arguments { address, name_server, client, identity, record_type, .. } = options;
     let explanation = snapshot.explain(&Inquiry {
         name,
         record_type: *record_type,
         client: *client,
         identity: identity.clone(),
         address: *address,
+        name_server: name_server.clone(),
     });
     if json {
         print_json(&Answer { explanation: &explanation, then });

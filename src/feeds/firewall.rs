@@ -111,7 +111,7 @@ impl Suricata {
                 let name = format!(".{name}");
                 content += &match reach {
                     Reach::Exact => format!(" {}", whole("!", &name, case)),
-                    Reach::Below | Reach::Subtree => format!(" content:!\"{name}\";{case} endswith;"),
+                    _ => format!(" content:!\"{name}\";{case} endswith;"),
                 };
             }
             content

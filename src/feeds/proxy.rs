@@ -10,7 +10,7 @@ pub(super) fn squid(entry: Entry<'_>, lines: &mut Lines) -> bool {
     match entry.reach {
         Reach::Subtree => lines.line(format_args!(".{name}")),
         Reach::Exact => lines.line(format_args!("{name}")),
-        Reach::Below => return false,
+        Reach::Below | Reach::NameServer | Reach::NameServersBelow => return false,
     }
     true
 }
@@ -21,6 +21,7 @@ pub(super) fn pac(entry: Entry<'_>, lines: &mut Lines) -> bool {
         Reach::Exact => 1,
         Reach::Below => 2,
         Reach::Subtree => 3,
+        Reach::NameServer | Reach::NameServersBelow => return false,
     };
     let shift = if entry.passes { 2 } else { 0 };
     lines.line(format_args!("say(\"{}\", {});", entry.name, bits << shift));

@@ -18,7 +18,7 @@ pub(super) fn unbound(entry: Entry<'_>, lines: &mut Lines) -> bool {
         (Reach::Exact | Reach::Subtree, true) => {
             lines.line(format_args!(" local-zone: \"{name}.\" always_transparent"));
         }
-        (Reach::Below, false) => return false,
+        (Reach::Below, false) | (Reach::NameServer | Reach::NameServersBelow, _) => return false,
     }
     // A name that passes alone takes what is below it along.
     (entry.reach, entry.passes) != (Reach::Exact, true)
@@ -30,7 +30,7 @@ pub(super) fn dnsmasq(entry: Entry<'_>, lines: &mut Lines) -> bool {
     match (entry.reach, entry.passes) {
         (Reach::Subtree, false) => lines.line(format_args!("local=/{name}/")),
         (_, true) => lines.line(format_args!("server=/{name}/#")),
-        (Reach::Exact | Reach::Below, false) => return false,
+        (_, false) => return false,
     }
     entry.reach == Reach::Subtree
 }
@@ -49,7 +49,7 @@ pub(super) fn rpz(entry: Entry<'_>, lines: &mut Lines) -> bool {
     let target = match (entry.reach, entry.passes) {
         (_, true) => "rpz-passthru.",
         (Reach::Exact, false) => "*.",
-        (Reach::Below | Reach::Subtree, false) => ".",
+        (_, false) => ".",
     };
     if is_for_name(entry) {
         lines.line(format_args!("{name} CNAME {target}"));

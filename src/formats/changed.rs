@@ -101,7 +101,7 @@ pub fn reread(
         (old, at) = (stretch.parts.1, stretch.text.1);
     }
     let mut found = Parsed { parts: now, ..Parsed::default() };
-    found.sum_up(format, file);
+    found.sum_up();
     let parts = std::mem::take(&mut found.parts);
     Some(Reread { rules: parts.iter().map(|part| part.rules).sum(), parts, edits, found })
 }

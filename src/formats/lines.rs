@@ -157,7 +157,7 @@ impl<'f> Reader<'f> {
         {
             self.begin_part();
         }
-        if labels == 1 && reach != Reach::Exact {
+        if labels == 1 && matches!(reach, Reach::Below | Reach::Subtree) {
             let what = format!("`{name}` is a whole top-level domain");
             let place = Place::line(self.file, self.line);
             self.problem(Problem::warning(place, what, "make sure that is meant"));

@@ -56,7 +56,7 @@ pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Pars
         read(&mut reader, format, text, options);
     }
     let mut parsed = reader.finish().parsed;
-    parsed.sum_up(format, file);
+    parsed.sum_up();
     parsed
 }
 

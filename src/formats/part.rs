@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Format, MOST_PROBLEMS, rpz};
+use super::MOST_PROBLEMS;
 use crate::dns::Name;
 use crate::policy::{AddressRule, Rule};
 use crate::problem::Problem;
@@ -96,7 +96,7 @@ impl Part {
 
 impl Parsed {
     /// Takes together what was found in the parts.
-    pub(super) fn sum_up(&mut self, format: Format, file: &str) {
+    pub(super) fn sum_up(&mut self) {
         for part in &self.parts {
             self.lines += u64::from(part.lines);
             self.refused += part.refused;
@@ -110,10 +110,6 @@ impl Parsed {
                 known.serial = head.serial.or(known.serial);
                 known.ttl = head.ttl.or(known.ttl);
             }
-        }
-        if format == Format::Rpz {
-            // Not bounded: there are only so many reasons.
-            self.problems.extend(rpz::left_out(file, &self.skipped));
         }
     }
 }

@@ -1,21 +1,18 @@
-//! Owns response policy zones written as zone files: triggers by query name, client and response address, and every action.
-//! Triggers by name servers are counted, warned of and left out. Never follows `$INCLUDE`.
+//! Owns response policy zones written as zone files: triggers by query name, by addresses of clients, answers and name servers, by names of
+//! name servers, and every action. Never follows `$INCLUDE`.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::lines::Reader;
 use super::prefix;
 use crate::dns::{Name, RecordType};
 use crate::policy::{Action, LocalRecord, Reach, Whose};
-use crate::problem::{Place, Problem};
 
 /// What an owner says is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
     Address(Whose),
-    /// The reason why it is left out.
-    LeftOut(&'static str),
+    NameServer,
     QueryName,
 }
 
@@ -23,11 +20,9 @@ enum Trigger {
 const TRIGGERS: &[(&str, Trigger)] = &[
     ("rpz-ip", Trigger::Address(Whose::Answer)),
     ("rpz-client-ip", Trigger::Address(Whose::Client)),
-    ("rpz-nsdname", Trigger::LeftOut(NSDNAME)),
-    ("rpz-nsip", Trigger::LeftOut(NSIP)),
+    ("rpz-nsdname", Trigger::NameServer),
+    ("rpz-nsip", Trigger::Address(Whose::NameServer)),
 ];
-const NSDNAME: &str = "trigger not supported: name server name";
-const NSIP: &str = "trigger not supported: name server address";
 
 pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
     if reader.carried.origin.is_none() {
@@ -55,23 +50,6 @@ pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
         reader.is_unfinished = true;
         reader.refuse(&all.join(" "), "a parenthesis is not closed", "the file may be cut off");
     }
-}
-
-/// Warnings of triggers that were counted and left out, once for all of their kind.
-pub(super) fn left_out(file: &str, skipped: &BTreeMap<&'static str, u64>) -> Vec<Problem> {
-    let mut warnings = Vec::new();
-    for (reason, what) in [
-        (NSDNAME, "rules by name server name (rpz-nsdname) are not supported"),
-        (NSIP, "rules by name server address (rpz-nsip) are not supported"),
-    ] {
-        if let Some(count) = skipped.get(reason) {
-            let lines = if *count == 1 { "line" } else { "lines" };
-            let hint = "nothing of them is enforced; list names or addresses instead";
-            let what = format!("{count} {lines} left out: {what}");
-            warnings.push(Problem::warning(Place::file(file), what, hint));
-        }
-    }
-    warnings
 }
 
 fn closes(line: &str) -> bool {
@@ -202,16 +180,16 @@ fn trigger(reader: &mut Reader<'_>, owner: &str, kind: &str, ttl: Option<u32>, r
     let (front, last) = relative.rsplit_once('.').unwrap_or(("", &relative));
     let known = TRIGGERS.iter().find(|(label, _)| last.eq_ignore_ascii_case(label));
     let met = known.map_or(Trigger::QueryName, |(_, met)| *met);
-    if let Trigger::LeftOut(reason) = met {
-        return reader.skip(reason);
-    }
-    let (name, reach) = match relative.strip_prefix("*.") {
-        _ if met != Trigger::QueryName => (front, Reach::Exact),
-        Some(name) => (name, Reach::Below),
-        None if relative == "*" => {
+    let named = if met == Trigger::QueryName { relative.as_str() } else { front };
+    let (name, reach) = match (named.strip_prefix("*."), met) {
+        (_, Trigger::Address(_)) => (named, Reach::Exact),
+        (None, _) if matches!(named, "" | "*") => {
             return reader.refuse(owner, "the rule would meet every name", "name a domain");
         }
-        None => (relative.as_str(), Reach::Exact),
+        (Some(name), Trigger::QueryName) => (name, Reach::Below),
+        (Some(name), Trigger::NameServer) => (name, Reach::NameServersBelow),
+        (None, Trigger::QueryName) => (named, Reach::Exact),
+        (None, Trigger::NameServer) => (named, Reach::NameServer),
     };
     let target = rdata.first().copied().unwrap_or("");
     let action = match kind {

@@ -1,4 +1,4 @@
-//! Owns rules about addresses, a client's or an answer's, and the table that finds those whose prefix covers an address.
+//! Owns rules about addresses, a client's, an answer's or a name server's, and the table that finds those whose prefix covers an address.
 //! Never decides which of them counts; `address_verdict` does.
 
 use std::net::IpAddr;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::client::Prefix;
 use super::rule::Action;
+use super::rulebook::Rulebook;
 use super::verdict::{Cause, Trigger};
 
 /// A rule met by an address instead of a name.
@@ -28,6 +29,8 @@ pub enum Whose {
     Answer,
     /// The client's own: `rpz-client-ip`.
     Client,
+    /// That of a server of a zone that a name is in: `rpz-nsip`.
+    NameServer,
 }
 
 /// All rules about addresses of one policy.
@@ -37,14 +40,18 @@ pub(super) struct Addresses {
     pub(super) answers: Arc<AddressTable>,
     /// Rules about clients' own addresses; only explanations search here, see [`Addresses::rulings`].
     pub(super) clients: Arc<AddressTable>,
-    /// What those come to: one for each group and stack of prefixes that a client can be in.
+    /// Rules about the addresses of zones' servers.
+    pub(super) name_servers: Arc<AddressTable>,
+    /// What the clients' come to: one for each group and stack of prefixes that a client can be in.
     pub(super) rulings: Box<[Ruling]>,
 }
 
 impl Addresses {
     /// The rules of a rulebook, before anybody's groups are known.
-    pub(super) fn behind(answers: &Arc<AddressTable>, clients: &Arc<AddressTable>) -> Self {
-        Self { answers: Arc::clone(answers), clients: Arc::clone(clients), rulings: Box::default() }
+    pub(super) fn behind(book: &Rulebook) -> Self {
+        let [answers, clients, name_servers] =
+            [&book.answers, &book.clients, &book.name_servers].map(Arc::clone);
+        Self { answers, clients, name_servers, rulings: Box::default() }
     }
 }
 
@@ -83,6 +90,7 @@ impl Whose {
         match self {
             Self::Answer => Trigger::ResponseAddress,
             Self::Client => Trigger::ClientAddress,
+            Self::NameServer => Trigger::NameServerAddress,
         }
     }
 }

@@ -103,7 +103,7 @@ impl Snapshot {
     }
 
     #[inline]
-    fn position(&self, cause: &Cause) -> u16 {
+    pub(super) fn position(&self, cause: &Cause) -> u16 {
         self.enforcement(cause).map_or(u16::MAX, |found| found.position)
     }
 
@@ -137,6 +137,7 @@ impl Snapshot {
         match whose {
             Whose::Answer => &self.addresses.answers,
             Whose::Client => &self.addresses.clients,
+            Whose::NameServer => &self.addresses.name_servers,
         }
     }
 

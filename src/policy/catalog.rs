@@ -207,7 +207,7 @@ impl Catalog {
             for never in &self.never {
                 let covered = match listed.reach {
                     Reach::Exact => never.name == listed.name,
-                    Reach::Below | Reach::Subtree => never.name.is_at_or_below(&listed.name),
+                    _ => never.name.is_at_or_below(&listed.name),
                 };
                 if covered {
                     problems.push(Problem::error(

@@ -43,7 +43,7 @@ pub fn compile(
     let mut actions = book.actions.clone();
     let Freed { sets, kinds: freed, rules, digest: exceptions_digest } =
         freed(&draft, actions.number(Action::Passthru));
-    let addresses = Addresses::behind(&book.answers, &book.clients);
+    let addresses = Addresses::behind(&book);
     let kinds: Box<[RuleKind]> = book.kinds.iter().chain(&freed).copied().collect();
     let names: BTreeSet<&[u8]> = rules.iter().map(|rule| rule.name).collect();
     let names = book.names + names.len();
@@ -92,6 +92,7 @@ pub fn compile(
     };
     snapshot.digest = digest(&snapshot);
     snapshot.settle_addresses();
+    snapshot.settle_name_servers();
     Ok(Compiled { snapshot, warnings: problems })
 }
 
@@ -171,7 +172,10 @@ fn kinds_by_set(sets: &[RuleSet], rules: &[RuleKind], actions: &Actions) -> Vec<
 /// Which sets have rules for names alone, and others for what is below.
 fn mixed(sets: &[RuleSet], rules: &[RuleKind]) -> Vec<bool> {
     let has = |set: usize, exact: bool| {
-        rules.iter().any(|kind| usize::from(kind.set) == set && (kind.reach == Reach::Exact) == exact)
+        rules
+            .iter()
+            .filter(|kind| usize::from(kind.set) == set && !kind.reach.is_about_name_servers())
+            .any(|kind| (kind.reach == Reach::Exact) == exact)
     };
     (0..sets.len()).map(|set| has(set, true) && has(set, false)).collect()
 }

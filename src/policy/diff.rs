@@ -158,7 +158,7 @@ fn not_in(
 
 /// The same of rules about addresses; their prefixes come behind the names.
 fn addresses_only_in(one: &Snapshot, other: &Snapshot, changes: &mut BTreeMap<String, Change>) {
-    for whose in [Whose::Client, Whose::Answer] {
+    for whose in [Whose::Client, Whose::Answer, Whose::NameServer] {
         let texts = |snapshot: &Snapshot| -> Vec<_> {
             let text = |kind: u32| snapshot.kinds.get(kind as usize).map(|kind| kind_text(snapshot, kind));
             let rules = snapshot.addresses_of(whose).rules().iter();
@@ -172,6 +172,7 @@ fn addresses_only_in(one: &Snapshot, other: &Snapshot, changes: &mut BTreeMap<St
                 change.names.push(match whose {
                     Whose::Answer => prefix.to_string(),
                     Whose::Client => format!("client {prefix}"),
+                    Whose::NameServer => format!("name server {prefix}"),
                 });
             }
         }

@@ -78,6 +78,8 @@ pub(super) fn enforce(
             idle,
             screens_addresses: false,
             addresses_from: NONE,
+            screens_name_servers: false,
+            name_servers_from: NONE,
         });
     }
     enforced

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -14,7 +15,7 @@ use super::identity::Identity;
 use super::rule::{Action, Reach};
 use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, RuleKind, Snapshot};
 use super::verdict::{Cause, Trigger, Verdict};
-use crate::dns::{CanonicalName, Name, RecordType};
+use crate::dns::{CanonicalName, Name, NameError, RecordType};
 use crate::problem::Place;
 
 /// What an explanation is asked about: a name, an address that an answer holds, or both.
@@ -30,6 +31,25 @@ pub struct Inquiry {
     pub identity: Option<Identity>,
     /// An address in the answer.
     pub address: Option<IpAddr>,
+    /// A server of a zone that the name, or one that its answer leads to, is in.
+    pub name_server: Option<NameServer>,
+}
+
+/// A name server, by what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameServer {
+    /// Its address.
+    Address(IpAddr),
+    /// Its name.
+    Name(Name),
+}
+
+impl FromStr for NameServer {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        text.parse().map(Self::Address).or_else(|_| text.parse().map(Self::Name))
+    }
 }
 
 /// Everything there is to say about one name, or one address in an answer, for one client.
@@ -75,11 +95,11 @@ pub struct Explanation {
 pub struct Description {
     /// The listed name, or prefix of addresses.
     pub listed: String,
-    /// `name`, `name and below`, `below`, or for a prefix `client` or `address`.
+    /// `name`, `name and below`, `below`, `name server`, `name servers below`, or for a prefix `client`, `address` or `name server`.
     pub reach: &'static str,
     /// Where the rule is written.
     pub rule: String,
-    /// What met it: `client-address`, `query-name`, `response-address` or `response-name`.
+    /// What met it: `client-address`, `query-name`, `response-address`, `response-name`, `name-server-name` or `name-server-address`.
     pub trigger: &'static str,
     /// What is done.
     pub action: &'static str,
@@ -130,13 +150,17 @@ pub struct Considered {
 impl Snapshot {
     /// Explains what a question gets, or an answer.
     pub fn explain(&self, inquiry: &Inquiry) -> Explanation {
-        let Inquiry { name, record_type, client, identity, address } = inquiry;
+        let Inquiry { name, record_type, client, identity, address, name_server } = inquiry;
         let asked = name.as_ref().map(CanonicalName::from);
         let found = match identity {
             Some(identity) => self.client_known_as(identity, *client),
             None => self.client(*client),
         };
         let verdict = self.decide_inquiry(found, asked.as_ref(), *record_type, *address);
+        let verdict = match name_server {
+            Some(server) => self.decide_behind(found.group, verdict, server),
+            None => verdict,
+        };
         let (word, cause) = match verdict {
             Verdict::Allow => ("allow", None),
             Verdict::Canary { .. } => ("canary", None),
@@ -156,11 +180,23 @@ impl Snapshot {
         };
         let mut considered = Vec::new();
         if let Some(asked) = &asked {
-            self.consider_names(found.group, asked, cause, &mut considered);
+            let met = (Reach::meets as fn(Reach, usize) -> bool, Trigger::QueryName);
+            self.consider_names(found.group, asked, met, cause, &mut considered);
         }
         self.consider_addresses(found.group, Whose::Client, *client, cause, &mut considered);
         if let Some(address) = address {
             self.consider_addresses(found.group, Whose::Answer, *address, cause, &mut considered);
+        }
+        match name_server {
+            Some(NameServer::Address(address)) => {
+                self.consider_addresses(found.group, Whose::NameServer, *address, cause, &mut considered);
+            }
+            Some(NameServer::Name(server)) => {
+                let (met, trigger) = (Reach::meets_name_server, Trigger::NameServerName);
+                let server = CanonicalName::from(server);
+                self.consider_names(found.group, &server, (met, trigger), cause, &mut considered);
+            }
+            None => {}
         }
         Explanation {
             name: asked.map(|name| name.to_string()).unwrap_or_default(),
@@ -221,6 +257,20 @@ impl Snapshot {
         }
     }
 
+    /// What becomes of a verdict when `server` serves a zone behind the answer.
+    fn decide_behind(&self, group: u16, found: Verdict, server: &NameServer) -> Verdict {
+        let met = match &found {
+            Verdict::Canary { .. } => return found,
+            Verdict::Deny(cause) | Verdict::Permit(cause) => Some(cause),
+            Verdict::Allow | Verdict::Shadow(_) => None,
+        };
+        let verdict = match server {
+            NameServer::Address(address) => self.decide_name_servers(group, &[], &[*address], met),
+            NameServer::Name(name) => self.decide_name_servers(group, &[CanonicalName::from(name)], &[], met),
+        };
+        if verdict == Verdict::Allow { found } else { verdict }
+    }
+
     fn reply_text(&self, cause: &Cause, record_type: RecordType) -> &'static str {
         match self.action(cause) {
             Action::Drop => "nothing",
@@ -251,7 +301,10 @@ impl Snapshot {
             listed,
             reach: match cause.trigger {
                 Trigger::ClientAddress => "client",
-                Trigger::QueryName | Trigger::ResponseName => reach_text(kind.reach),
+                Trigger::NameServerAddress => "name server",
+                Trigger::NameServerName | Trigger::QueryName | Trigger::ResponseName => {
+                    reach_text(kind.reach)
+                }
                 Trigger::Egress | Trigger::ResponseAddress => "address",
             },
             rule: self.rule_place(kind.set, line).to_string(),
@@ -283,10 +336,11 @@ impl Snapshot {
     /// What a cause's rule lists, and its line.
     fn listed(&self, cause: &Cause) -> Option<(String, u32)> {
         let whose = match cause.trigger {
-            Trigger::QueryName | Trigger::ResponseName => {
+            Trigger::NameServerName | Trigger::QueryName | Trigger::ResponseName => {
                 return self.rule(cause.rule).map(|(wire, line)| (name_text(&wire), line));
             }
             Trigger::ClientAddress => Whose::Client,
+            Trigger::NameServerAddress => Whose::NameServer,
             Trigger::ResponseAddress => Whose::Answer,
             // Held as a part of an app or a list, and not by one of its rules.
             Trigger::Egress => {
@@ -302,16 +356,17 @@ impl Snapshot {
         &self,
         group: u16,
         name: &CanonicalName,
+        (meets, trigger): (fn(Reach, usize) -> bool, Trigger),
         cause: Option<Cause>,
         all: &mut Vec<Considered>,
     ) {
-        let by_name = cause.filter(|cause| cause.trigger == Trigger::QueryName);
+        let by_name = cause.filter(|cause| cause.trigger == trigger);
         let decided = by_name.map(|cause| cause.rule);
         let mut met = Vec::new();
         self.search(name, |entry| {
             if let (Some(kind), Some((wire, line))) =
                 (self.kinds.get(entry.kind as usize), self.rule(entry.number))
-                && kind.reach.meets(entry.depth)
+                && meets(kind.reach, entry.depth)
             {
                 met.push((entry, *kind, wire, line));
             }
@@ -336,6 +391,7 @@ impl Snapshot {
         let reach = match whose {
             Whose::Answer => "address",
             Whose::Client => "client",
+            Whose::NameServer => "name server",
         };
         for (number, rule) in self.addresses_of(whose).covering(address) {
             if let Some(kind) = self.kinds.get(rule.kind as usize) {
@@ -426,6 +482,8 @@ fn reach_text(reach: Reach) -> &'static str {
     match reach {
         Reach::Below => "below",
         Reach::Exact => "name",
+        Reach::NameServer => "name server",
+        Reach::NameServersBelow => "name servers below",
         Reach::Subtree => "name and below",
     }
 }

@@ -48,14 +48,15 @@ impl Rulebook {
         repeated.sort_unstable();
         repeated.dedup();
         let base = Base { table, digest, repeated: repeated.into() };
-        let [answers, clients] =
-            [&self.answers, &self.clients].map(|table| Arc::new(AddressTable::new(self.moved(table))));
+        let [answers, clients, name_servers] = [&self.answers, &self.clients, &self.name_servers]
+            .map(|table| Arc::new(AddressTable::new(self.moved(table))));
         let mut book = Self {
             base: Arc::new(base),
             since: Overlay::default(),
             kinds: self.kinds.clone(),
             answers,
             clients,
+            name_servers,
             ..self.shared()
         };
         book.settle();

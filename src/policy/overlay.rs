@@ -134,6 +134,7 @@ impl Rulebook {
             actions: self.actions.clone(),
             answers: Arc::clone(&self.answers),
             clients: Arc::clone(&self.clients),
+            name_servers: Arc::clone(&self.name_servers),
             catalog_digest: self.catalog_digest,
             digest: self.digest,
             bundle: self.bundle,

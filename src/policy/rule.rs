@@ -2,7 +2,8 @@
 //! Never knows who a rule applies to; groups do.
 //!
 //! A rule is met by a **trigger**: the name in the question (*query name*), or a name in the answer's chain of CNAME,
-//! DNAME, SVCB and HTTPS targets (*response name*); rules about addresses are in `address`. What follows is an **action**.
+//! DNAME, SVCB and HTTPS targets (*response name*), or the name of a server of a zone that they are in (*name server name*); rules about
+//! addresses are in `address`. What follows is an **action**.
 //! A rule without an action of its own takes the policy's.
 
 use std::fmt;
@@ -33,6 +34,10 @@ pub enum Reach {
     Exact,
     /// The name and everything below it.
     Subtree,
+    /// No name that is asked for, but those in zones that a name server of the listed name serves (`name.rpz-nsdname`).
+    NameServer,
+    /// The same of name servers below it (`*.name.rpz-nsdname`).
+    NameServersBelow,
 }
 
 impl Rule {
@@ -64,7 +69,23 @@ impl Reach {
             Self::Below => depth > 0,
             Self::Exact => depth == 0,
             Self::Subtree => true,
+            Self::NameServer | Self::NameServersBelow => false,
         }
+    }
+
+    /// The same of a name server's name.
+    #[inline]
+    pub fn meets_name_server(self, depth: usize) -> bool {
+        match self {
+            Self::Below | Self::Exact | Self::Subtree => false,
+            Self::NameServer => depth == 0,
+            Self::NameServersBelow => depth > 0,
+        }
+    }
+
+    /// True of rules about the servers of zones.
+    pub fn is_about_name_servers(self) -> bool {
+        matches!(self, Self::NameServer | Self::NameServersBelow)
     }
 }
 

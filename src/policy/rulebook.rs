@@ -30,9 +30,10 @@ pub struct Rulebook {
     pub(super) kinds: Vec<RuleKind>,
     pub(super) sets: Vec<RuleSet>,
     pub(super) actions: Actions,
-    /// Rules about addresses in answers, and about clients' own.
+    /// Rules about addresses in answers, about clients' own, and about those of zones' servers.
     pub(super) answers: Arc<AddressTable>,
     pub(super) clients: Arc<AddressTable>,
+    pub(super) name_servers: Arc<AddressTable>,
     /// SHA-256 over the names of the catalog.
     pub(super) catalog_digest: [u8; 32],
     /// SHA-256 over all rules.
@@ -146,14 +147,16 @@ impl Rulebook {
         problems: Vec<Problem>,
     ) -> Self {
         let Indexed { base, names, kinds, sets, actions, addresses, catalog_digest } = indexed;
-        let [mut answers, mut clients] = [Vec::new(), Vec::new()];
+        let [mut answers, mut clients, mut name_servers] = [const { Vec::new() }; 3];
         for (whose, rule) in addresses {
             match whose {
                 Whose::Answer => answers.push(rule),
                 Whose::Client => clients.push(rule),
+                Whose::NameServer => name_servers.push(rule),
             }
         }
-        let [answers, clients] = [answers, clients].map(|rules| Arc::new(AddressTable::new(rules)));
+        let [answers, clients, name_servers] =
+            [answers, clients, name_servers].map(|rules| Arc::new(AddressTable::new(rules)));
         let mut book = Self {
             catalog: Arc::new(catalog),
             sources,
@@ -165,6 +168,7 @@ impl Rulebook {
             actions,
             answers,
             clients,
+            name_servers,
             catalog_digest,
             digest: [0; 32],
             bundle,
@@ -189,7 +193,11 @@ impl Rulebook {
             digest.update(source.placed);
         }
         let mut addresses = Vec::new();
-        for (whose, table) in [(Whose::Answer, &self.answers), (Whose::Client, &self.clients)] {
+        for (whose, table) in [
+            (Whose::Answer, &self.answers),
+            (Whose::Client, &self.clients),
+            (Whose::NameServer, &self.name_servers),
+        ] {
             for rule in table.rules() {
                 let Some(kind) = self.kinds.get(rule.kind as usize) else { continue };
                 let action = self.actions.list.get(usize::from(kind.action));
@@ -236,7 +244,7 @@ impl Rulebook {
 
     /// Bytes that it holds and another with the same table does not.
     pub fn memory_beside(&self) -> usize {
-        let addresses = self.answers.memory() + self.clients.memory();
+        let addresses = self.answers.memory() + self.clients.memory() + self.name_servers.memory();
         let runs: usize = self.sources.iter().map(|source| size_of_val(source.runs.as_slice())).sum();
         self.since.memory() + addresses + runs + self.kinds.len() * size_of::<RuleKind>()
     }
@@ -275,6 +283,7 @@ impl Rulebook {
             self.each_covering(&CanonicalName::from(&never.name), |kind, line, depth| {
                 if let Some(kind) = self.kinds.get(kind as usize)
                     && (depth == 0 || kind.reach != Reach::Exact)
+                    && !kind.reach.is_about_name_servers()
                 {
                     covered.entry((kind.set, line)).or_default().push(never);
                 }

@@ -95,6 +95,9 @@ pub(super) struct CompiledGroup {
     pub(super) screens_addresses: bool,
     /// The lowest position at which such a rule is enforced, or [`NONE`].
     pub(super) addresses_from: u16,
+    /// The same of rules about the servers of zones.
+    pub(super) screens_name_servers: bool,
+    pub(super) name_servers_from: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +241,8 @@ impl Snapshot {
         self.search(name, |entry| {
             let kind = self.kinds.get(entry.kind as usize);
             covered |= kind.is_some_and(|kind| {
-                (kind.set, kind.action) == (own.set, own.action) && kind.reach != Reach::Exact
+                (kind.set, kind.action) == (own.set, own.action)
+                    && matches!(kind.reach, Reach::Below | Reach::Subtree)
             });
         });
         covered
@@ -345,7 +349,8 @@ impl Snapshot {
 
     /// Number of rules.
     pub fn rule_count(&self) -> usize {
-        let addresses = self.addresses.answers.len() + self.addresses.clients.len();
+        let Addresses { answers, clients, name_servers, .. } = &self.addresses;
+        let addresses = answers.len() + clients.len() + name_servers.len();
         self.listed_count() + addresses
     }
 

@@ -46,6 +46,10 @@ pub enum Trigger {
     ClientAddress,
     /// A connection to an address, without a question.
     Egress,
+    /// The address of a name server, of a zone that the question's name or one of the answer's is in.
+    NameServerAddress,
+    /// The name of such a server.
+    NameServerName,
     /// The name in the question.
     QueryName,
     /// An A or AAAA record in the answer.
@@ -61,7 +65,11 @@ impl Cause {
         match self.trigger {
             Trigger::ClientAddress => true,
             Trigger::QueryName => !self.exact,
-            Trigger::Egress | Trigger::ResponseAddress | Trigger::ResponseName => false,
+            Trigger::Egress
+            | Trigger::NameServerAddress
+            | Trigger::NameServerName
+            | Trigger::ResponseAddress
+            | Trigger::ResponseName => false,
         }
     }
 }
@@ -72,6 +80,8 @@ impl Trigger {
         match self {
             Self::ClientAddress => "client-address",
             Self::Egress => "egress",
+            Self::NameServerAddress => "name-server-address",
+            Self::NameServerName => "name-server-name",
             Self::QueryName => "query-name",
             Self::ResponseAddress => "response-address",
             Self::ResponseName => "response-name",

@@ -262,13 +262,13 @@ impl Worker {
                         Concluded::Done(done) => shown(done, entry, self.now),
                         Concluded::Redirect(target) => Next::Redirect(target, true),
                     };
+                    let judgeable = |entry: &Entry| !turn.lacks_name_servers(client.group, entry, screening);
                     match (turn.own_answer(&query, screening, from, client.group, reply), near) {
                         (Some(next), _) => next,
-                        (None, Some(entry)) => hit(entry, reply),
-                        (None, None) => match find(&mut self.local, &self.engine.parts.store, &key, self.now)
-                        {
-                            Some(entry) => hit(&entry, reply),
-                            None if !query.flags.has(Flags::RD) => {
+                        (None, Some(entry)) if judgeable(entry) => hit(entry, reply),
+                        (None, _) => match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
+                            Some(entry) if judgeable(&entry) => hit(&entry, reply),
+                            _ if !query.flags.has(Flags::RD) => {
                                 let denied = match screening {
                                     Screening::Awaited(cause) => {
                                         turn.deny_without_answer(&query, from, cause, reply)
@@ -280,11 +280,11 @@ impl Worker {
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))
                             }
-                            None if self.crowded => {
+                            _ if self.crowded => {
                                 turn.cell.bump(Counter::DropOverload);
                                 Next::Done(Done::drop())
                             }
-                            None => Next::Fetch,
+                            _ => Next::Fetch,
                         },
                     }
                 }

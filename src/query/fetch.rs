@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::engine::Engine;
+use super::name_servers::Came;
 use super::pending::{Joined, Packet, Redirected, Waiter};
 use super::redirect;
 use super::request::{Asker, Outcome, Sink};
@@ -118,7 +119,9 @@ impl Engine {
         let now = self.parts.clock.now();
         let config = self.parts.store.config();
         let stale = old.filter(|old| old.freshness(now, config.stale) != Freshness::TooOld);
-        if let Some(stale) = stale.filter(|stale| stale.failed_lately(now)) {
+        // What is fresh is asked for only because the servers behind it are not known.
+        let is_fresh = |entry: &Entry| entry.freshness(now, 0) == Freshness::Fresh;
+        if let Some(stale) = stale.filter(|stale| !is_fresh(stale) && stale.failed_lately(now)) {
             return self.answer([waiter], Ok((stale, true)));
         }
         match self.pending.join(key, Some(waiter), stale.map(|_| config.stale_after)) {
@@ -147,7 +150,7 @@ impl Engine {
     }
 
     /// Keeps what upstreams said and answers those who waited for it. Returns whether they failed.
-    fn resolved(self: &Arc<Self>, place: &[u8], resolved: Result<&[u8], Failure>) -> bool {
+    fn resolved(self: &Arc<Self>, place: &Arc<[u8]>, resolved: Result<&[u8], Failure>) -> bool {
         let name = Key::name_in(place);
         let key = Key::of_bytes(place, &name);
         let now = self.parts.clock.now();
@@ -171,15 +174,25 @@ impl Engine {
         if let Some(entry) = &entry {
             self.parts.store.keep(Arc::clone(entry));
         }
-        // Taken only now: a query that comes after this finds the answer in the cache.
-        let Some(waiters) = self.pending.take(place) else { return failed };
-        match (&old, &entry, failure) {
-            (Some(old), _, _) => self.answer(waiters, Ok((old, old.freshness(now, 0) != Freshness::Fresh))),
-            (None, _, Some(failure)) => self.answer(waiters, Err(failure)),
-            (None, Some(entry), None) => self.answer(waiters, Ok((entry, false))),
-            (None, None, None) => self.answer(waiters, Err(Failure::Network)),
-        }
+        let came = match (old, entry, failure) {
+            (Some(old), _, _) => {
+                let is_stale = old.freshness(now, 0) != Freshness::Fresh;
+                Ok((old, is_stale))
+            }
+            (None, _, Some(failure)) => Err(failure),
+            (None, Some(entry), None) => Ok((entry, false)),
+            (None, None, None) => Err(Failure::Network),
+        };
+        self.settle(Arc::clone(place), came);
         failed
+    }
+
+    /// Answers those who wait under `place`.
+    pub(super) fn conclude(self: &Arc<Self>, place: &[u8], came: Came) {
+        // Taken only now: a query that comes after this finds the answer in the cache.
+        if let Some(waiters) = self.pending.take(place) {
+            self.answer(waiters, came.as_ref().map(|(entry, stale)| (&**entry, *stale)).map_err(|why| *why));
+        }
     }
 
     /// What is kept and may still be shown, past its TTL or not.
@@ -344,7 +357,7 @@ fn ask<'q>(query: &'q Query<'_>) -> Ask<'q> {
 }
 
 /// A failure in the form of an answer to the question under `key`, to be kept for a moment (RFC 9520).
-fn servfail(key: &[u8], failure: Failure) -> Vec<u8> {
+pub(super) fn servfail(key: &[u8], failure: Failure) -> Vec<u8> {
     let (kind, name) = key.get(1..).and_then(<[u8]>::split_first_chunk::<2>).unwrap_or((&[0, 0], &[0]));
     let mut out = Entry::id_of_failure(failure.extended_error()).to_vec();
     out.extend_from_slice(&(Flags::QR | Flags::RD | Flags::RA | Rcode::SERVFAIL.0).to_be_bytes());

@@ -1,4 +1,5 @@
-//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending. Owns
+//! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending,
+//! name_servers. Owns
 //! what happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through
 //! `policy::Live`.
 
@@ -8,6 +9,7 @@ mod engine;
 mod fetch;
 mod inside;
 mod local;
+mod name_servers;
 mod notice;
 mod own;
 mod pending;

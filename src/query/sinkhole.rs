@@ -57,6 +57,11 @@ pub(super) fn write(
 fn owner_offset(query: &Query<'_>, cause: &Cause) -> usize {
     match cause.trigger {
         Trigger::QueryName => query.name.label_offset(usize::from(cause.depth)),
-        Trigger::ClientAddress | Trigger::Egress | Trigger::ResponseAddress | Trigger::ResponseName => 0,
+        Trigger::ClientAddress
+        | Trigger::Egress
+        | Trigger::NameServerAddress
+        | Trigger::NameServerName
+        | Trigger::ResponseAddress
+        | Trigger::ResponseName => 0,
     }
 }

@@ -2,6 +2,7 @@
 //! write its reply. Used by the listening threads and by answers that come later alike.
 
 use super::engine::Engine;
+use super::name_servers::NameServers;
 use super::request::{Asker, Outcome, Transport};
 use super::show::is_failure;
 use super::sinkhole;
@@ -65,8 +66,8 @@ pub(super) enum Screened<'s> {
 pub(super) enum Screening {
     /// The query's name meets no rule: its answer is screened, and noted as passed when it meets none either.
     Allowed,
-    /// The query's name, or the client, met a rule that decides unless the answer's addresses meet one that stands before
-    /// it.
+    /// The query's name, or the client, met a rule that decides unless the answer's addresses, or the servers behind it, meet one that stands
+    /// before it.
     Awaited(Cause),
     /// The query's name met a rule that does not stop it: its answer is screened each time.
     Met,
@@ -129,7 +130,7 @@ impl<'t> Turn<'t> {
             Verdict::Deny(cause) => match self.snapshot.action(&cause) {
                 // Over a connection the client has done what was asked of it.
                 Action::TcpOnly if from.transport.is_connected() => Screening::Met,
-                _ if self.snapshot.awaits_addresses(&cause, query.record_type) => Screening::Awaited(cause),
+                _ if self.awaits_answer(&cause, query) => Screening::Awaited(cause),
                 // Who is sent to a name and asks for that name has arrived.
                 Action::Redirect(target) if target.as_wire() == query.name.as_wire() => Screening::Met,
                 Action::Redirect(target) => {
@@ -140,9 +141,7 @@ impl<'t> Turn<'t> {
                 }
                 _ => return Judged::Done(self.deny(query, from, cause, reply)),
             },
-            Verdict::Permit(cause) if self.snapshot.awaits_addresses(&cause, query.record_type) => {
-                Screening::Awaited(cause)
-            }
+            Verdict::Permit(cause) if self.awaits_answer(&cause, query) => Screening::Awaited(cause),
             Verdict::Permit(cause) => {
                 if first {
                     self.permitted(query, from, cause);
@@ -157,6 +156,44 @@ impl<'t> Turn<'t> {
             }
         };
         Judged::Resolve(screening)
+    }
+
+    /// True when a rule that only the answer can meet stands before what was met.
+    #[inline]
+    fn awaits_answer(&self, cause: &Cause, query: &Query<'_>) -> bool {
+        self.snapshot.awaits_addresses(cause, query.record_type) || self.snapshot.awaits_name_servers(cause)
+    }
+
+    /// True when an answer cannot be judged before it is known which servers are behind it.
+    #[inline]
+    pub(super) fn lacks_name_servers(&self, group: u16, entry: &Entry, screening: Screening) -> bool {
+        self.snapshot.screens_name_servers(group)
+            && screening != Screening::Permitted
+            && !entry.is_passed(self.snapshot.generation(), group)
+            && self.name_servers(entry).is_wanting()
+    }
+
+    #[cold]
+    fn name_servers(&self, entry: &Entry) -> NameServers {
+        let families = self.snapshot.asks_for_name_server_addresses();
+        NameServers::behind(entry, &self.engine.parts.store, self.now, families)
+    }
+
+    /// Asks the policy about the servers behind an answer, after all else, which `found` is the outcome of. Also says whether they are known.
+    #[cold]
+    fn screen_name_servers(&self, group: u16, entry: &Entry, found: Verdict) -> (Verdict, bool) {
+        let met = match &found {
+            Verdict::Deny(cause) | Verdict::Permit(cause) if !self.snapshot.awaits_name_servers(cause) => {
+                return (found, true);
+            }
+            Verdict::Deny(cause) | Verdict::Permit(cause) => Some(cause),
+            _ => None,
+        };
+        let NameServers { names, addresses, is_whole, .. } = self.name_servers(entry);
+        match self.snapshot.decide_name_servers(group, &names, &addresses, met) {
+            Verdict::Allow => (found, is_whole),
+            verdict => (verdict, is_whole),
+        }
     }
 
     /// True when this policy was asked before for this group, and met nothing: neither the name nor what its answer leads
@@ -335,6 +372,11 @@ impl<'t> Turn<'t> {
                 }
                 _ => self.snapshot.decide_addresses(group, self.addresses(entry), None),
             };
+        }
+        if self.snapshot.screens_name_servers(group) {
+            let (verdict, is_whole) = self.screen_name_servers(group, entry, found);
+            found = verdict;
+            clean &= is_whole;
         }
         match found {
             Verdict::Allow | Verdict::Canary { .. } => {}

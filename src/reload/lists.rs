@@ -346,7 +346,7 @@ mod tests {
                     21 => format!("{name} CNAME rpz-drop."),
                     22 => format!("{name} CNAME *."),
                     4..20 => format!("*.{name} CNAME ."),
-                    20 => "1.0.0.127.rpz-nsip CNAME .".to_owned(),
+                    20 => format!("{name}.rpz-nsdname CNAME ."),
                     _ => format!("{name} CNAME ."),
                 },
             }
@@ -456,6 +456,7 @@ mod tests {
                         client: [127, 0, 0, 1].into(),
                         identity: None,
                         address: None,
+                        name_server: None,
                     };
                     let [one, other, third] = [&after, &anew, &in_order]
                         .map(|snapshot| format!("{:?}", snapshot.explain(&inquiry)));

@@ -147,6 +147,10 @@ counters! {
         /// A rule was met.
         ScreenDeny = "deny",
     }
+    NAME_SERVERS = "interdict_name_server_questions_total", "Questions for the servers of zones, which rules are about.", [] {
+        /// One question.
+        NameServerQuestion,
+    }
     REBINDING = "interdict_rebinding_answers_refused_total", "Answers to public names refused because they lead inside.", [] {
         /// One answer.
         RebindingRefused,

@@ -24,7 +24,15 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
     for list in lists {
         let rules = (1..=random.u32(0..14)).map(|line| Rule {
             name: name(random, 4),
-            reach: *random.choice(&[Reach::Below, Reach::Exact, Reach::Subtree]).unwrap(),
+            reach: *random
+                .choice(&[
+                    Reach::Below,
+                    Reach::Exact,
+                    Reach::Subtree,
+                    Reach::NameServer,
+                    Reach::NameServersBelow,
+                ])
+                .unwrap(),
             action: action(random),
             line,
         });

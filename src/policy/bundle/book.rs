@@ -76,6 +76,7 @@ impl Bundle {
                 })
                 .collect(),
             addresses: addresses(book),
+            name_servers: book.name_servers.rules().iter().map(prefix).collect(),
             reports: provenance.reports,
         };
         // Strings and numbers alone: there is nothing in them that could not be written.
@@ -121,9 +122,16 @@ pub fn seal_bundle(bytes: &mut [u8]) {
 
 /// The rules about addresses, as they are written.
 fn addresses(book: &Rulebook) -> Vec<(bool, String, u32, u32)> {
-    let of = |client: bool, rule: &ListedPrefix| (client, rule.prefix.to_string(), rule.kind, rule.line);
+    let of = |client: bool, rule: &ListedPrefix| {
+        let (prefix, kind, line) = prefix(rule);
+        (client, prefix, kind, line)
+    };
     let clients = book.clients.rules().iter().map(|rule| of(true, rule));
     clients.chain(book.answers.rules().iter().map(|rule| of(false, rule))).collect()
+}
+
+fn prefix(rule: &ListedPrefix) -> (String, u32, u32) {
+    (rule.prefix.to_string(), rule.kind, rule.line)
 }
 
 fn source_words(source: &Source, file: String) -> SourceWords {

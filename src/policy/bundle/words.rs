@@ -34,6 +34,9 @@ pub(super) struct Words {
     /// Rules about addresses: whether a client's own, the prefix, the kind, the line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) addresses: Vec<(bool, String, u32, u32)>,
+    /// Rules about the addresses of zones' servers: the prefix, the kind, the line. Programs that know no such rules refuse the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) name_servers: Vec<(String, u32, u32)>,
     /// What the control plane found in each list; its own business.
     pub(super) reports: serde_json::Value,
 }
@@ -60,6 +63,10 @@ pub(super) struct SourceWords {
 pub(super) enum ReachWord {
     Below,
     Exact,
+    #[serde(rename = "name-server")]
+    NameServer,
+    #[serde(rename = "name-servers-below")]
+    NameServersBelow,
     Subtree,
 }
 
@@ -94,6 +101,8 @@ impl Words {
             let reach = match reach {
                 ReachWord::Below => Reach::Below,
                 ReachWord::Exact => Reach::Exact,
+                ReachWord::NameServer => Reach::NameServer,
+                ReachWord::NameServersBelow => Reach::NameServersBelow,
                 ReachWord::Subtree => Reach::Subtree,
             };
             known.then_some(RuleKind { set: *set, reach, action: action.unwrap_or(DEFAULT_ACTION) })
@@ -108,12 +117,16 @@ impl Words {
 impl Words {
     /// The rules about addresses, each of a kind that there is.
     pub(super) fn addresses(&self, kinds: usize) -> Result<Vec<(Whose, ListedPrefix)>, Flaw> {
-        let rule = |(client, prefix, kind, line): &(bool, String, u32, u32)| {
-            let whose = if *client { Whose::Client } else { Whose::Answer };
-            let prefix = prefix.parse().ok().filter(|_| (*kind as usize) < kinds)?;
-            Some((whose, ListedPrefix::new(prefix, *kind, *line)))
+        let rule = |(whose, prefix, kind, line): (Whose, &String, u32, u32)| {
+            let prefix = prefix.parse().ok().filter(|_| (kind as usize) < kinds)?;
+            Some((whose, ListedPrefix::new(prefix, kind, line)))
         };
-        let rules: Option<Vec<_>> = self.addresses.iter().map(rule).collect();
+        let others = self.addresses.iter().map(|(client, prefix, kind, line)| {
+            (if *client { Whose::Client } else { Whose::Answer }, prefix, *kind, *line)
+        });
+        let servers = self.name_servers.iter();
+        let servers = servers.map(|(prefix, kind, line)| (Whose::NameServer, prefix, *kind, *line));
+        let rules: Option<Vec<_>> = others.chain(servers).map(rule).collect();
         rules.ok_or_else(|| Flaw::Words("a rule about addresses is not one".to_owned()))
     }
 }
@@ -123,6 +136,8 @@ impl From<Reach> for ReachWord {
         match reach {
             Reach::Below => Self::Below,
             Reach::Exact => Self::Exact,
+            Reach::NameServer => Self::NameServer,
+            Reach::NameServersBelow => Self::NameServersBelow,
             Reach::Subtree => Self::Subtree,
         }
     }

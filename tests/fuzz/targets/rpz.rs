@@ -39,6 +39,11 @@ fuzz_target!(|bytes: &[u8]| {
     for (whose, address) in listed {
         match whose {
             Whose::Client => assert!(snapshot.client(address).is_ruled(), "{address}"),
+            Whose::NameServer => {
+                assert!(snapshot.screens_name_servers(0));
+                let verdict = snapshot.decide_name_servers(0, &[], &[address], None);
+                assert!(choice & 2 == 2 || verdict != Verdict::Allow, "{address}");
+            }
             Whose::Answer => {
                 assert!(snapshot.screens_addresses(0));
                 let verdict = snapshot.decide_addresses(0, [address].into_iter(), None);
