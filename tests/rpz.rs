@@ -22,6 +22,7 @@ use support::{Site, Upstream, query};
 
 const A: u16 = 1;
 const TXT: u16 = 16;
+const NS: u16 = 2;
 const MX: u16 = 15;
 const AAAA: u16 = 28;
 const HTTPS: u16 = 65;
@@ -30,7 +31,8 @@ const HTTPS: u16 = 65;
 
 /// Answers by name. The first label decides: `to` is an alias of what follows, as is any that begins with `c` and a digit;
 /// `nx` does not exist; `fail` fails; `a0A000201` has that address. Other names have one to three addresses of one /24, and
-/// half of them IPv6 addresses, made of the name; every tenth does not exist.
+/// half of them IPv6 addresses, made of the name; every tenth does not exist. The zone `servedN.example` is served by `nsN.host.example`, and
+/// `nsN.host.example` is at 203.0.113.N.
 fn upstream(query: &[u8], _tcp: bool) -> Option<Vec<u8>> {
     let mut starts = Vec::new();
     let mut end = 12;
@@ -73,6 +75,17 @@ fn upstream(query: &[u8], _tcp: bool) -> Option<Vec<u8>> {
     let hash = hash ^ hash >> 15;
     let mut positive = true;
     match (first.as_str(), record_type) {
+        (_, NS) if first.starts_with("served") && label(at + 1) == "example" => {
+            let host = format!("ns{}", &first[6..]);
+            let mut rdata = vec![host.len() as u8];
+            rdata.extend(host.as_bytes());
+            rdata.extend(b"\x04host\x07example\0");
+            add(NS, &rdata);
+        }
+        (_, NS) => positive = false,
+        (_, A) if first.starts_with("ns") && first[2..].parse::<u8>().is_ok() => {
+            add(A, &[203, 0, 113, first[2..].parse().unwrap()]);
+        }
         ("fail", _) => rcode = 2,
         ("nx", _) => rcode = 3,
         _ if fixed.is_none() && hash % 10 == 0 => rcode = 3,
@@ -227,11 +240,15 @@ fn every_trigger_does_every_action_in_every_situation() {
         let name = name_of(number);
         let exact = exact_of(number);
         one += &format!("{name} {record}\n*.{name} {record}\n{exact} {record}\n");
+        // By the name of one server, and by the address of another.
+        one += &format!("ns{number}.host.example.rpz-nsdname {record}\n");
+        one += &format!("32.{}.113.0.203.rpz-nsip {record}\n", 100 + number);
         one +=
             &format!("32.{number}.100.51.198.rpz-ip {record}\n32.{number}.2.0.127.rpz-client-ip {record}\n");
         // Of what the first zone lets pass the second says something else.
         two += &format!("{name} CNAME .\n{exact} CNAME .\n");
     }
+    two += "*.host.example.rpz-nsdname CNAME .\n24.0.113.0.203.rpz-nsip CNAME .\n";
     two += "28.0.100.51.198.rpz-ip CNAME .\n24.0.2.0.127.rpz-client-ip CNAME .\n";
     let group = "[[policy.group]]\nname = \"others\"\nclients = [\"127.0.9.0/24\"]\nenforce = []\n\
                  [[policy.group]]\nname = \"default\"\nenforce = [\"one\", \"two\"]\n";
@@ -275,6 +292,27 @@ fn every_trigger_does_every_action_in_every_situation() {
                 false,
             ),
             ("exact name", somebody, exact_of(number), "192.0.2.3".to_owned(), false),
+            (
+                "name server's name",
+                somebody,
+                format!("ac0000204.served{number}.example"),
+                "192.0.2.4".to_owned(),
+                false,
+            ),
+            (
+                "name server's address",
+                somebody,
+                format!("ac0000205.served{}.example", 100 + number),
+                "192.0.2.5".to_owned(),
+                false,
+            ),
+            (
+                "name server behind an alias",
+                somebody,
+                format!("to.ac0000206.served{number}.example"),
+                format!("ac0000206.served{number}.example. 192.0.2.6"),
+                false,
+            ),
         ]
     };
     for situation in ["not cached", "cached", "with DO", "other group", "stale"] {
@@ -305,7 +343,7 @@ fn every_trigger_does_every_action_in_every_situation() {
         }
     }
     assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(asked >= 150, "{asked}");
+    assert!(asked >= 300, "{asked}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) struct NameServers {
     pub(super) addresses: Vec<IpAddr>,
     /// Whether nothing failed that was asked.
     pub(super) is_whole: bool,
-    /// What is not kept.
+    /// What is not kept, or kept past its TTL.
     missing: Vec<(CanonicalName, RecordType)>,
 }
 
@@ -30,25 +30,25 @@ pub(super) type Came = Result<(Arc<Entry>, bool), Failure>;
 
 /// Zones of one label are top-level domains, whose servers say nothing of who is behind a name (BIND's `min-ns-dots 1`).
 const LEAST_LABELS: usize = 2;
-/// Zones looked at for each name, the innermost first.
-const MOST_ZONES: usize = 8;
+/// Zones of more labels are not looked at: who runs one of them runs one above it, or is let by somebody who does.
+const MOST_LABELS: usize = 8;
 /// Names of an answer looked at: the one asked for and its aliases.
 const MOST_NAMES: usize = 8;
 /// Servers looked at: twice the thirteen that fit an answer of 512 bytes.
 const MOST_SERVERS: usize = 26;
-/// Rounds of questions for one answer: the cut, the apex, each zone around it, then addresses.
-const MOST_ROUNDS: usize = 8;
+/// Rounds of questions for one answer: zones, servers' addresses, and what was pushed out of the cache meanwhile.
+const MOST_ROUNDS: usize = 3;
 /// No further round begins so long after the answer came.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Seconds for which an answer that may not be kept, or a failure, still counts: as long as it takes to look at all of them.
+/// Seconds for which an answer that may not be kept, or a failure, is not asked for again: as long as it takes to look at all of them.
 const LATELY: u32 = 5;
 
 impl NameServers {
-    /// What kept answers tell of the servers behind `entry`; with the addresses of the families that are wanted.
+    /// What kept answers tell of the servers behind `entry`, those past their TTL too; with the addresses of the families that are wanted.
     pub(super) fn behind(entry: &Entry, store: &Store, now: Moment, (ipv4, ipv6): (bool, bool)) -> Self {
         let mut found = Self { is_whole: true, ..Self::default() };
         for name in entry.name().into_iter().chain(entry.targets()).take(MOST_NAMES) {
-            found.add_zones(name, store, now);
+            found.add_zones(&name, store, now);
         }
         found.names.sort_unstable_by(|one, other| one.as_wire().cmp(other.as_wire()));
         found.names.dedup_by(|one, other| one.as_wire() == other.as_wire());
@@ -73,39 +73,24 @@ impl NameServers {
         !self.missing.is_empty()
     }
 
-    /// From the innermost zone outwards.
-    fn add_zones(&mut self, name: CanonicalName, store: &Store, now: Moment) {
-        let mut at = name;
-        for _ in 0..MOST_ZONES {
-            if at.label_count() < LEAST_LABELS {
-                return;
-            }
-            let Some(entry) = self.kept(at.clone(), RecordType::NS, store, now) else { return };
-            let apex = self.add_servers(&at, &entry);
-            let Some(above) = apex.or_else(|| CanonicalName::read(at.suffix(1))) else { return };
-            at = above;
+    /// The servers of each zone that may be at the name or above it. An answer about a name that is no zone has none; what it says of the zone
+    /// around is not relied on, as whoever serves that could say so to hide it.
+    fn add_zones(&mut self, name: &CanonicalName, store: &Store, now: Moment) {
+        let labels = name.label_count();
+        for count in LEAST_LABELS..=labels.min(MOST_LABELS) {
+            let Some(zone) = CanonicalName::read(name.suffix(labels - count)) else { continue };
+            let Some(entry) = self.kept(zone.clone(), RecordType::NS, store, now) else { continue };
+            let Some(message) = Message::new(entry.message()) else { continue };
+            let servers = message.records().filter(|record| {
+                (record.section, record.record_type) == (Section::Answer, RecordType::NS)
+                    && message.name_at(record.owner).is_some_and(|owner| owner.as_wire() == zone.as_wire())
+            });
+            self.names.extend(servers.filter_map(|record| message.name_at(record.rdata.start)));
         }
     }
 
-    /// Takes the servers of the zone `at` from an answer about it. When it is no zone, returns the zone that it is in, as far as the answer says.
-    fn add_servers(&mut self, at: &CanonicalName, entry: &Entry) -> Option<CanonicalName> {
-        let message = Message::new(entry.message())?;
-        let mut apex = None;
-        for record in message.records() {
-            let Some(owner) = message.name_at(record.owner) else { continue };
-            match (record.section, record.record_type) {
-                (Section::Answer, RecordType::NS) if owner.as_wire() == at.as_wire() => {
-                    self.names.extend(message.name_at(record.rdata.start));
-                    apex = None;
-                }
-                (Section::Authority, RecordType::SOA) if is_below(at, &owner) => apex = Some(owner),
-                _ => {}
-            }
-        }
-        apex
-    }
-
-    /// An answer that counts: fresh, or of just now. One that tells of a failure leaves the whole in doubt.
+    /// What is kept. One that tells of a failure, or is neither fresh nor of just now, leaves the whole in doubt: but while upstreams are silent, it
+    /// is all there is, and a ban does not end with them.
     fn kept(
         &mut self,
         name: CanonicalName,
@@ -113,23 +98,18 @@ impl NameServers {
         store: &Store,
         now: Moment,
     ) -> Option<Arc<Entry>> {
-        let counts =
-            |entry: &Arc<Entry>| entry.freshness(now, 0) == Freshness::Fresh || entry.age(now) < LATELY;
-        let entry = store.find(&Key::new(&name, record_type, false, false)).filter(counts);
-        match &entry {
-            None => {
-                self.is_whole = false;
-                self.missing.push((name, record_type));
-            }
-            Some(entry) => self.is_whole &= matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN),
+        let entry = store.find(&Key::new(&name, record_type, false, false));
+        let is_new = |entry: &Entry| entry.freshness(now, 0) == Freshness::Fresh || entry.age(now) < LATELY;
+        if !entry.as_deref().is_some_and(is_new) {
+            self.is_whole = false;
+            self.missing.push((name, record_type));
         }
+        let longest = store.config().stale;
+        let entry = entry.filter(|entry| is_new(entry) || entry.freshness(now, longest) == Freshness::Stale);
+        let answers = |entry: &Arc<Entry>| matches!(entry.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN);
+        self.is_whole &= entry.as_ref().is_some_and(answers);
         entry
     }
-}
-
-fn is_below(name: &CanonicalName, zone: &CanonicalName) -> bool {
-    let depth = name.label_count().checked_sub(zone.label_count()).filter(|depth| *depth > 0);
-    depth.is_some_and(|depth| name.suffix(depth) == zone.as_wire())
 }
 
 impl Engine {
