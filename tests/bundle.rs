@@ -206,7 +206,10 @@ fn small_rulebook() -> Rulebook {
     let files = [("never.toml", ""), ("default.toml", "enforce = []")];
     let (catalog, problems) = Catalog::read(files);
     assert_eq!(problems, []);
-    let rule = |name: &str, reach, action, line| Rule { name: name.parse().unwrap(), reach, action, line };
+    let rule = |name: &str, reach, action: Option<Action>, line| {
+        let (name, action) = (name.parse().unwrap(), action.map(Box::new));
+        Rule { name, reach, action, line }
+    };
     let local = Action::Local(vec![interdict::policy::LocalRecord::ipv4(Ipv4Addr::LOCALHOST, Some(7))]);
     let rules = vec![
         rule("one.example", Reach::Subtree, None, 1),
@@ -315,9 +318,9 @@ fn what_is_wrong_with_a_bundle_is_said() {
     };
     let good = small();
     let mut later = good.clone();
-    later[16] = 3;
+    later[16] = 4;
     seal_bundle(&mut later);
-    says(&later, "in form 3, and this version of interdict reads form 2");
+    says(&later, "in form 4, and this version of interdict reads form 3");
     says(&good[..good.len() - 1], "cut off");
     let mut damaged = good;
     *damaged.last_mut().unwrap() ^= 1;

@@ -16,11 +16,11 @@ fn rules(parsed: &Parsed) -> Vec<String> {
         Reach::NameServer => "name-server",
         Reach::NameServersBelow => "name-servers-below",
     };
-    let of = |action: &Option<Action>| action.as_ref().map_or("-", |action| action.kind().as_str());
+    let of = |action: Option<&Action>| action.as_ref().map_or("-", |action| action.kind().as_str());
     parsed
         .rules
         .iter()
-        .map(|r| format!("{} {} {} {}", r.line, r.name, word(r.reach), of(&r.action)))
+        .map(|r| format!("{} {} {} {}", r.line, r.name, word(r.reach), of(r.action.as_deref())))
         .collect()
 }
 
@@ -77,7 +77,7 @@ fn dnsmasq() {
         "6 f.example subtree local",
     ];
     assert_eq!(rules(&parsed), expected);
-    assert!(matches!(&parsed.rules[4].action, Some(Action::Local(records)) if records.len() == 2));
+    assert!(matches!(parsed.rules[4].action.as_deref(), Some(Action::Local(records)) if records.len() == 2));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn rpz_local_records_have_the_ttl_of_their_zone_or_their_own() {
     let ttls: Vec<Option<u32>> = parsed
         .rules
         .iter()
-        .map(|rule| match &rule.action {
+        .map(|rule| match rule.action.as_deref() {
             Some(Action::Local(records)) => records[0].ttl,
             other => panic!("{other:?}"),
         })

@@ -86,7 +86,7 @@ fn add(reader: &mut Reader<'_>, name: &str, action: Option<Action>) {
     let parsed = name.parse().ok();
     if let (Some(Action::Local(new)), Some(last)) = (&action, reader.rules().last_mut())
         && parsed.as_ref() == Some(&last.name)
-        && let Some(Action::Local(records)) = &mut last.action
+        && let Some(Action::Local(records)) = last.action.as_deref_mut()
     {
         records.extend(new.iter().cloned());
         return;

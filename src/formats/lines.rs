@@ -163,7 +163,7 @@ impl<'f> Reader<'f> {
             self.problem(Problem::warning(place, what, "make sure that is meant"));
         }
         self.part.rules += 1;
-        self.parsed.rules.push(Rule { name, reach, action, line: self.line });
+        self.parsed.rules.push(Rule { name, reach, action: action.map(Box::new), line: self.line });
     }
 
     /// A part ends before this line, and the next one begins with it.

@@ -224,7 +224,7 @@ fn trigger(reader: &mut Reader<'_>, owner: &str, kind: &str, ttl: Option<u32>, r
     match name.parse::<Name>() {
         Ok(name) => {
             let last = reader.rules().last_mut().filter(|last| last.name == name && last.reach == reach);
-            if !joined(last.and_then(|last| last.action.as_mut()), &action) {
+            if !joined(last.and_then(|last| last.action.as_deref_mut()), &action) {
                 reader.add(name, reach, Some(action));
             }
         }

@@ -51,7 +51,7 @@ pub fn compile(
     let came = came.map(|((name, kind), line)| Listed { name: name.as_wire(), kind: *kind, line: *line });
     // Few, whatever came: the background puts them in order before they are many.
     let beside: Vec<Listed<'_>> = came.chain(rules).collect();
-    let beside = NameTable::new(HashKey::of(&exceptions_digest), &beside, |rule| *rule);
+    let beside = NameTable::new(HashKey::of(&exceptions_digest), beside.as_slice());
 
     let mixed = mixed(&sets, &kinds);
     let named = kinds_by_set(&sets, &kinds, &actions);

@@ -231,7 +231,7 @@ mod tests {
             let rules = (1..).zip(rules.iter()).map(|(line, (name, reach, action))| Rule {
                 name: name.parse().unwrap(),
                 reach: *reach,
-                action: action.clone(),
+                action: action.clone().map(Box::new),
                 line,
             });
             sources.push(SourceRules {

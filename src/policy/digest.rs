@@ -40,6 +40,25 @@ impl Written {
     }
 }
 
+/// A digest of things in no order: the sum of the SHA-256 of each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum([u64; 4]);
+
+impl Sum {
+    /// Takes in one thing, which these pieces are.
+    pub(super) fn add(&mut self, pieces: &[&[u8]]) {
+        let digest = pieces.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+        for (lane, word) in self.0.iter_mut().zip(digest.as_chunks::<8>().0) {
+            *lane = lane.wrapping_add(u64::from_be_bytes(*word));
+        }
+    }
+
+    pub(super) fn finalize(self) -> [u8; 32] {
+        // Hashed once more, so that nothing shows of how it was made.
+        Sha256::digest(self.0.map(u64::to_be_bytes).as_flattened()).into()
+    }
+}
+
 /// Bytes in hexadecimal.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -34,7 +34,7 @@ pub(super) struct Sorted<'e> {
 type Key<'e> = (&'e [u8], Reach, Option<&'e Action>);
 
 fn key(rule: &Rule) -> Key<'_> {
-    (rule.name.as_wire(), rule.reach, rule.action.as_ref())
+    (rule.name.as_wire(), rule.reach, rule.action.as_deref())
 }
 
 impl Edit {

@@ -5,29 +5,46 @@ use std::collections::HashMap;
 
 use super::address::{AddressRule, ListedPrefix, Whose};
 use super::catalog::{Catalog, Tier};
-use super::digest::{Written, key_of};
+use super::digest::{Sum, Written, key_of};
 use super::group::SourceRules;
-use super::matcher::{HashKey, Listed, NameTable};
-use super::rule::{Action, Reach, Rule};
+use super::matcher::{HashKey, Listed, NameTable, Rules};
+use super::rule::{Reach, Rule};
 use super::rulebook::{Actions, Base, Run, Source};
 use super::snapshot::{CANARIES, DEFAULT_ACTION, Origin, RuleKind, RuleSet};
 use crate::dns::Name;
 
-/// A rule with its line. The order is that of the names, then of the kinds, then of the lines.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A rule with its line. Of the size of a [`Rule`], so that a long list of those becomes one of these where it lies.
+#[derive(Debug)]
 struct Gathered {
     /// The first bytes of the name, which nearly always tell two apart without a look at the names themselves.
     first: u64,
     name: Name,
-    kind: RuleKind,
+    /// The number of its kind.
+    kind: u32,
     line: u32,
 }
 
+const _: () = assert!(size_of::<Gathered>() == size_of::<Rule>());
+
 impl Gathered {
-    fn new(name: Name, kind: RuleKind, line: u32) -> Self {
+    fn new(name: Name, kind: u32, line: u32) -> Self {
         let mut first = [0; 8];
         first.iter_mut().zip(name.as_wire()).for_each(|(byte, of_name)| *byte = *of_name);
         Self { first: u64::from_be_bytes(first), name, kind, line }
+    }
+}
+
+impl Rules for [Gathered] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn rule<'r>(&'r self, at: usize, _room: &'r mut Vec<u8>) -> Option<Listed<'r>> {
+        self.get(at).map(|Gathered { name, kind, line, .. }| Listed {
+            name: name.as_wire(),
+            kind: *kind,
+            line: *line,
+        })
     }
 }
 
@@ -107,6 +124,7 @@ pub(super) fn runs(rules: &[Rule]) -> Vec<Run> {
 pub(super) struct Gathering {
     /// With their lines.
     rules: Vec<Gathered>,
+    kinds: Kinds,
     addresses: Vec<(u16, AddressRule)>,
     sets: Vec<RuleSet>,
     actions: Actions,
@@ -120,20 +138,22 @@ impl Gathering {
         let canaries = self.set(Origin::Canary, None, None, bypass);
         debug_assert_eq!(canaries, CANARIES, "the data plane knows the number");
         for listed in &catalog.canaries {
-            self.add(canaries, listed.name.clone(), Reach::Subtree, None, listed.place.line);
+            self.add(canaries, listed.name.clone(), Reach::Subtree, listed.place.line);
         }
         for (index, app) in (0..).zip(&catalog.apps) {
             for tier in [Tier::Core, Tier::Shared] {
                 let file = app.names.first().map(|listed| listed.place.file.clone()).unwrap_or_default();
                 let set = self.set(Origin::App(tier), Some(index), None, file);
                 for listed in app.names.iter().filter(|listed| listed.tier == tier) {
-                    self.add(set, listed.name.clone(), listed.reach, None, listed.place.line);
+                    self.add(set, listed.name.clone(), listed.reach, listed.place.line);
                 }
             }
         }
-        let mut digest = Written::new();
+        let mut digest = Sum::default();
         for Gathered { name, kind, line, .. } in &self.rules {
-            kind.hash_into(name.as_wire(), *line, &mut digest);
+            if let Some(kind) = self.kinds.list.get(*kind as usize) {
+                kind.add_to(&mut digest, name.as_wire(), *line);
+            }
         }
         self.catalog_digest = digest.finalize();
     }
@@ -145,9 +165,16 @@ impl Gathering {
         let [known, act] = [known, act].map(|index| index.map(|index| index as u16));
         let set = self.set(Origin::Source(name.clone()), known, act, file);
         let runs = runs(&rules);
-        for Rule { name, reach, action, line } in rules {
-            self.add(set, name, reach, action, line);
+        let gathered = |Rule { name, reach, action, line }| {
+            let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(*action));
+            Gathered::new(name, self.kinds.number(RuleKind { set, reach, action }), line)
+        };
+        let mut gathered: Vec<Gathered> = rules.into_iter().map(gathered).collect();
+        // What is long stays where it lies.
+        if gathered.len() > self.rules.len() {
+            std::mem::swap(&mut gathered, &mut self.rules);
         }
+        self.rules.append(&mut gathered);
         let mut about_addresses = Written::new();
         for rule in addresses {
             about_addresses.update(format!("{:?} {} {:?}\n", rule.whose, rule.prefix, rule.action));
@@ -171,56 +198,62 @@ impl Gathering {
         number
     }
 
-    fn add(&mut self, set: u16, name: Name, reach: Reach, action: Option<Action>, line: u32) {
-        let action = action.map_or(DEFAULT_ACTION, |action| self.actions.number(action));
-        self.rules.push(Gathered::new(name, RuleKind { set, reach, action }, line));
+    fn add(&mut self, set: u16, name: Name, reach: Reach, line: u32) {
+        let kind = self.kinds.number(RuleKind { set, reach, action: DEFAULT_ACTION });
+        self.rules.push(Gathered::new(name, kind, line));
     }
 
     /// Sorts, drops repetitions, and builds the table. The order does not depend on the order of the inputs.
     pub(super) fn indexed(mut self) -> Indexed {
-        let gathered = &mut self.rules;
-        gathered.sort_unstable();
+        let (gathered, kinds) = (&mut self.rules, &self.kinds.list);
+        // By name, then by list, then by line.
+        gathered.sort_unstable_by(|a, b| {
+            let kind = |rule: &Gathered| kinds.get(rule.kind as usize);
+            a.first
+                .cmp(&b.first)
+                .then_with(|| a.name.cmp(&b.name))
+                .then_with(|| kind(a).cmp(&kind(b)))
+                .then(a.line.cmp(&b.line))
+        });
         let mut repeated = Vec::new();
         gathered.dedup_by(|later, first| {
-            let same = (&later.name, later.kind) == (&first.name, first.kind);
-            if same {
-                repeated.push(key_of(later.name.as_wire(), &later.kind));
+            let same = later.kind == first.kind && later.name == first.name;
+            if let Some(kind) = kinds.get(later.kind as usize).filter(|_| same) {
+                repeated.push(key_of(later.name.as_wire(), kind));
             }
             same
         });
         repeated.sort_unstable();
         repeated.dedup();
-        let mut kinds = Kinds::default();
         let mut names = 0;
-        let mut digest = Written::new();
-        let mut listed = Vec::with_capacity(gathered.len());
+        let mut digest = Sum::default();
         for run in gathered.chunk_by(|a, b| a.first == b.first && a.name == b.name) {
             names += 1;
             for Gathered { name, kind, line, .. } in run {
+                let Some(kind) = kinds.get(*kind as usize) else { continue };
                 if let Some(set) = self.sets.get_mut(usize::from(kind.set)) {
                     set.rules += 1;
                 }
-                kind.hash_into(name.as_wire(), *line, &mut digest);
-                listed.push(Listed { name: name.as_wire(), kind: kinds.number(*kind), line: *line });
+                kind.add_to(&mut digest, name.as_wire(), *line);
             }
         }
         let digest = digest.finalize();
-        let table = NameTable::new(HashKey::of(&digest), &listed, |rule| *rule);
-        let addresses = self.numbered_addresses(&mut kinds);
-        let Self { sets, actions, catalog_digest, .. } = self;
+        let table = NameTable::new(HashKey::of(&digest), gathered.as_slice());
+        let addresses = self.numbered_addresses();
+        let Self { sets, actions, catalog_digest, kinds, .. } = self;
         let base = Base { table, digest, repeated: repeated.into() };
         Indexed { base, names, kinds: kinds.list, sets, actions, addresses, catalog_digest }
     }
 
     /// The rules about addresses, each of a kind that has a number.
-    fn numbered_addresses(&mut self, kinds: &mut Kinds) -> Vec<(Whose, ListedPrefix)> {
+    fn numbered_addresses(&mut self) -> Vec<(Whose, ListedPrefix)> {
         let mut numbered = Vec::new();
         for (set, AddressRule { whose, prefix, action, line }) in std::mem::take(&mut self.addresses) {
             let kind = RuleKind { set, reach: Reach::Exact, action: self.actions.number(action) };
             if let Some(set) = self.sets.get_mut(usize::from(set)) {
                 set.rules += 1;
             }
-            numbered.push((whose, ListedPrefix::new(prefix, kinds.number(kind), line)));
+            numbered.push((whose, ListedPrefix::new(prefix, self.kinds.number(kind), line)));
         }
         numbered
     }

@@ -164,7 +164,7 @@ impl Rulebook {
 
 impl Revision<'_> {
     fn kind(&mut self, set: u16, rule: &Rule) -> (RuleKind, u32) {
-        let action = rule.action.clone().map_or(DEFAULT_ACTION, |action| self.next.actions.number(action));
+        let action = rule.action.clone().map_or(DEFAULT_ACTION, |action| self.next.actions.number(*action));
         let kind = RuleKind { set, reach: rule.reach, action };
         let number = *self.numbers.entry(kind).or_insert_with(|| {
             self.kinds.push(kind);

@@ -19,8 +19,8 @@ pub struct Rule {
     pub name: Name,
     /// Which names it meets.
     pub reach: Reach,
-    /// What is done; `None` takes the group's or the policy's action.
-    pub action: Option<Action>,
+    /// What is done; `None` takes the group's or the policy's action. On the heap, as nearly no rule of a long list has one.
+    pub action: Option<Box<Action>>,
     /// Line in the source, from 1.
     pub line: u32,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::address::{AddressTable, Whose};
 use super::catalog::{Catalog, ListedName};
-use super::digest::{Written, hexadecimal};
+use super::digest::{Sum, Written, hexadecimal};
 use super::gathering::{Gathering, Indexed};
 use super::group::SourceRules;
 use super::matcher::{Entry, NameTable};
@@ -80,7 +80,7 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) table: NameTable,
-    /// SHA-256 over all of them.
+    /// Over all of them, in no order.
     pub(super) digest: [u8; 32],
     /// Those that their list says more than once, as keys, sorted.
     pub(super) repeated: Box<[u64]>,
@@ -310,13 +310,10 @@ impl Rulebook {
 }
 
 impl RuleKind {
-    /// What a rule of this kind adds to the digest of all.
-    pub(super) fn hash_into(&self, name: &[u8], line: u32, digest: &mut Written) {
-        digest.update(name);
-        digest.update(self.set.to_be_bytes());
-        digest.update(self.action.to_be_bytes());
-        digest.update(line.to_be_bytes());
-        digest.update([self.reach as u8]);
+    /// Adds a rule of this kind to the digest of all.
+    pub(super) fn add_to(&self, digest: &mut Sum, name: &[u8], line: u32) {
+        let [set, action] = [self.set, self.action].map(u16::to_be_bytes);
+        digest.add(&[name, &set, &action, &line.to_be_bytes(), &[self.reach as u8]]);
     }
 }
 

@@ -36,9 +36,8 @@ impl Fold {
         drop(made);
         let (lists, fold) = (Arc::clone(&ready.lists), Arc::clone(self));
         let build = move || {
-            if let Some(folded) = lists.folded() {
-                *fold.lock() = Some(Arc::new(folded));
-            }
+            let folded = Arc::new(lists.folded());
+            *fold.lock() = Some(folded);
             fold.is_running.store(false, Ordering::Release);
         };
         if let Err(error) = std::thread::Builder::new().name("fold".to_owned()).spawn(build) {

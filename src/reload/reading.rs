@@ -47,7 +47,7 @@ pub(super) fn read(source: &sources::Config, raw: &Raw, known: Option<&Reading>)
     // What its settings impose on its rules.
     if let Override::Imposed(action) = &source.overriding {
         let impose = |rules: &mut Vec<Rule>| {
-            rules.iter_mut().for_each(|rule| rule.action = Some(action.clone()));
+            rules.iter_mut().for_each(|rule| rule.action = Some(Box::new(action.clone())));
         };
         match &mut content {
             Content::Whole(rules, addresses) => {

@@ -33,7 +33,7 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
                     Reach::NameServersBelow,
                 ])
                 .unwrap(),
-            action: action(random),
+            action: action(random).map(Box::new),
             line,
         });
         sources.push(SourceRules {

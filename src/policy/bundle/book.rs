@@ -3,7 +3,7 @@
 
 use super::super::address::ListedPrefix;
 use super::super::catalog::Catalog;
-use super::super::digest::{Written, hexadecimal};
+use super::super::digest::{Sum, hexadecimal};
 use super::super::gathering::{Indexed, sets};
 use super::super::group::SourceRules;
 use super::super::matcher::{HashKey, Image, NameTable, StoredTable};
@@ -104,9 +104,9 @@ impl Bundle {
             .collect();
         all.sort_unstable();
         let names = all.chunk_by(|one, other| one.0 == other.0).count();
-        let mut hash = Written::new();
+        let mut hash = Sum::default();
         for (name, kind, line) in &all {
-            kind.hash_into(name, *line, &mut hash);
+            kind.add_to(&mut hash, name, *line);
         }
         if names != book.names || hash.finalize() != base.digest {
             return flaw("its rules are not those that its digest names");

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::hash::HashKey;
+use super::rules::{Listed, Rules};
 
 /// A code made for one set of names. A name is coded as its parent, how many labels stand in front of it, and those
 /// labels from left to right, each its length and its bytes. A *parent* is one of the suffixes that many names share
@@ -145,12 +146,15 @@ impl Labels {
 }
 
 impl Code {
-    /// Makes a code for `names`, in wire form. The same names in the same order make the same code.
-    pub(super) fn for_names<'n>(names: impl ExactSizeIterator<Item = &'n [u8]> + Clone) -> Self {
-        let mut code = Self::with_parents(parents(names.clone().step_by(names.len() / SAMPLE + 1)));
+    /// Makes a code for the names of `rules`. The same names in the same order make the same code.
+    pub(super) fn for_names(rules: &(impl Rules + ?Sized)) -> Self {
+        let mut code = Self::with_parents(parents(rules));
         let mut counts = vec![0u64; code.words.len()];
-        for name in names {
-            code.symbols(name, |symbol| counts.get_mut(symbol).map(|count| *count += 1));
+        let mut room = Vec::new();
+        for at in 0..rules.count() {
+            if let Some(Listed { name, .. }) = rules.rule(at, &mut room) {
+                code.symbols(name, |symbol| counts.get_mut(symbol).map(|count| *count += 1));
+            }
         }
         code.assign(&mut counts);
         code
@@ -206,7 +210,17 @@ impl Code {
 
     /// The name whose code `stored` is, in wire form; empty if it is none.
     pub(super) fn read(&self, stored: &[u8]) -> Vec<u8> {
-        self.decode(&mut Bits { rest: stored.iter(), window: 0, held: 0 }).unwrap_or_default()
+        let mut name = Vec::new();
+        self.read_into(stored, &mut name);
+        name
+    }
+
+    /// The same, in place of what `name` held.
+    pub(super) fn read_into(&self, stored: &[u8], name: &mut Vec<u8>) {
+        name.clear();
+        if self.decode(&mut Bits { rest: stored.iter(), window: 0, held: 0 }, name).is_none() {
+            name.clear();
+        }
     }
 
     /// Bytes this code holds.
@@ -260,12 +274,11 @@ impl Code {
         if held > 0 { emit((register << (8 - held)) as u8) } else { Some(()) }
     }
 
-    fn decode(&self, bits: &mut Bits<'_>) -> Option<Vec<u8>> {
+    fn decode(&self, bits: &mut Bits<'_>, name: &mut Vec<u8>) -> Option<()> {
         let (parent, count) = {
             let symbol = self.symbol(bits)?.checked_sub(PARENTS)?;
             (self.parents.get(symbol / (MORE + 1))?, symbol % (MORE + 1))
         };
-        let mut name = Vec::new();
         let mut labels = 0;
         while count == MORE || labels < count {
             let length = self.symbol(bits)?.checked_sub(END)?;
@@ -279,7 +292,7 @@ impl Code {
             labels += 1;
         }
         name.extend_from_slice(parent);
-        Some(name)
+        Some(())
     }
 
     fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
@@ -332,23 +345,27 @@ impl Code {
     }
 }
 
-/// The root, and the suffixes of one and two labels that many of `names` end in.
-fn parents<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<Box<[u8]>> {
-    let mut shared: BTreeMap<&[u8], usize> = BTreeMap::new();
-    for name in names {
+/// The root, and the suffixes of one and two labels that many names of `rules` end in.
+fn parents(rules: &(impl Rules + ?Sized)) -> Vec<Box<[u8]>> {
+    let mut shared: BTreeMap<Box<[u8]>, usize> = BTreeMap::new();
+    let mut room = Vec::new();
+    for at in (0..rules.count()).step_by(rules.count() / SAMPLE + 1) {
+        let Some(Listed { name, .. }) = rules.rule(at, &mut room) else { continue };
         // A name is no parent of its own.
         let starts = Labels::of(name).map(|labels| labels.last_two).unwrap_or_default();
         for start in starts.into_iter().flatten().filter(|start| *start > 0) {
-            if let Some(suffix) = name.get(start..) {
-                *shared.entry(suffix).or_default() += 1;
+            let Some(suffix) = name.get(start..) else { continue };
+            match shared.get_mut(suffix) {
+                Some(count) => *count += 1,
+                None => drop(shared.insert(suffix.into(), 1)),
             }
         }
     }
-    let mut found: Vec<(&[u8], usize)> =
+    let mut found: Vec<(Box<[u8]>, usize)> =
         shared.into_iter().filter(|(_, count)| *count >= SHARED_BY).collect();
     found.sort_by_key(|(suffix, count)| Reverse(count * suffix.len()));
     found.truncate(MOST_PARENTS);
-    std::iter::once(Box::from([0])).chain(found.into_iter().map(|(suffix, _)| suffix.into())).collect()
+    std::iter::once(Box::from([0])).chain(found.into_iter().map(|(suffix, _)| suffix)).collect()
 }
 
 /// Lengths in bits of an optimal code's words for symbols that occur `counts` times.
@@ -402,7 +419,9 @@ mod tests {
     }
 
     fn code(wires: &[Vec<u8>]) -> Code {
-        Code::for_names(wires.iter().map(Vec::as_slice))
+        let listed = |wire| Listed { name: wire, kind: 0, line: 0 };
+        let listed: Vec<Listed<'_>> = wires.iter().map(Vec::as_slice).map(listed).collect();
+        Code::for_names(listed.as_slice())
     }
 
     #[test]

@@ -5,10 +5,12 @@
 mod code;
 mod hash;
 mod image;
+mod rules;
 mod stored;
 mod table;
 
 pub(super) use hash::HashKey;
 pub use image::Image;
+pub(super) use rules::{Listed, Rules};
 pub(super) use stored::{Damage, StoredTable};
-pub(super) use table::{Entry, Listed, NameTable};
+pub(super) use table::{Entry, NameTable};

@@ -174,7 +174,7 @@ fn read_code(bytes: &[u8]) -> Result<Code, Damage> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Listed;
+    use super::super::rules::Listed;
     use super::*;
     use crate::dns::Name;
 
@@ -183,7 +183,7 @@ mod tests {
             (0..count).map(|i| format!("n{i}.zone{}.example", i % 7).parse().unwrap()).collect();
         let listed =
             (0..).zip(&names).map(|(at, name)| Listed { name: name.as_wire(), kind: at % 3, line: at });
-        NameTable::new(HashKey::of(&[7; 32]), &listed.collect::<Vec<_>>(), |rule| *rule)
+        NameTable::new(HashKey::of(&[7; 32]), listed.collect::<Vec<_>>().as_slice())
     }
 
     fn restore(stored: StoredTable) -> Result<NameTable, Damage> {

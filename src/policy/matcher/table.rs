@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::code::Code;
 use super::hash::HashKey;
 use super::image::Image;
+use super::rules::{Listed, Rules};
 use crate::dns::CanonicalName;
 
 /// Rules by the names they are listed under, each rule an entry of its own.
@@ -42,14 +43,6 @@ pub(super) struct Group<'t> {
 /// a file begin at a multiple of sixteen.
 type Row = [u8; GROUP];
 
-/// A rule to be kept: the name it is listed under in wire form, the number of its kind, and its line.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Listed<'n> {
-    pub name: &'n [u8],
-    pub kind: u32,
-    pub line: u32,
-}
-
 /// A rule whose listed name is the searched name or an ancestor of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -81,28 +74,24 @@ impl NameTable {
     pub(crate) const MOST: usize = 100_000_000;
 
     /// Builds the table from at most [`Self::MOST`] rules. The same rules in the same order under the same key make the
-    /// same table.
-    ///
-    /// `listed` tells what stands at a place of `rules`, which may so be as small as the caller can make it.
-    pub(crate) fn new<'n, R>(
-        key: HashKey,
-        rules: &'n [R],
-        listed: impl Fn(&'n R) -> Listed<'n> + Copy,
-    ) -> Self {
-        let groups = (rules.len() / MEANT + 1).max(rules.len().div_ceil(PLACES));
+    /// same table. Beside it, making one takes eight bytes a rule.
+    pub(crate) fn new(key: HashKey, rules: &(impl Rules + ?Sized)) -> Self {
+        let groups = (rules.count() / MEANT + 1).max(rules.count().div_ceil(PLACES));
         let mut rows: Vec<Row> = vec![Row::default(); groups];
         let mut table = Self {
             key,
-            code: Arc::new(Code::for_names(rules.iter().map(|rule| listed(rule).name))),
+            code: Arc::new(Code::for_names(rules)),
             groups: Image::default(),
             entries: Image::default(),
-            length: rules.len(),
+            length: rules.count(),
             shallowest: usize::MAX,
             deepest: 0,
         };
-        let mut places: Vec<u32> = Vec::with_capacity(rules.len());
-        for rule in rules {
-            let (hash, labels) = table.hash(listed(rule).name);
+        let mut places: Vec<u32> = Vec::with_capacity(rules.count());
+        let mut room = Vec::new();
+        for at in 0..rules.count() {
+            let name = rules.rule(at, &mut room).map_or(&[][..], |rule| rule.name);
+            let (hash, labels) = table.hash(name);
             table.shallowest = table.shallowest.min(labels);
             table.deepest = table.deepest.max(labels);
             places.push(take_place(&mut rows, hash));
@@ -114,7 +103,7 @@ impl NameTable {
                 *slot = rule;
             }
         }
-        table.write(rows, &order, |rule| rules.get(rule as usize).map(listed));
+        table.write(rows, &order, rules);
         table
     }
 
@@ -164,9 +153,17 @@ impl NameTable {
 
     /// The wire form of rule `number`'s name, its kind and its line.
     pub(crate) fn rule(&self, number: u32) -> Option<(Vec<u8>, u32, u32)> {
+        let mut name = Vec::new();
+        let (kind, line) = self.rule_into(number, &mut name)?;
+        Some((name, kind, line))
+    }
+
+    /// The same, with the name in place of what `name` held.
+    pub(crate) fn rule_into(&self, number: u32, name: &mut Vec<u8>) -> Option<(u32, u32)> {
         let number = number as usize;
         let stored = self.stored(number / PLACES, number % PLACES)?;
-        Some((self.code.read(stored.code), stored.kind, stored.line))
+        self.code.read_into(stored.code, name);
+        Some((stored.kind, stored.line))
     }
 
     /// The line of rule `number`.
@@ -187,6 +184,11 @@ impl NameTable {
             let number = (group * PLACES + place) as u32;
             Some((number, self.code.read(stored.code), stored.kind, stored.line))
         })
+    }
+
+    /// The number of every rule.
+    pub(crate) fn rule_numbers(&self) -> impl Iterator<Item = u32> {
+        self.places().map(|(group, place)| (group * PLACES + place) as u32)
     }
 
     /// Every place that is taken, by group.
@@ -275,23 +277,27 @@ impl NameTable {
         (hash, labels)
     }
 
-    fn write<'n>(&mut self, mut rows: Vec<Row>, order: &[u32], listed: impl Fn(u32) -> Option<Listed<'n>>) {
-        let mut entries = Vec::with_capacity(self.length * 12);
-        let mut entry = Vec::new();
+    fn write(&mut self, mut rows: Vec<Row>, order: &[u32], rules: &(impl Rules + ?Sized)) {
+        /// What hardly any list needs a rule: memory that is reserved and not written to is none, growing would need it twice.
+        const ROOM: usize = 24;
+        let mut entries = Vec::with_capacity(self.length * ROOM);
+        let (mut entry, mut room) = (Vec::new(), Vec::new());
         for (row, rules_of) in rows.iter_mut().zip(order.chunks(PLACES)) {
             if let Some(start) = row.last_chunk_mut() {
                 *start = (entries.len() as u32).to_le_bytes();
             }
-            for rule in rules_of.iter().filter_map(|rule| listed(*rule)) {
+            for rule in rules_of {
+                let Some(Listed { name, kind, line }) = rules.rule(*rule as usize, &mut room) else {
+                    continue;
+                };
                 entry.clear();
-                write_number(rule.kind, &mut entry);
-                write_number(rule.line, &mut entry);
-                self.code.write(rule.name, &mut entry);
+                write_number(kind, &mut entry);
+                write_number(line, &mut entry);
+                self.code.write(name, &mut entry);
                 write_number(entry.len() as u32, &mut entries);
                 entries.extend_from_slice(&entry);
             }
         }
-        entries.shrink_to_fit();
         self.entries = entries.into();
         self.groups = rows.into_flattened().into();
     }
@@ -376,7 +382,7 @@ mod tests {
         let listed = (0..).zip(&names).map(|(at, name)| (at, name.as_wire()));
         let listed: Vec<Listed<'_>> =
             listed.map(|(at, name)| Listed { name, kind: at % 100, line: at }).collect();
-        NameTable::new(HashKey::of(&[7; 32]), &listed, |rule| *rule)
+        NameTable::new(HashKey::of(&[7; 32]), listed.as_slice())
     }
 
     fn found(table: &NameTable, name: &str) -> Vec<(String, usize)> {
