@@ -29,6 +29,7 @@ use crate::policy::{Inquiry, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::report::Ledger;
+use crate::resolve::Resolver;
 use crate::telemetry::{Collect, LastDay, prometheus};
 use crate::zone::Zone;
 
@@ -41,6 +42,8 @@ pub struct Parts {
     pub zone: Option<Arc<Zone>>,
     /// The policy's addresses in the kernel, where they are.
     pub egress: Option<Arc<Egress>>,
+    /// Whom questions are asked of, and what trust starts from.
+    pub resolver: Arc<Resolver>,
     /// What a network announces of the encrypted listeners, one each.
     pub announced: Arc<[serde_json::Value]>,
     /// What was asked lately, and what was rehearsed.
@@ -123,6 +126,9 @@ async fn status(State(parts): State<Parts>) -> Response {
     }
     if let (Some(status), Some(egress)) = (status.as_object_mut(), &parts.egress) {
         status.insert("egress".to_owned(), json!(egress.status()));
+    }
+    if let (Some(status), Some(anchors)) = (status.as_object_mut(), parts.resolver.trust_anchors()) {
+        status.insert("trust_anchors".to_owned(), json!(anchors));
     }
     if let Some(status) = status.as_object_mut().filter(|_| !parts.announced.is_empty()) {
         status.insert("announced".to_owned(), json!(*parts.announced));

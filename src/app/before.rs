@@ -44,6 +44,23 @@ pub(super) fn answered_before(
     Some(keeper)
 }
 
+/// Where the root's keys are kept while they change.
+pub(super) fn trusted_before(state: &Path) -> Storage {
+    /// Far more than the most keys that are followed take.
+    const LARGEST: u64 = 1 << 20;
+    let path = state.join("root-keys");
+    let read = path.clone();
+    Storage::new(
+        move || read_file(&read, LARGEST).ok().map(|raw| raw.bytes().into_owned()),
+        move |bytes| {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            write_whole(&path, bytes, 0o644)
+        },
+    )
+}
+
 /// Starts the reports, where there is a place to keep them. Returns what the log is to show its records.
 pub(super) fn counted_before(
     config: &report::Config,

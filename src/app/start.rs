@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Handle;
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::announce::announce;
 use super::ask::resolve as resolve_as;
-use super::before::{answered_before, asked_before, counted_before};
+use super::before::{answered_before, asked_before, counted_before, trusted_before};
 use super::egress::{Prepared, Surroundings};
 use super::numbers::{BUILD, Blocked, Build};
 use super::words::describe;
@@ -114,7 +114,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let last_day = LastDay::new(boot.last_day, clock.clone());
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
     let egress = Prepared::new(&boot)?;
-    let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)).minding(egress.beside()));
+    let resolving: Arc<OnceLock<Arc<Resolver>>> = Arc::default();
+    let beside = beside([egress.beside(), trouble_of(&resolving)]);
+    let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)).minding(beside));
     let certificate = listen::read_certificate(boot.tls.clone())?;
     let mut sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
@@ -129,10 +131,12 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
 
     let counters = Arc::new(Counters::new(Labels::CAPACITY));
     let upstreams = upstreams(&boot)?;
-    let resolver = Resolver::start(upstreams.clone(), clock.clone(), Handle::current());
+    let anchors = state.as_deref().map(trusted_before);
+    let resolver = Resolver::start_with(upstreams.clone(), anchors, clock.clone(), Handle::current());
     let resolver = Arc::new(resolver.map_err(|error| {
         vec![Problem::error(Place::file("[upstream]"), format!("cannot be asked: {error}"), "")]
     })?);
+    let _first = resolving.set(Arc::clone(&resolver));
     let store = Arc::new(cache::Store::new(boot.cache));
     let answers =
         answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
@@ -240,7 +244,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::new(blocked),
         counters,
         store,
-        resolver,
+        Arc::clone(&resolver) as _,
         statistics,
         Arc::clone(&pipeline) as _,
         querylog.collector(),
@@ -281,6 +285,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         zone: zone.clone(),
         announced: designated.iter().filter_map(|one| serde_json::to_value(&one.announced).ok()).collect(),
         egress,
+        resolver: Arc::clone(&resolver),
         last_day: Arc::clone(&last_day),
         ledger: ledger.clone(),
         requests: requests.clone(),
@@ -289,6 +294,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         feeds: Arc::default(),
         compiling: Arc::new(Semaphore::new(1)),
     };
+    tasks.push(tokio::spawn(resolver.follow_trust(stopped.clone())));
     tasks.push(tokio::spawn(engine.mind_patience(stopped.clone())));
     tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
     tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
@@ -311,6 +317,17 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         answers,
         requests,
     })
+}
+
+/// What does not work as it should in any of these rooms.
+fn beside(rooms: [reload::Beside; 2]) -> reload::Beside {
+    Arc::new(move || rooms.iter().filter_map(|room| room()).reduce(|all, next| format!("{all}; {next}")))
+}
+
+/// What does not work as it should in resolving, once it has begun.
+fn trouble_of(resolving: &Arc<OnceLock<Arc<Resolver>>>) -> reload::Beside {
+    let resolving = Arc::clone(resolving);
+    Arc::new(move || resolving.get()?.trouble())
 }
 
 /// NOTIFY messages that may wait to be looked at: far more than all primaries of a configuration send at once.

@@ -102,6 +102,21 @@ fn print(value: &Value) {
     if let held @ Value::Object(_) = &value["egress"] {
         egress::print_status(held);
     }
+    for anchor in list(&value["trust_anchors"]) {
+        let word = |key: &str| anchor[key].as_str().unwrap_or("-").to_owned();
+        let seen = anchor["seen"]
+            .as_str()
+            .map_or("not yet seen".to_owned(), |at| format!("last seen {}", seconds(at)));
+        let pending = anchor["pending_seconds"].as_u64().map_or(String::new(), |left| {
+            format!(", to be trusted after {} more days", left.div_ceil(86_400))
+        });
+        println!(
+            "root key         {} {} since {}, {seen}{pending}",
+            anchor["tag"],
+            word("state"),
+            seconds(&word("since"))
+        );
+    }
     for listener in list(&value["announced"]) {
         let word = |key: &str| listener[key].as_str().unwrap_or("-").to_owned();
         println!(

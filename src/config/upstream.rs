@@ -69,6 +69,14 @@ pub(super) fn read(section: &mut Section<'_>, config: &mut resolve::Config) {
         }
     }
     config.trust_anchor = section.string("trust_anchor").map(|path| path.value.into());
+    if let Some(aggressive) = section.boolean("aggressive_nsec") {
+        config.aggressive_nsec = aggressive;
+    }
+    if let Some(hold_down) =
+        section.parsed::<Span>("trust_anchor_hold_down", "write a duration such as \"30d\", or \"0\"")
+    {
+        config.hold_down = hold_down.value.0;
+    }
     config.root_hints = section.string("root_hints").map(|path| path.value.into());
     section
         .sections("negative_trust_anchor")

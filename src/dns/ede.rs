@@ -15,6 +15,8 @@ pub enum ExtendedError {
     SignatureExpired = 7,
     /// 8: no signature of it has begun.
     SignatureNotYetValid = 8,
+    /// 9: the zone has none of the keys that the zone above announces.
+    DnskeyMissing = 9,
     /// 10: it should be signed, and is not.
     RrsigsMissing = 10,
     /// 12: it says that something does not exist, and does not prove it.

@@ -4,11 +4,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::health::Health;
 use super::resolver::Counts;
+use super::secure::{ProofCounts, Rollover};
 use crate::telemetry::{Kind, Metric, Sample};
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] =
-    &[&QUERIES, &ANSWERS, &FAILURES, &TCP, &SECONDS, &HEALTHY, &SOCKETS, &JUDGED];
+pub static METRICS: &[&Metric] = &[
+    &QUERIES,
+    &ANSWERS,
+    &FAILURES,
+    &TCP,
+    &SECONDS,
+    &HEALTHY,
+    &SOCKETS,
+    &JUDGED,
+    &SYNTHESISED,
+    &PROOFS,
+    &ANCHORS,
+    &CHECKS,
+    &CHECKED,
+];
 
 static QUERIES: Metric =
     counter("interdict_upstream_queries_total", "Questions asked of an upstream.", &["upstream"]);
@@ -40,6 +54,36 @@ static JUDGED: Metric = counter(
     "Answers validated, by what came of it; failed: not to be had.",
     &["result"],
 );
+
+static SYNTHESISED: Metric = counter(
+    "interdict_dnssec_synthesised_answers_total",
+    "Answers made of kept proofs without asking anybody (RFC 8198), by what they say.",
+    &["result"],
+);
+static PROOFS: Metric = Metric {
+    name: "interdict_dnssec_proofs_bytes",
+    help: "Memory held by proofs that answers are made of.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+
+static ANCHORS: Metric = Metric {
+    name: "interdict_trust_anchors",
+    help: "Keys of the root, by how far they are trusted (RFC 5011).",
+    kind: Kind::Gauge,
+    labels: &["state"],
+};
+static CHECKS: Metric = counter(
+    "interdict_trust_anchor_checks_total",
+    "Looks at the root's keys, by what came of them.",
+    &["result"],
+);
+static CHECKED: Metric = Metric {
+    name: "interdict_trust_anchor_checked_timestamp_seconds",
+    help: "When the root's keys were last seen, signed by a trusted one; 0 for never.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
 
 const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
     Metric { name, help, kind: Kind::Counter, labels }
@@ -83,4 +127,31 @@ pub(super) fn collect_judgements(counts: &Counts, samples: &mut Vec<Sample>) {
         labels: vec![result.to_owned()],
         value: count.load(Ordering::Relaxed) as f64,
     }));
+}
+
+pub(super) fn collect_proofs(counts: &ProofCounts, bytes: usize, samples: &mut Vec<Sample>) {
+    let results =
+        [("nodata", &counts.nodata), ("nxdomain", &counts.nxdomain), ("wildcard", &counts.wildcard)];
+    samples.extend(results.map(|(result, count)| Sample {
+        metric: &SYNTHESISED,
+        labels: vec![result.to_owned()],
+        value: count.load(Ordering::Relaxed) as f64,
+    }));
+    samples.push(Sample { metric: &PROOFS, labels: Vec::new(), value: bytes as f64 });
+}
+
+pub(super) fn collect_anchors(rollover: &Rollover, samples: &mut Vec<Sample>) {
+    samples.extend(rollover.states().map(|(state, count)| Sample {
+        metric: &ANCHORS,
+        labels: vec![state.to_owned()],
+        value: count as f64,
+    }));
+    let results = [("failed", &rollover.checks.failed), ("ok", &rollover.checks.done)];
+    samples.extend(results.map(|(result, count)| Sample {
+        metric: &CHECKS,
+        labels: vec![result.to_owned()],
+        value: count.load(Ordering::Relaxed) as f64,
+    }));
+    let checked = rollover.checked().map_or(0, |at| at.as_second());
+    samples.push(Sample { metric: &CHECKED, labels: Vec::new(), value: checked as f64 });
 }

@@ -37,10 +37,11 @@ mod secure;
 mod servers;
 mod tcp;
 mod upstream;
+mod way;
 
 pub use forward::{Ask, Failure, Forwarder};
 pub use metrics::METRICS;
 pub use question::Then;
 pub use resolver::Resolver;
-pub use secure::Exempt;
+pub use secure::{Exempt, TrustAnchor, TrustState};
 pub use upstream::{Config, Dnssec, Mode, Protocol, Route, Upstream, system_servers};

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::op::{Message, Query, ResponseCode};
@@ -17,10 +16,10 @@ use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::recursor::{DnssecConfig, DnssecPolicy, Recursor, RecursorError, RecursorOptions};
 
 use super::forward::Failure;
-use super::secure::{Anchors, ITERATIONS, Judgement, blank, destination, judge};
+use super::secure::{Anchors, ITERATIONS, Servers, blank, destination};
 
 /// Resolves from the root.
-pub(super) struct Recursion(Recursor<TokioRuntimeProvider>);
+pub(super) struct Recursion(Recursor<Servers>);
 
 /// The root servers' addresses (IANA's `named.root` of 2026). They change once in some years, one at a time, and any one is enough:
 /// what the root says of itself counts from then on.
@@ -63,9 +62,6 @@ const KEPT: u64 = 32_768;
 /// Zones whose servers it remembers.
 const ZONES: usize = 8192;
 
-/// Aliases in a row that are followed: more than any honest name has.
-const ALIASES: usize = 12;
-
 impl Recursion {
     /// A recursor that starts from `roots` and, if `anchors` are given, validates.
     pub(super) fn new(roots: &[IpAddr], anchors: Option<&Anchors>) -> Result<Self, String> {
@@ -84,51 +80,23 @@ impl Recursion {
             None => DnssecPolicy::ValidationDisabled,
             Some(anchors) => {
                 let mut config = DnssecConfig::default();
-                config.trust_anchor = Some(Arc::clone(&anchors.0));
+                config.trust_anchor = Some(Arc::clone(&anchors.all));
                 config.nsec3_soft_iteration_limit = Some(ITERATIONS.0);
                 config.nsec3_hard_iteration_limit = Some(ITERATIONS.1);
                 DnssecPolicy::ValidateWithStaticKey(config)
             }
         };
-        let recursor = Recursor::new(roots, policy, None, options, TokioRuntimeProvider::default());
+        let recursor = Recursor::new(roots, policy, None, options, Servers::default());
         recursor.map(Self).map_err(|error| error.to_string())
     }
 
-    /// Resolves a question. `now` is in seconds since 1970, modulo 2^32.
-    ///
-    /// Where the recursor comes to nothing it forgets the aliases that led there; so they are asked for, and followed here.
-    pub(super) async fn resolve(&self, query: Query, began: Instant, now: u32) -> Result<Judgement, Failure> {
-        let mut answers: Vec<Record> = Vec::new();
-        let mut at = query.clone();
-        for _ in 0..ALIASES {
-            let (mut message, denial) = self.ask(&at, began).await?;
-            let ends = !message.answers.is_empty() || at.query_type == RecordType::CNAME;
-            let proved = || {
-                let found = self.judged(message.clone(), denial, &at, now);
-                matches!(found, Judgement::Secure(_))
-            };
-            let further = if ends || proved() { None } else { self.alias(&at, began).await };
-            match further {
-                Some((alias, target)) => {
-                    answers.extend(alias);
-                    at.name = target;
-                }
-                None => {
-                    answers.append(&mut message.answers);
-                    message.answers = answers;
-                    return Ok(self.judged(message, denial, &query, now));
-                }
-            }
-        }
-        Err(Failure::Limit)
-    }
-
-    fn judged(&self, message: Message, denial: Option<Proof>, query: &Query, now: u32) -> Judgement {
-        if self.0.is_validating() { judge(message, denial, query, now) } else { Judgement::Insecure(message) }
+    /// True when answers are validated.
+    pub(super) fn is_validating(&self) -> bool {
+        self.0.is_validating()
     }
 
     /// The aliases at a question's name, and where they lead; `None` without one.
-    async fn alias(&self, query: &Query, began: Instant) -> Option<(Vec<Record>, Name)> {
+    pub(super) async fn alias(&self, query: &Query, began: Instant) -> Option<(Vec<Record>, Name)> {
         let query = Query::query(query.name.clone(), RecordType::CNAME);
         let (message, _) = self.ask(&query, began).await.ok()?;
         let any = Query::query(query.name.clone(), RecordType::ANY);
@@ -137,7 +105,11 @@ impl Recursion {
     }
 
     /// What the recursor finds; and what it made of the proof that something does not exist, where it was not content.
-    async fn ask(&self, query: &Query, began: Instant) -> Result<(Message, Option<Proof>), Failure> {
+    pub(super) async fn ask(
+        &self,
+        query: &Query,
+        began: Instant,
+    ) -> Result<(Message, Option<Proof>), Failure> {
         match self.0.resolve(query.clone(), began, true).await {
             Ok(message) => Ok((message, None)),
             Err(RecursorError::Negative(data)) => {

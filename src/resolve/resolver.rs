@@ -2,25 +2,27 @@
 //! outcome is told for each. Never caches.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::dns64::{self, Detour};
 use super::forward::{Ask, Failure, Forwarder};
 use super::metrics;
 use super::question::Then;
-use super::recurse::{Recursion, roots};
-use super::secure::{Anchors, Exempt, Judgement, Validator, render};
+use super::recurse::roots;
+use super::secure::{Anchors, Exempt, Judgement, Proofs, Rollover, TrustAnchor, render};
 use super::upstream::{Config, Dnssec, Mode};
+use super::way::{Asked, Making, Way};
 use crate::clock::Clock;
 use crate::dns::{CanonicalName, Nat64};
-use crate::telemetry::{Collect, Sample};
+use crate::telemetry::{Collect, Sample, Storage};
 
 /// Resolves what is neither blocked nor kept.
 #[derive(Debug)]
@@ -30,21 +32,19 @@ pub struct Resolver(Arc<Ways>);
 #[derive(Debug)]
 struct Ways {
     forwarder: Arc<Forwarder>,
-    way: Way,
+    /// Made anew when trust starts from other keys.
+    way: RwLock<Arc<Way>>,
+    making: Making,
+    /// The root's keys, where they are followed.
+    rollover: Option<Rollover>,
     dns64: Option<Nat64>,
     exempt: Vec<Exempt>,
-    deadline: std::time::Duration,
+    /// What secure answers proved of other names; `None` where that is not used.
+    proofs: Option<Proofs>,
+    deadline: Duration,
     clock: Clock,
     runtime: Handle,
     counts: Counts,
-}
-
-/// The way that questions take which no route has a way for.
-#[derive(Debug)]
-enum Way {
-    Plain,
-    Validated(Validator),
-    Recursive(Box<Recursion>),
 }
 
 /// How often answers were what.
@@ -59,34 +59,72 @@ pub(super) struct Counts {
 impl Resolver {
     /// A resolver as configured. Fails when the system gives no thread or no descriptor, or a file cannot be used.
     pub fn start(config: Config, clock: Clock, runtime: Handle) -> io::Result<Self> {
+        Self::start_with(config, None, clock, runtime)
+    }
+
+    /// The same, with a place where the root's keys are kept while they change.
+    pub fn start_with(
+        config: Config,
+        anchors: Option<Storage>,
+        clock: Clock,
+        runtime: Handle,
+    ) -> io::Result<Self> {
         let (mode, dnssec, deadline) = (config.mode, config.dnssec(), config.deadline);
+        let is_validating = dnssec == Dnssec::Validate;
+        let proofs = (config.aggressive_nsec && is_validating).then(Proofs::default);
         let (exempt, dns64) = (config.exempt.clone(), config.dns64);
-        let anchors = Anchors::read(config.trust_anchor.as_deref()).map_err(io::Error::other)?;
-        let hints = config.root_hints.clone();
-        let forwarder = Arc::new(Forwarder::start(config, clock.clone(), runtime.clone())?);
-        let way = match (mode, dnssec) {
-            (Mode::Forward, Dnssec::Pass) => Way::Plain,
-            (Mode::Forward, Dnssec::Validate) => {
-                Way::Validated(Validator::new(Arc::clone(&forwarder), &anchors, clock.clone()))
-            }
-            (Mode::Recurse, dnssec) => {
-                let anchors = (dnssec == Dnssec::Validate).then_some(&anchors);
-                let roots = roots(hints.as_deref()).map_err(io::Error::other)?;
-                // Its sockets are made on the runtime.
-                let _inside = runtime.enter();
-                Way::Recursive(Box::new(Recursion::new(&roots, anchors).map_err(io::Error::other)?))
-            }
+        let configured = Anchors::read(config.trust_anchor.as_deref()).map_err(io::Error::other)?;
+        let rollover = (is_validating && !config.hold_down.is_zero())
+            .then(|| Rollover::begin(&configured, anchors, config.hold_down, clock.wall()));
+        let roots = match mode {
+            Mode::Forward => Vec::new(),
+            Mode::Recurse => roots(config.root_hints.as_deref()).map_err(io::Error::other)?,
         };
+        let forwarder = Arc::new(Forwarder::start(config, clock.clone(), runtime.clone())?);
+        let (keeps, runs) = (clock.clone(), runtime.clone());
+        let making =
+            Making { mode, dnssec, roots, forwarder: Arc::clone(&forwarder), clock: keeps, runtime: runs };
+        let trusted = rollover.as_ref().map_or(configured, Rollover::anchors);
+        let way = RwLock::new(Arc::new(making.way(&trusted)?));
         Ok(Self(Arc::new(Ways {
             forwarder,
             way,
+            making,
+            rollover,
             dns64,
             exempt,
+            proofs,
             deadline,
             clock,
             runtime,
             counts: Counts::default(),
         })))
+    }
+
+    /// Looks at the root's keys from time to time, and trusts others when they change (RFC 5011), until `stop` changes.
+    pub async fn follow_trust(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let Some(rollover) = &self.0.rollover else { return };
+        loop {
+            let after = tokio::select! {
+                after = self.0.look_at_root(rollover) => after,
+                _ = stop.changed() => return,
+            };
+            tokio::select! {
+                () = self.0.clock.passed(self.0.clock.now() + after) => {}
+                _ = stop.changed() => return,
+            }
+        }
+    }
+
+    /// The root's keys and how far each is trusted; `None` where nothing is validated, or they are not followed.
+    pub fn trust_anchors(&self) -> Option<Vec<TrustAnchor>> {
+        self.0.rollover.as_ref().map(Rollover::shown)
+    }
+
+    /// What somebody should look at.
+    pub fn trouble(&self) -> Option<String> {
+        let troubles = self.0.rollover.as_ref()?.trouble(self.0.clock.wall());
+        (!troubles.is_empty()).then(|| troubles.join("; "))
     }
 
     /// The translator's prefix in which made-up addresses lie: one there leads where the address leads that it stands for.
@@ -110,6 +148,30 @@ impl Resolver {
 }
 
 impl Ways {
+    fn way(&self) -> Arc<Way> {
+        Arc::clone(&self.way.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the root's keys once; returns after how long to look again.
+    async fn look_at_root(&self, rollover: &Rollover) -> Duration {
+        let query = Query::query(Name::root(), RecordType::DNSKEY);
+        let asked = Asked { began: self.clock.instant(), now: self.seconds() };
+        let way = self.way();
+        let looked = tokio::time::timeout(self.deadline, way.ask(&query, asked)).await;
+        let message = looked.ok().and_then(Result::ok).map(|(message, _)| message);
+        let next = rollover.take(message.as_ref(), self.clock.wall());
+        if next.is_changed {
+            // What was validated by the keys of before is validated anew.
+            match self.making.way(&rollover.anchors()) {
+                Ok(way) => *self.way.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(way),
+                Err(error) => {
+                    tracing::error!(%error, "the root's new keys cannot be used; the old ones stay")
+                }
+            }
+        }
+        next.after
+    }
+
     /// The same for hosts with IPv6 alone.
     fn ask_around(self: &Arc<Self>, ask: Ask<'_>, prefix: Nat64, detour: Detour, then: Then) {
         let name = ask.name.clone();
@@ -149,21 +211,31 @@ impl Ways {
 
     /// What a route leads to is passed on as it comes: inside zones are rarely signed, and never by the root.
     fn ask(self: &Arc<Self>, ask: Ask<'_>, then: Then) {
-        let is_plain = matches!(self.way, Way::Plain) || self.forwarder.is_routed(ask.name);
+        let way = self.way();
+        let is_plain = matches!(*way, Way::Plain) || self.forwarder.is_routed(ask.name);
         let unprotected = !is_plain && (ask.checking_disabled || self.is_exempt(ask.name));
-        if is_plain || (unprotected && matches!(self.way, Way::Validated(_))) {
+        if is_plain || (unprotected && matches!(*way, Way::Validated(_))) {
             let checking_disabled = ask.checking_disabled || unprotected;
             return self.forwarder.ask(Ask { checking_disabled, ..ask }, then);
         }
         let Ok(name) = Name::from_bytes(ask.name.as_wire()) else { return then(Err(Failure::Network)) };
         let query = Query::query(name, RecordType::from(ask.record_type.0));
+        let proved = self.proofs.as_ref().filter(|_| !unprotected);
+        if let Some(message) = proved.and_then(|proofs| proofs.answer(&query, self.clock.now()))
+            && let Some(message) = render(&query, message, ask.dnssec_ok, true)
+        {
+            return then(Ok(&message));
+        }
         let (ways, dnssec_ok) = (Arc::clone(self), ask.dnssec_ok);
-        let (began, now) = (self.clock.instant(), self.seconds());
+        let asked = Asked { began: self.clock.instant(), now: self.seconds() };
         self.runtime.spawn(async move {
-            let resolved = ways.way.resolve(query.clone(), began, now);
+            let resolved = way.resolve(query.clone(), asked);
             let judged = tokio::time::timeout(ways.deadline, resolved).await.unwrap_or(Err(Failure::Timeout));
             if !unprotected {
                 ways.counts.note(&judged);
+                if let (Some(proofs), Ok(Judgement::Secure(message))) = (&ways.proofs, &judged) {
+                    proofs.learn(&query, message, ways.clock.now());
+                }
             }
             let shown =
                 judged.and_then(|judgement| shown(judgement, unprotected)).and_then(|(message, secure)| {
@@ -199,17 +271,6 @@ fn shown(judgement: Judgement, unprotected: bool) -> Result<(Message, bool), Fai
     }
 }
 
-impl Way {
-    async fn resolve(&self, query: Query, began: Instant, now: u32) -> Result<Judgement, Failure> {
-        match self {
-            // Such questions do not come here.
-            Self::Plain => Err(Failure::NoUpstream),
-            Self::Validated(validator) => validator.resolve(query, now).await,
-            Self::Recursive(recursion) => recursion.resolve(query, began, now).await,
-        }
-    }
-}
-
 impl Counts {
     fn note(&self, judged: &Result<Judgement, Failure>) {
         let count = match judged {
@@ -226,5 +287,11 @@ impl Collect for Resolver {
     fn collect(&self, samples: &mut Vec<Sample>) {
         self.0.forwarder.collect(samples);
         metrics::collect_judgements(&self.0.counts, samples);
+        if let Some(proofs) = &self.0.proofs {
+            proofs.collect(samples);
+        }
+        if let Some(rollover) = &self.0.rollover {
+            metrics::collect_anchors(rollover, samples);
+        }
     }
 }

@@ -22,10 +22,17 @@ pub struct Config {
     pub dnssec: Option<Dnssec>,
     /// Where trust starts, in a file of DNSKEY records; `None` for the root's keys that came with the program.
     pub trust_anchor: Option<PathBuf>,
+    /// How long a new key of the root must be seen, signed by a trusted one, before it is trusted; the root is looked at every 720th of
+    /// that at most. Default 30 days, as RFC 5011 section 2.4.1 has it. Zero: the root's keys are not followed.
+    pub hold_down: Duration,
     /// Where the root is, in a file of the form of `named.root`; `None` for the world's.
     pub root_hints: Option<PathBuf>,
     /// Zones that are not validated for a while.
     pub exempt: Vec<Exempt>,
+    /// Whether what validated answers prove of other names is answered from that (RFC 8198). Default true: a name that is proved not to
+    /// exist need not be asked for, and a flood of made-up names in a signed zone costs its servers and this host next to nothing. Who
+    /// watches a zone for names that appear within a negative TTL turns it off.
+    pub aggressive_nsec: bool,
     /// The translator's prefix in which names without an IPv6 address get one; `None`, the default, for none.
     pub dns64: Option<Nat64>,
     /// Resolvers to ask, in order of preference while nothing is known of their speed.
@@ -105,8 +112,10 @@ impl Default for Config {
             mode: Mode::Forward,
             dnssec: None,
             trust_anchor: None,
+            hold_down: Duration::from_secs(30 * 86_400),
             root_hints: None,
             exempt: Vec::new(),
+            aggressive_nsec: true,
             dns64: None,
             servers: Vec::new(),
             routes: Vec::new(),

@@ -8,10 +8,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hickory_resolver::proto::dnssec::TrustAnchors;
+use hickory_resolver::proto::serialize::txt::trust_anchor::{Entry, Parser};
 
 /// Keys of zones, nearly always the root's alone.
 #[derive(Clone)]
-pub(in crate::resolve) struct Anchors(pub(in crate::resolve) Arc<TrustAnchors>);
+pub(in crate::resolve) struct Anchors {
+    pub(in crate::resolve) all: Arc<TrustAnchors>,
+    /// Those of other zones than the root, which nobody follows when they change.
+    others: Arc<TrustAnchors>,
+}
 
 /// Why a file of trust anchors cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +39,9 @@ impl Anchors {
     /// The keys in the file at `path`; without one, those of the root that came with the program, with the key tags 20326 and 38696
     /// (published as RFC 9718 tells).
     pub(in crate::resolve) fn read(path: Option<&Path>) -> Result<Self, AnchorError> {
-        let Some(path) = path else { return Ok(Self(Arc::new(TrustAnchors::default()))) };
+        let Some(path) = path else {
+            return Ok(Self::of_root(TrustAnchors::default(), &TrustAnchors::empty()));
+        };
         let mut text = String::new();
         File::open(path)
             .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
@@ -44,7 +51,28 @@ impl Anchors {
         if anchors.is_empty() {
             return Err(AnchorError::Empty(path.to_owned()));
         }
-        Ok(Self(Arc::new(anchors)))
+        let mut others = TrustAnchors::empty();
+        let entries = Parser::new(text.as_str()).parse().unwrap_or_default();
+        for entry in &entries {
+            if let Entry::DNSKEY(record) = entry
+                && !record.name().is_root()
+            {
+                others.insert_with_name(record.data().public_key(), record.name().into());
+            }
+        }
+        Ok(Self { all: Arc::new(anchors), others: Arc::new(others) })
+    }
+
+    /// The keys of the root in `root`, with those of other zones in `others`.
+    fn of_root(root: TrustAnchors, others: &TrustAnchors) -> Self {
+        Self { all: Arc::new(root), others: Arc::new(others.clone()) }
+    }
+
+    /// The same with other keys of the root, which `add` puts in.
+    pub(super) fn with_root(&self, add: impl FnOnce(&mut TrustAnchors)) -> Self {
+        let mut all = TrustAnchors::clone(&self.others);
+        add(&mut all);
+        Self::of_root(all, &self.others)
     }
 }
 
@@ -62,7 +90,7 @@ impl AnchorError {
 
 impl fmt::Debug for Anchors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Anchors").field("of_root", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Anchors").field("of_root", &self.all.len()).finish_non_exhaustive()
     }
 }
 
@@ -88,7 +116,7 @@ mod tests {
         assert!(wrong("<html>\n").contains("is not a list of DNSKEY records"));
         let key = "AwEAAaz/tAm8yTn4Mfeh5eyI96WSVexTBAvkMgJzkKTOiW1vkIbzxeF3+/4RgWOq7HrxRixHlFlExOLAJr5emLvN7SWXgnLh4+B5xQlNVz8Og8kvArMtNROxVQuCaSnIDdD5LKyWbRd2n9WGe2R8PzgCmr3EgVLrjyBxWezF0jLHwVN8efS3rCj/EWgvIWgb9tarpVUDK/b58Da+sqqls3eNbuv7pr+eoZG+SrDK6nWeL3c6H5Apxz7LjVc1uTIdsIXxuOLYA4/ilBmSVIzuDWfdRUfhHdY6+cn8HFRm+2hM8AnXGXws9555KrUB5qihylGa8subX2Nn6UwNR1AkUTV74bU=";
         std::fs::write(&path, format!("; the root\n. 172800 IN DNSKEY 257 3 8 {key}\n")).unwrap();
-        assert_eq!(Anchors::read(Some(&path)).unwrap().0.len(), 1);
-        assert_eq!(Anchors::read(None).unwrap().0.len(), 2);
+        assert_eq!(Anchors::read(Some(&path)).unwrap().all.len(), 1);
+        assert_eq!(Anchors::read(None).unwrap().all.len(), 2);
     }
 }

@@ -19,13 +19,44 @@ use hickory_resolver::proto::serialize::binary::BinEncodable;
 use tokio::sync::oneshot;
 
 use super::super::forward::{Ask, Failure, Forwarder};
+use super::bounded::bound;
 use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, RecordType};
 
 tokio::task_local! {
     /// What kept this task's questions from being answered, if anything did: what a validator makes of it is no better than
     /// a signature that is missing.
-    pub(super) static TROUBLE: Cell<Option<Failure>>;
+    static TROUBLE: Cell<Option<Failure>>;
+    /// Questions that this task may still ask.
+    static LEFT: Cell<u16>;
+}
+
+/// Questions that validating one answer may take, those of recursion included: a cold chain of trust takes some forty.
+const QUESTIONS: u16 = 200;
+
+/// What comes of `asking`, and what kept one of its questions from being answered.
+pub(in crate::resolve) async fn with_trouble<T>(asking: impl Future<Output = T>) -> (T, Option<Failure>) {
+    let noting = async {
+        let outcome = asking.await;
+        (outcome, trouble())
+    };
+    LEFT.scope(Cell::new(QUESTIONS), TROUBLE.scope(Cell::new(None), noting)).await
+}
+
+/// Counts one question of this task; false when it has asked too many.
+pub(super) fn may_ask() -> bool {
+    let left = LEFT.try_with(|left| left.replace(left.get().saturating_sub(1)));
+    // Outside of a question nobody counts.
+    let may = left.is_ok_and(|left| left > 0) || left.is_err();
+    if !may {
+        note(Failure::Limit);
+    }
+    may
+}
+
+/// What kept this task's questions from being answered so far.
+pub(super) fn trouble() -> Option<Failure> {
+    TROUBLE.try_with(Cell::get).ok().flatten()
 }
 
 /// The upstreams, as a validator asks them.
@@ -56,6 +87,9 @@ impl Asked {
         if keeps && let Some(known) = self.known(&query) {
             return Ok(DnsResponse::from_message(known)?);
         }
+        if !may_ask() {
+            return Err(NetError::Message("too many questions"));
+        }
         let name = canonical(&query.name).ok_or(NetError::Message("not a name"))?;
         let record_type = RecordType(query.query_type.into());
         let ask = Ask { name: &name, record_type, dnssec_ok: true, checking_disabled: true };
@@ -69,7 +103,9 @@ impl Asked {
             note(failure);
             NetError::Timeout
         })?;
-        let response = DnsResponse::from_buffer(answer)?;
+        let mut message = DnsResponse::from_buffer(answer)?.into_message();
+        bound(&mut message);
+        let response = DnsResponse::from_message(message)?;
         match response.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
             code => {

@@ -62,6 +62,19 @@ pub(in crate::resolve) fn destination(message: &Message, query: &Query) -> Name 
     name
 }
 
+/// True when an answer has records of the type that is asked for where its aliases lead.
+pub(in crate::resolve) fn is_answered(message: &Message, query: &Query) -> bool {
+    let name = destination(message, query);
+    message.answers.iter().any(|record| record.name == name && record.record_type() == query.query_type)
+}
+
+/// True when what an answer says of the end of its aliases is said by a zone that is proved to have no chain of trust: nothing
+/// more is to be had there.
+pub(in crate::resolve) fn is_in_the_open(message: &Message, query: &Query) -> bool {
+    let name = destination(message, query);
+    message.authorities.iter().any(|record| record.proof == Proof::Insecure && record.name.zone_of(&name))
+}
+
 fn along_aliases(message: &Message, query: &Query, denial: Option<Proof>) -> Standing {
     let mut standing = Standing::Secure;
     let mut name = &query.name;
@@ -164,9 +177,7 @@ fn of_nothing(message: &Message, name: &Name, query: &Query, denial: Option<Proo
         Denied::Unproved => {
             // Nothing is proved in a zone without keys; nor need it be. Where there is no record at all, Hickory looked whether the zone has.
             let is_insecure = all().all(|proof| proof == Proof::Insecure) && denial != Some(Proof::Bogus);
-            let is_content =
-                denial.is_none() && all().all(|proof| matches!(proof, Proof::Insecure | Proof::Secure));
-            if is_insecure || is_content { Standing::Insecure } else { Standing::Bogus }
+            if is_insecure { Standing::Insecure } else { Standing::Bogus }
         }
         shown => denied(shown),
     }

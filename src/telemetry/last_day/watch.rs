@@ -82,6 +82,16 @@ impl Storage {
     ) -> Self {
         Self { read: Box::new(read), write: Box::new(write) }
     }
+
+    /// What is there; `None` when nothing is.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        (self.read)()
+    }
+
+    /// Writes it anew, whole or not at all.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        (self.write)(bytes)
+    }
 }
 
 impl LastDay {
@@ -108,7 +118,7 @@ impl LastDay {
 
     /// Takes up what was kept, and starts the thread. Fails when the system gives none.
     pub fn begin(self: &Arc<Self>, wiring: Wiring) -> io::Result<()> {
-        let bytes = wiring.storage.as_ref().and_then(|storage| (storage.read)());
+        let bytes = wiring.storage.as_ref().and_then(Storage::read);
         if let Some(kept) = bytes.as_deref().and_then(Kept::read) {
             let State { sketch, rehearsal } = &mut *self.state();
             kept.restore(sketch, self.config.names, rehearsal);
@@ -176,7 +186,7 @@ impl LastDay {
             let state = self.state();
             Kept::of(&state.sketch, &state.rehearsal)
         };
-        if let Err(error) = (storage.write)(&kept.to_bytes()) {
+        if let Err(error) = storage.write(&kept.to_bytes()) {
             tracing::warn!(%error, "what was asked lately is not kept over a restart");
         }
     }

@@ -4,6 +4,8 @@
 mod nsec;
 mod nsec3;
 
+pub(super) use nsec3::decoded;
+
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, NSEC, NSEC3};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType, RecordTypeSet};
@@ -28,8 +30,13 @@ pub(super) struct Denial<'m> {
 
 impl<'m> Denial<'m> {
     pub(super) fn of(authorities: &'m [Record]) -> Self {
+        Self::of_records(authorities.iter().filter(|record| record.proof == Proof::Secure))
+    }
+
+    /// That of records which are known to be signed.
+    pub(super) fn of_records(records: impl Iterator<Item = &'m Record>) -> Self {
         let (mut nsec, mut nsec3) = (Vec::new(), Vec::new());
-        for record in authorities.iter().filter(|record| record.proof == Proof::Secure) {
+        for record in records {
             match &record.data {
                 RData::DNSSEC(DNSSECRData::NSEC(data)) => nsec.push((&record.name, data)),
                 RData::DNSSEC(DNSSECRData::NSEC3(data)) => nsec3.push((&record.name, data)),
@@ -49,6 +56,11 @@ impl<'m> Denial<'m> {
         nsec::no_data(&self.nsec, name, kind).max(nsec3::no_data(&self.nsec3, name, kind))
     }
 
+    /// The labels of the closest ancestor of a name that exists, where NSEC records show that the name does not.
+    pub(super) fn encloser_by_names(&self, name: &Name) -> Option<usize> {
+        nsec::encloser_of(&self.nsec, name)
+    }
+
     /// That nothing stands between the name and the wildcard that answered for it; the wildcard's parent has so many labels.
     pub(super) fn no_closer(&self, name: &Name, labels: usize) -> Denied {
         nsec::no_closer(&self.nsec, name, labels).max(nsec3::no_closer(&self.nsec3, name, labels))
@@ -56,7 +68,7 @@ impl<'m> Denial<'m> {
 }
 
 /// How many labels a name has, an asterisk counted too.
-fn labels(name: &Name) -> usize {
+pub(super) fn labels(name: &Name) -> usize {
     name.iter().count()
 }
 
@@ -66,7 +78,7 @@ fn ancestor(name: &Name, labels_left: usize) -> Name {
 }
 
 /// The wildcard below that ancestor.
-fn wildcard(name: &Name, labels_left: usize) -> Option<Name> {
+pub(super) fn wildcard(name: &Name, labels_left: usize) -> Option<Name> {
     ancestor(name, labels_left).prepend_label("*").ok()
 }
 

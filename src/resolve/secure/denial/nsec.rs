@@ -36,6 +36,12 @@ fn is_empty_non_terminal((_, record): &(&Name, &NSEC), name: &Name) -> bool {
     next != name && name.zone_of(next)
 }
 
+/// The labels of the closest ancestor of `name` that is known to exist by a record that covers it; `None` where none does.
+pub(super) fn encloser_of(records: &Records<'_>, name: &Name) -> Option<usize> {
+    let covering = records.iter().find(|record| covers(record, name) && !is_empty_non_terminal(record, name));
+    covering.map(|record| encloser(record, name))
+}
+
 pub(super) fn no_name(records: &Records<'_>, name: &Name) -> Denied {
     let proved = records
         .iter()

@@ -23,12 +23,9 @@ struct Encloser {
 }
 
 impl<'r> Chain<'r> {
-    /// The chain that the first record is of; `None` without one, or when hashing for it takes too much.
+    /// The chain that the first record is of; `None` without one.
     fn of(records: &Records<'r>) -> Option<Self> {
         let (owner, first) = records.first()?;
-        if first.iterations() > ITERATIONS.1 {
-            return None;
-        }
         let zone = owner.base_name();
         let alike = |(owner, record): &&(&Name, &NSEC3)| {
             owner.base_name() == zone
@@ -78,10 +75,22 @@ impl<'r> Chain<'r> {
         Some(Encloser { labels, is_opt_out: covering.opt_out() })
     }
 
-    /// What is proved counts for less where hashing for it is dear, or where an unsigned delegation may hide.
-    fn proved(&self, is_opt_out: bool) -> Denied {
-        let is_dear = self.records.iter().any(|(_, record)| record.iterations() > ITERATIONS.0);
-        if is_opt_out || is_dear { Denied::Insecure } else { Denied::Proved }
+    /// What is proved counts for less where an unsigned delegation may hide.
+    fn proved(is_opt_out: bool) -> Denied {
+        if is_opt_out { Denied::Insecure } else { Denied::Proved }
+    }
+}
+
+/// What a chain proves whose hashing costs more than is reasonable: nothing at all, or nothing of a zone that so counts as unsigned. Nothing is
+/// hashed for it. `None` for all others.
+fn dear(records: &Records<'_>, name: &Name) -> Option<Denied> {
+    let (owner, _) = records.first()?;
+    let iterations = records.iter().map(|(_, record)| record.iterations()).max()?;
+    let is_own = owner.base_name().zone_of(name);
+    match iterations {
+        _ if iterations <= ITERATIONS.0 => None,
+        _ if iterations <= ITERATIONS.1 && is_own => Some(Denied::Insecure),
+        _ => Some(Denied::Unproved),
     }
 }
 
@@ -91,28 +100,28 @@ pub(super) fn no_name(records: &Records<'_>, name: &Name) -> Denied {
         let encloser = chain.encloser(name)?;
         let wildcard = wildcard(name, encloser.labels)?;
         chain.covering(&wildcard)?;
-        Some(chain.proved(encloser.is_opt_out))
+        Some(Chain::proved(encloser.is_opt_out))
     };
-    proof().unwrap_or(Denied::Unproved)
+    dear(records, name).or_else(proof).unwrap_or(Denied::Unproved)
 }
 
 pub(super) fn no_data(records: &Records<'_>, name: &Name, kind: RecordType) -> Denied {
     let proof = || {
         let chain = Chain::of(records)?;
         if let Some(record) = chain.at(name) {
-            return denies(record.type_set(), name, kind).then(|| chain.proved(false));
+            return denies(record.type_set(), name, kind).then(|| Chain::proved(false));
         }
         let encloser = chain.encloser(name)?;
         let wildcard = wildcard(name, encloser.labels)?;
         match chain.at(&wildcard) {
             Some(record) => {
-                denies(record.type_set(), &wildcard, kind).then(|| chain.proved(encloser.is_opt_out))
+                denies(record.type_set(), &wildcard, kind).then(|| Chain::proved(encloser.is_opt_out))
             }
             // An unsigned delegation, or nothing but such below it (RFC 5155 section 8.6, and its erratum 3441).
             None => encloser.is_opt_out.then_some(Denied::Insecure),
         }
     };
-    proof().unwrap_or(Denied::Unproved)
+    dear(records, name).or_else(proof).unwrap_or(Denied::Unproved)
 }
 
 pub(super) fn no_closer(records: &Records<'_>, name: &Name, labels_of_encloser: usize) -> Denied {
@@ -122,13 +131,13 @@ pub(super) fn no_closer(records: &Records<'_>, name: &Name, labels_of_encloser: 
             return None;
         }
         let covering = chain.covering(&ancestor(name, labels_of_encloser + 1))?;
-        Some(chain.proved(covering.opt_out()))
+        Some(Chain::proved(covering.opt_out()))
     };
-    proof().unwrap_or(Denied::Unproved)
+    dear(records, name).or_else(proof).unwrap_or(Denied::Unproved)
 }
 
 /// The bytes of a label in base 32 with the extended hexadecimal alphabet (RFC 4648 section 7).
-fn decoded(label: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::resolve::secure) fn decoded(label: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(label.len() * 5 / 8);
     let (mut window, mut held) = (0u32, 0u32);
     for character in label {
