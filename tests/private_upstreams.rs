@@ -285,3 +285,134 @@ fn unbound_is_asked(scheme: &str, setting: &str) {
     let name = format!("{scheme}://127.0.0.1:{port}{path}#dns.example");
     counted(&site, &format!("interdict_upstream_tcp_total{{upstream=\"{name}\"}}"));
 }
+
+/// Unbound at 127.0.0.20, in clear and, if asked to, inside of TLS with a certificate that nobody knows.
+fn unbound(folder: &std::path::Path, is_private: bool) -> support::Program {
+    let inside =
+        "interface: 127.0.0.20@853\n tls-port: 853\n tls-service-key: key.pem\n tls-service-pem: cert.pem\n";
+    let text = format!(
+        "server:\n interface: 127.0.0.20@53\n {}directory: \"{}\"\n do-ip6: no\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n \
+         use-syslog: no\n do-daemonize: no\n local-zone: example. redirect\n local-data: \"example. 60 IN A 192.0.2.9\"\n\
+         remote-control:\n control-enable: no\n",
+        if is_private { inside } else { "" },
+        folder.display()
+    );
+    std::fs::write(folder.join("unbound.conf"), text).unwrap();
+    let started = Command::new("/usr/sbin/unbound")
+        .args(["-d", "-c", "unbound.conf"])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let program = support::Program(started.expect("unbound is installed"));
+    let server: SocketAddr = "127.0.0.20:53".parse().unwrap();
+    for _ in 0..100 {
+        let is_there = !is_private || TcpStream::connect("127.0.0.20:853").is_ok();
+        if is_there && TcpStream::connect(server).is_ok() {
+            return program;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("unbound does not start");
+}
+
+#[test]
+fn a_server_in_clear_is_asked_inside_of_tls_while_it_speaks_it() {
+    support::in_namespaces(&["--net"], "ip link set lo up", "opportunistic_in_a_namespace");
+}
+
+#[test]
+#[ignore = "run in a namespace by another test"]
+fn opportunistic_in_a_namespace() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["unknown.example".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
+    let clock = Clock::manual("2026-11-24T12:00:00Z".parse().unwrap());
+    let site = |encryption: &str| {
+        let site = Site::prepare("", clock.clone());
+        let text = support::read(&site.config);
+        let begin = text.find("servers = ").unwrap();
+        let end = begin + text[begin..].find('\n').unwrap();
+        let servers = format!("servers = [\"udp://127.0.0.20\"]\nencryption = \"{encryption}\"");
+        std::fs::write(&site.config, format!("{}{servers}{}", &text[..begin], &text[end..])).unwrap();
+        site.started()
+    };
+    let (opportunistic, strict) = (site("opportunistic"), site("strict"));
+    let asked = std::cell::Cell::new(0);
+    let ask = |site: &Site| {
+        let number = asked.replace(asked.get() + 1);
+        let began = Instant::now();
+        assert_eq!(code(&site.ask(&format!("n{number}.example"), 1)), "NOERROR", "{number}");
+        began.elapsed()
+    };
+    let is_encrypted = |site: &Site| {
+        let page = site.http("GET", "/metrics", None).1;
+        let line = page.lines().find(|line| line.starts_with("interdict_upstream_encrypted{")).unwrap();
+        line.ends_with(" 1")
+    };
+    let becomes = |site: &Site, expected: bool| {
+        for _ in 0..100 {
+            if is_encrypted(site) == expected {
+                return;
+            }
+            ask(site);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        panic!("encrypted is not {expected}");
+    };
+    let datagrams = || {
+        let text = std::fs::read_to_string("/proc/net/snmp").unwrap();
+        let line = text.lines().filter(|line| line.starts_with("Udp:")).nth(1).unwrap();
+        line.split(' ').nth(4).unwrap().parse::<u64>().unwrap()
+    };
+
+    // In clear alone: answered as ever, and left alone for a day.
+    let server = unbound(folder.path(), false);
+    becomes(&opportunistic, false);
+    for _ in 0..5 {
+        ask(&opportunistic);
+    }
+    drop(server);
+    let server = unbound(folder.path(), true);
+    for _ in 0..5 {
+        ask(&opportunistic);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!is_encrypted(&opportunistic), "within a day of the first attempt");
+    clock.advance(DAY);
+    becomes(&opportunistic, true);
+    let before = datagrams();
+    for _ in 0..20 {
+        ask(&opportunistic);
+    }
+    assert_eq!(datagrams() - before, 40, "the client's own, and nothing in clear");
+    let status = opportunistic.http("GET", "/api/v1/status", None).1;
+    assert!(status.contains("\"encrypted\":true"), "{status}");
+    let before = datagrams();
+    for _ in 0..20 {
+        ask(&strict);
+    }
+    assert!(!is_encrypted(&strict) && datagrams() - before >= 80, "as it is written");
+
+    // It stops to speak it: nobody notices, and it is tried again after a while.
+    drop(server);
+    let server = unbound(folder.path(), false);
+    assert!(ask(&opportunistic) < Duration::from_millis(1000));
+    assert!(!is_encrypted(&opportunistic));
+    drop(server);
+    let server = unbound(folder.path(), true);
+    clock.advance(Duration::from_secs(301));
+    becomes(&opportunistic, true);
+
+    // Whoever takes the connection and says nothing holds nobody up: in the attempt not at all, later once.
+    drop(server);
+    let _server = unbound(folder.path(), false);
+    let _silent = std::net::TcpListener::bind("127.0.0.20:853").unwrap();
+    assert!(ask(&opportunistic) < Duration::from_secs(3));
+    assert!(ask(&opportunistic) < Duration::from_millis(300));
+    clock.advance(DAY);
+    (0..5).for_each(|_| assert!(ask(&opportunistic) < Duration::from_millis(300)));
+    assert!(!is_encrypted(&opportunistic));
+}

@@ -127,6 +127,9 @@ async fn status(State(parts): State<Parts>) -> Response {
     if let (Some(status), Some(egress)) = (status.as_object_mut(), &parts.egress) {
         status.insert("egress".to_owned(), json!(egress.status()));
     }
+    if let Some(status) = status.as_object_mut() {
+        status.insert("upstreams".to_owned(), json!(parts.resolver.upstreams()));
+    }
     if let (Some(status), Some(anchors)) = (status.as_object_mut(), parts.resolver.trust_anchors()) {
         status.insert("trust_anchors".to_owned(), json!(anchors));
     }

@@ -102,6 +102,14 @@ fn print(value: &Value) {
     if let held @ Value::Object(_) = &value["egress"] {
         egress::print_status(held);
     }
+    for upstream in list(&value["upstreams"]) {
+        println!(
+            "upstream         {}{}{}",
+            upstream["upstream"].as_str().unwrap_or("-"),
+            if upstream["healthy"] == true { "" } else { ", DOES NOT ANSWER" },
+            if upstream["encrypted"] == true { ", inside of TLS" } else { ", in clear" }
+        );
+    }
     for anchor in list(&value["trust_anchors"]) {
         let word = |key: &str| anchor[key].as_str().unwrap_or("-").to_owned();
         let seen = anchor["seen"]

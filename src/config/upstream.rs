@@ -55,6 +55,17 @@ pub(super) fn read(section: &mut Section<'_>, config: &mut resolve::Config) {
             "leave them out, or name the zone they are asked for in a [[upstream.route]]",
         );
     }
+    if let Some(encryption) = section.string("encryption") {
+        match encryption.value.as_str() {
+            "opportunistic" => config.is_opportunistic = true,
+            "strict" => config.is_opportunistic = false,
+            other => section.problem(
+                encryption.place,
+                format!("`encryption` is \"{other}\""),
+                "use \"strict\", each server as it is written, or \"opportunistic\", those in clear inside of TLS where they speak it",
+            ),
+        }
+    }
     config.authorities = section.string("ca").map(|path| path.value.into());
     if let Some(timeout) = section.parsed::<Span>("timeout", "write a duration such as \"2s\"") {
         config.timeout = timeout.value.0.max(Duration::from_millis(50));

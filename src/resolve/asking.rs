@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::answer::Content;
 use super::forward::Failure;
 use super::place::{Received, Try};
+use super::private;
 use super::question::{Case, Question};
 use super::servers::{Server, Servers};
 use super::tcp;
@@ -138,11 +139,57 @@ impl Asking {
         let case = if is_mixed { Case::mixed()? } else { Case::PLAIN };
         let tried =
             Try { question: Arc::clone(question), number: latest, edns, case, sent: now, patient_until };
+        if let Some(private) = &server.private {
+            if private.is_open() {
+                self.ask_in_private(number, tried);
+                return Ok(());
+            }
+            if private.claim(self.clock.now()) {
+                self.attempt_in_private(number);
+            }
+        }
+        self.ask_as_named(server, number, tried)
+    }
+
+    fn ask_as_named(self: &Arc<Self>, server: &Server, number: u16, tried: Try) -> Result<(), Broken> {
         match &server.ports {
             Some(ports) => ports.send(&self.poll, tried)?,
             None => self.ask_over_tcp(number, tried),
         }
         Ok(())
+    }
+
+    /// Asks inside of TLS a server that is named in clear, and in clear when that fails.
+    fn ask_in_private(self: &Arc<Self>, number: u16, tried: Try) {
+        let asking = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let Some(server) = asking.servers.all().get(usize::from(number)) else { return };
+            let Some(private) = &server.private else { return };
+            let wait = private::PATIENCE.min(tried.patient_until.since(asking.network.now()) / 2);
+            let exchange = private.exchange(&tried.question, tried.edns);
+            if let Ok(Ok(message)) = tokio::time::timeout(wait, exchange).await {
+                return asking.answered(number, &tried, &message);
+            }
+            private.failed(&server.health.upstream, asking.clock.now());
+            let (question, latest) = (Arc::clone(&tried.question), tried.number);
+            if let Err(broken) = asking.ask_as_named(server, number, tried) {
+                asking.failed(server, &broken);
+                asking.go_on(&question, latest, Some(Failure::Network));
+            }
+        });
+    }
+
+    /// Looks whether a server that is named in clear is to be had inside of TLS too. Nobody waits for it.
+    fn attempt_in_private(self: &Arc<Self>, number: u16) {
+        let asking = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let Some(server) = asking.servers.all().get(usize::from(number)) else { return };
+            let Some(private) = &server.private else { return };
+            let deadline = asking.network.now() + private::PATIENCE;
+            // The root's servers: every resolver knows them.
+            let question = Question::new(&[0, 0, 2, 0, 1], false, false, 0, deadline, Box::new(|_| {}));
+            private.attempt(&Arc::new(question), &server.health.upstream, asking.clock.now()).await;
+        });
     }
 
     fn ask_over_tcp(self: &Arc<Self>, server: u16, tried: Try) {

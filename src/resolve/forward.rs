@@ -4,12 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::asking::Asking;
 use super::metrics;
 use super::question::{Question, Then};
 use super::receive;
+use super::servers::Server;
 use super::upstream::Config;
 use crate::clock::Clock;
 use crate::dns::{CanonicalName, Class, ExtendedError, MAX_NAME, RecordType};
@@ -18,6 +20,17 @@ use crate::telemetry::{Collect, Sample};
 /// Asks upstreams.
 #[derive(Debug)]
 pub struct Forwarder(Arc<Asking>);
+
+/// One upstream, as operators are shown it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownUpstream {
+    /// As it is written.
+    pub upstream: String,
+    /// Whether it answers.
+    pub healthy: bool,
+    /// Whether it is asked inside of TLS now.
+    pub encrypted: bool,
+}
 
 /// What is asked of upstreams.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +93,16 @@ impl Forwarder {
         self.0.servers.route(name).1
     }
 
+    /// The upstreams, for operators.
+    pub(super) fn shown(&self) -> Vec<ShownUpstream> {
+        let show = |server: &Server| ShownUpstream {
+            upstream: server.health.upstream.to_string(),
+            healthy: !server.health.is_down(),
+            encrypted: server.is_encrypted(),
+        };
+        self.0.servers.all().iter().map(show).collect()
+    }
+
     /// Asks until one upstream answers, they all failed, or the deadline is over, and then tells `then`. Returns at once,
     /// never having waited: over UDP the query is on its way by then.
     pub fn ask(&self, ask: Ask<'_>, then: Then) {
@@ -109,7 +132,7 @@ impl Collect for Forwarder {
         let now = self.0.network.now();
         for server in self.0.servers.all() {
             let sockets = server.ports.as_ref().map_or(0, |ports| ports.count(now));
-            metrics::collect(&server.health, sockets, samples);
+            metrics::collect(&server.health, sockets, server.is_encrypted(), samples);
         }
     }
 }

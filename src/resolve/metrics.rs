@@ -16,6 +16,7 @@ pub static METRICS: &[&Metric] = &[
     &SECONDS,
     &HEALTHY,
     &SOCKETS,
+    &ENCRYPTED,
     &JUDGED,
     &SYNTHESISED,
     &PROOFS,
@@ -45,6 +46,13 @@ static HEALTHY: Metric = Metric {
 static SOCKETS: Metric = Metric {
     name: "interdict_upstream_sockets",
     help: "UDP sockets open to an upstream.",
+    kind: Kind::Gauge,
+    labels: &["upstream"],
+};
+
+static ENCRYPTED: Metric = Metric {
+    name: "interdict_upstream_encrypted",
+    help: "1 while an upstream is asked inside of TLS, 0 while it is asked in clear.",
     kind: Kind::Gauge,
     labels: &["upstream"],
 };
@@ -89,7 +97,7 @@ const fn counter(name: &'static str, help: &'static str, labels: &'static [&'sta
     Metric { name, help, kind: Kind::Counter, labels }
 }
 
-pub(super) fn collect(server: &Health, sockets: usize, samples: &mut Vec<Sample>) {
+pub(super) fn collect(server: &Health, sockets: usize, is_encrypted: bool, samples: &mut Vec<Sample>) {
     let upstream = server.upstream.to_string();
     let counts = &server.counts;
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
@@ -100,6 +108,7 @@ pub(super) fn collect(server: &Health, sockets: usize, samples: &mut Vec<Sample>
         (&SECONDS, read(&counts.nanoseconds) / 1e9),
         (&HEALTHY, f64::from(u8::from(!server.is_down()))),
         (&SOCKETS, sockets as f64),
+        (&ENCRYPTED, f64::from(u8::from(is_encrypted))),
     ];
     samples.extend(plain.map(|(metric, value)| Sample { metric, labels: vec![upstream.clone()], value }));
     let reasons = [

@@ -9,6 +9,8 @@
 //! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP, TLS, HTTPS or QUIC
 //! alone have connections that are `kept`.
 //!
+//! Servers in clear may be asked inside of TLS where they speak it (`private`).
+//!
 //! With validation, `resolver` gives it to `secure`, which asks in the same way for whatever the chain of trust takes; in recursion
 //! to `recurse`, which asks the authoritative servers themselves.
 //!
@@ -28,6 +30,7 @@ mod kept;
 mod metrics;
 mod place;
 mod ports;
+mod private;
 mod question;
 mod random;
 mod receive;
@@ -39,7 +42,7 @@ mod tcp;
 mod upstream;
 mod way;
 
-pub use forward::{Ask, Failure, Forwarder};
+pub use forward::{Ask, Failure, Forwarder, ShownUpstream};
 pub use metrics::METRICS;
 pub use question::Then;
 pub use resolver::Resolver;

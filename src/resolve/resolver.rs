@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::dns64::{self, Detour};
-use super::forward::{Ask, Failure, Forwarder};
+use super::forward::{Ask, Failure, Forwarder, ShownUpstream};
 use super::metrics;
 use super::question::Then;
 use super::recurse::roots;
@@ -119,6 +119,11 @@ impl Resolver {
     /// The root's keys and how far each is trusted; `None` where nothing is validated, or they are not followed.
     pub fn trust_anchors(&self) -> Option<Vec<TrustAnchor>> {
         self.0.rollover.as_ref().map(Rollover::shown)
+    }
+
+    /// The upstreams that are configured, those of routes too.
+    pub fn upstreams(&self) -> Vec<ShownUpstream> {
+        self.0.forwarder.shown()
     }
 
     /// What somebody should look at.

@@ -5,9 +5,11 @@ use std::io;
 use super::health::Health;
 use super::kept::Kept;
 use super::ports::Ports;
+use super::private::Private;
 use super::upstream::{Config, Protocol, Upstream};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Name};
+use crate::net::tls::Client;
 
 /// One upstream: what is known of it, and the sockets to it.
 #[derive(Debug)]
@@ -17,6 +19,16 @@ pub(super) struct Server {
     pub(super) ports: Option<Ports>,
     /// Only when it is asked over kept connections.
     pub(super) kept: Option<Kept>,
+    /// Only when it is named in clear, and may be asked inside of TLS all the same.
+    pub(super) private: Option<Private>,
+}
+
+impl Server {
+    /// True while questions to it go inside of TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let is_private = self.private.as_ref().is_some_and(Private::is_open);
+        is_private || self.health.upstream.protocol.application().is_some()
+    }
 }
 
 /// All upstreams; each is a number.
@@ -55,8 +67,14 @@ impl Servers {
         let datagrams = known.iter().filter(|upstream| upstream.protocol == Protocol::Udp).count();
         let client = config.client().transpose();
         let client = client.map_err(|error| io::Error::other(format!("{error}; {}", error.hint())))?;
+        let anyone = config.is_opportunistic.then(|| Client::for_anyone(b"dot")).transpose();
+        let anyone = anyone.map_err(|error| io::Error::other(error.to_string()))?;
         let server = |(number, upstream): (usize, &Upstream)| Server {
             health: Health::new(upstream.clone()),
+            private: anyone
+                .as_ref()
+                .filter(|_| upstream.protocol.application().is_none())
+                .map(|client| Private::new(upstream, client)),
             kept: (upstream.protocol != Protocol::Udp).then(|| Kept::new(upstream, client.as_ref())),
             ports: (upstream.protocol == Protocol::Udp)
                 .then(|| Ports::new(upstream.address, number, datagrams)),

@@ -39,6 +39,9 @@ pub struct Config {
     pub servers: Vec<Upstream>,
     /// Zones that are asked elsewhere; the longest matching zone decides.
     pub routes: Vec<Route>,
+    /// Whether servers that are named in clear are asked inside of TLS where they speak it (RFC 9539). Default no: what an operator writes is
+    /// what is done, and a firewall between may count connections to port 853 as an attempt to get around it.
+    pub is_opportunistic: bool,
     /// Longest wait for one answer. Default 2 s: longer than any healthy resolver takes, short enough for a second try
     /// within the five seconds after which clients give up.
     pub timeout: Duration,
@@ -119,6 +122,7 @@ impl Default for Config {
             dns64: None,
             servers: Vec::new(),
             routes: Vec::new(),
+            is_opportunistic: false,
             timeout: Duration::from_secs(2),
             deadline: Duration::from_millis(4500),
             authorities: None,

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::certificate::{CertificateError, bytes};
 use super::pin::{Pin, Pinned};
@@ -17,8 +18,49 @@ use super::session::{Session, TlsError};
 #[derive(Clone, Debug)]
 pub struct Client {
     config: Arc<ClientConfig>,
-    /// Looks whether a certificate counts.
-    verifier: Arc<WebPkiServerVerifier>,
+    /// Looks whether a certificate counts, where one must.
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+}
+
+/// Takes any certificate; that whoever shows it has its key is still proved.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Whom a server's certificate must speak for: a name, or an address.
@@ -58,7 +100,7 @@ impl Client {
             .map_err(CertificateError::Settings)?
             .with_webpki_verifier(Arc::clone(&verifier))
             .with_no_client_auth();
-        Ok(Self { config: Arc::new(config), verifier })
+        Ok(Self { config: Arc::new(config), verifier: Some(verifier) })
     }
 
     /// The same for one server, inside of whose sessions `application` is spoken (ALPN); its key must be one of `pins`, where there are any.
@@ -66,13 +108,30 @@ impl Client {
     pub fn for_server(&self, application: &[u8], pins: &[Pin]) -> Self {
         let mut config = (*self.config).clone();
         config.alpn_protocols = vec![application.to_vec()];
-        if !pins.is_empty() {
-            let verifier = Pinned::new(Arc::clone(&self.verifier), pins);
+        if !pins.is_empty()
+            && let Some(verifier) = &self.verifier
+        {
+            let verifier = Pinned::new(Arc::clone(verifier), pins);
             config.dangerous().set_certificate_verifier(Arc::new(verifier));
             // A ticket stands for a certificate that was looked at by other rules.
             config.resumption = Resumption::in_memory_sessions(SESSIONS);
         }
-        Self { config: Arc::new(config), verifier: Arc::clone(&self.verifier) }
+        Self { config: Arc::new(config), verifier: self.verifier.clone() }
+    }
+
+    /// What sessions with servers go by of which nobody said whose certificate they show: any counts, `application` is spoken inside (ALPN).
+    /// Keeps out who listens, and not who stands in between.
+    pub fn for_anyone(application: &[u8]) -> Result<Self, CertificateError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(CertificateError::Settings)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![application.to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Self { config: Arc::new(config), verifier: None })
     }
 
     /// A session with a server whose certificate must speak for `peer`.
