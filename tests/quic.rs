@@ -223,3 +223,181 @@ fn a_renewed_certificate_is_shown_and_open_connections_live_on() {
         assert_eq!(code(&ask(&connection, "www.canada.ca").await.unwrap()), "NOERROR");
     });
 }
+
+// --- DNS over HTTP/3 ---
+
+const HTTP3: &str = "[[listener]]\nprotocol = \"doh3\"\naddress = \"127.0.0.1:0\"\n";
+
+/// Asks over HTTP/3.
+struct Http3 {
+    requests: h3::client::SendRequest<h3_quinn::OpenStreams, bytes::Bytes>,
+    connection: Connection,
+    endpoint: Endpoint,
+}
+
+/// What comes back: status, head, body.
+type Answered = (u16, http::HeaderMap, Vec<u8>);
+
+impl Http3 {
+    async fn connect(server: &Encrypted) -> Self {
+        use rustls::pki_types::pem::PemObject as _;
+        let pem = std::fs::read(server.site.path("cert.pem")).unwrap();
+        let certificate = rustls::pki_types::CertificateDer::from_pem_slice(&pem).unwrap();
+        let tls = client(&[certificate], &[b"h3"]);
+        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connecting = endpoint.connect_with(config, port(server), "dns.example").unwrap();
+        let connection = timeout(PATIENCE, connecting).await.unwrap().unwrap();
+        let opened = h3::client::new(h3_quinn::Connection::new(connection.clone()));
+        let (mut driver, requests) = timeout(PATIENCE, opened).await.unwrap().unwrap();
+        tokio::spawn(async move { std::future::poll_fn(|context| driver.poll_close(context)).await });
+        Self { requests, connection, endpoint }
+    }
+
+    async fn request(&self, method: &str, uri: &str, kind: Option<&str>, body: &[u8]) -> Option<Answered> {
+        let mut requests = self.requests.clone();
+        let uri = format!("https://dns.example{uri}");
+        let request = http::Request::builder().method(method).uri(uri);
+        let request = kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
+        let exchange = async {
+            let mut stream = requests.send_request(request.body(()).unwrap()).await.ok()?;
+            if !body.is_empty() {
+                stream.send_data(bytes::Bytes::copy_from_slice(body)).await.ok()?;
+            }
+            stream.finish().await.ok()?;
+            let (head, ()) = stream.recv_response().await.ok()?.into_parts();
+            let mut content = Vec::new();
+            while let Some(mut part) = stream.recv_data().await.ok()? {
+                use bytes::Buf as _;
+                content.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+            }
+            Some((head.status.as_u16(), head.headers, content))
+        };
+        timeout(PATIENCE, exchange).await.expect("an end of the exchange")
+    }
+
+    async fn post(&self, name: &str) -> Answered {
+        let query = query(0, 0x0100, name, 1, Some(1232));
+        self.request("POST", "/dns-query", Some("application/dns-message"), &query).await.unwrap()
+    }
+}
+
+fn encoded(query: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(query)
+}
+
+fn start_http3(limits: &str, policy: &str) -> Encrypted {
+    Encrypted::start_with("", &format!("{HTTP3}{limits}{policy}"))
+}
+
+#[test]
+fn over_http3_a_banned_name_is_blocked_and_another_resolved() {
+    let server = start_http3("", "[[policy.group]]\nname = \"free\"\npaths = [\"/free\"]\nenforce = []\n");
+    run(async {
+        let asker = Http3::connect(&server).await;
+        for _ in 0..2 {
+            let (status, head, body) = asker.post("www.wechat.com").await;
+            assert_eq!((status, code(&Message::from_vec(&body).unwrap())), (200, "NXDOMAIN"));
+            assert_eq!(
+                (&head["content-type"], &head["cache-control"]),
+                (&"application/dns-message".parse().unwrap(), &"max-age=60".parse().unwrap())
+            );
+            let (_, head, body) = asker.post("www.canada.ca").await;
+            let answer = Message::from_vec(&body).unwrap();
+            assert_eq!((code(&answer), answer.answers.len()), ("NOERROR", 1));
+            assert_eq!(head["content-length"], body.len().to_string().as_str());
+        }
+        let uri =
+            |path: &str, name: &str| format!("{path}?dns={}", encoded(&query(0, 0x0100, name, 1, None)));
+        let get = async |uri: String| asker.request("GET", &uri, None, b"").await.unwrap();
+        let (status, _, body) = get(uri("/dns-query", "www.wechat.com")).await;
+        assert_eq!((status, body[3] & 15), (200, 3));
+        // A group's own path.
+        let (status, _, body) = get(uri("/free", "www.wechat.com")).await;
+        assert_eq!((status, body[3] & 15), (200, 0));
+        for (status, method, at, kind, body) in [
+            (404, "GET", uri("/elsewhere", "a.example"), None, vec![]),
+            (400, "GET", "/dns-query".to_owned(), None, vec![]),
+            (400, "GET", "/dns-query?dns=++".to_owned(), None, vec![]),
+            (405, "PUT", "/dns-query".to_owned(), None, vec![]),
+            (415, "POST", "/dns-query".to_owned(), Some("text/plain"), vec![0; 40]),
+            (413, "POST", "/dns-query".to_owned(), Some("application/dns-message"), vec![0; 70_000]),
+        ] {
+            let said = asker.request(method, &at, kind, &body).await.unwrap();
+            assert_eq!((said.0, said.2.len()), (status, 0), "{method} {at}");
+        }
+        // What is no query has no answer, and nobody else is concerned.
+        let garbage = asker.request("POST", "/dns-query", Some("application/dns-message"), &[1, 2, 3]).await;
+        assert!(garbage.is_none(), "{garbage:?}");
+        assert_eq!(asker.post("www.canada.ca").await.0, 200);
+        asker.connection.close(0u32.into(), b"");
+        asker.endpoint.wait_idle().await;
+    });
+    server.counted("interdict_connections_closed_total{protocol=\"doh\",reason=\"client\"} 1");
+    let page = server.site.http("GET", "/metrics", None).1;
+    assert!(page.contains("interdict_queries_total{protocol=\"doh\"} 7\n"), "{page}");
+}
+
+#[test]
+fn over_http3_many_requests_at_once_are_answered_in_any_order() {
+    let server = start_http3("", "");
+    run(async {
+        let asker = Arc::new(Http3::connect(&server).await);
+        let asked = (0..300).map(|number| {
+            let asker = Arc::clone(&asker);
+            tokio::spawn(async move {
+                let name = match number % 3 {
+                    0 => format!("n{number}.fetched.example"),
+                    1 => "www.wechat.com".to_owned(),
+                    _ => "www.canada.ca".to_owned(),
+                };
+                (number, asker.post(&name).await)
+            })
+        });
+        for task in asked.collect::<Vec<_>>() {
+            let (number, (status, _, body)) = task.await.unwrap();
+            assert_eq!((status, usize::from(body[3] & 15)), (200, [0, 3, 0][number % 3]), "{number}");
+        }
+    });
+}
+
+#[test]
+fn over_http3_places_are_bounded_and_whoever_stalls_ends() {
+    let server = start_http3("connections = 2\nidle = \"1s\"\n", "");
+    run(async {
+        let first = Http3::connect(&server).await;
+        let second = Http3::connect(&server).await;
+        assert_eq!(first.post("www.canada.ca").await.0, 200);
+        // A body that never comes, of which nobody waits for the end.
+        let mut requests = second.requests.clone();
+        let request = http::Request::post("https://dns.example/dns-query")
+            .header("content-type", "application/dns-message");
+        let mut stalled = requests.send_request(request.body(()).unwrap()).await.unwrap();
+        stalled.send_data(bytes::Bytes::from_static(&[0; 5])).await.unwrap();
+        // The request's patience ends when the connection's does.
+        if let Ok(head) = timeout(PATIENCE, stalled.recv_response()).await.expect("an end") {
+            assert_eq!(head.status().as_u16(), 408);
+        }
+        let reason = timeout(PATIENCE, first.connection.closed()).await.expect("an end of the idle one");
+        assert!(!matches!(reason, ConnectionError::LocallyClosed), "{reason}");
+    });
+}
+
+#[test]
+fn answers_over_http2_and_the_resolver_itself_tell_of_http3() {
+    let server = start_http3("", "[discovery]\nname = \"dns.example\"\n");
+    let asked = format!("{}?dns={}", server.uri(), encoded(&query(0, 0x0100, "www.canada.ca", 1, None)));
+    let port = port(&server).port();
+    for version in ["--http2", "--http1.1"] {
+        let said = server.curl(&[version, "--include", "--output", "-", &asked]);
+        let expected = format!("alt-svc: h3=\":{port}\"; ma=86400");
+        assert!(said.to_lowercase().contains(&expected), "{version}: {said}");
+    }
+    let answer = server.site.ask("_dns.resolver.arpa", 64);
+    let told: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+    assert!(told.iter().any(|svcb| svcb.contains("h3") && svcb.contains(&port.to_string())), "{told:?}");
+    let none = start("", "");
+    let asked = format!("{}?dns={}", none.uri(), encoded(&query(0, 0x0100, "www.canada.ca", 1, None)));
+    assert!(!none.curl(&["--include", "--output", "-", &asked]).to_lowercase().contains("alt-svc"));
+}

@@ -13,21 +13,21 @@ use crate::problem::Place;
 
 /// A listener, and where it is written.
 pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
-    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\", \"doh\", \"doq\"";
+    const HINT: &str = "use one of \"do53\" (UDP and TCP), \"dot\", \"doh\", \"doh3\", \"doq\"";
     let mut protocol = Protocol::Do53;
     if let Some(written) = section.string("protocol") {
         match written.value.as_str() {
             "do53" => {}
             "doh" => protocol = Protocol::Doh,
+            "doh3" => protocol = Protocol::Doh3,
             "doq" => protocol = Protocol::Doq,
             "dot" => protocol = Protocol::Dot,
-            "doh3" => section.problem(written.place, "`doh3` is not supported yet", HINT),
             other => section.problem(written.place, format!("`{other}` is not a protocol"), HINT),
         }
     }
     let mut limits = match protocol {
         Protocol::Do53 => listen::Config::default(),
-        Protocol::Doh | Protocol::Doq | Protocol::Dot => listen::Config::encrypted(),
+        Protocol::Doh | Protocol::Doh3 | Protocol::Doq | Protocol::Dot => listen::Config::encrypted(),
     };
     if let Some(connections) = section.integer("connections", 1..1_000_000) {
         limits.connections = connections as usize;
@@ -44,7 +44,7 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
         }
     }
     let mut path = String::new();
-    if protocol == Protocol::Doh {
+    if protocol.is_http() {
         path = "/dns-query".to_owned();
         if let Some(written) = section.string("path") {
             if written.value.starts_with('/') && !written.value.contains(['?', '#', ' ', '{']) {
@@ -63,7 +63,7 @@ pub(super) fn listener(section: &mut Section<'_>) -> Option<(Listener, Place)> {
     const PROXIES: &str =
         "write the balancers' addresses or prefixes, such as \"10.0.0.5\" or \"10.0.0.0/28\"";
     let proxies = section.parsed_list::<Prefix>("proxy_protocol_from", PROXIES);
-    if protocol == Protocol::Doq
+    if protocol.is_quic()
         && let Some([first, ..]) = proxies.as_deref()
     {
         section.problem(

@@ -26,6 +26,7 @@ pub fn check_certificates(files: Option<Files>, listeners: &[Listener], now: Tim
     let refused = authorities.filter_map(|(listener, authority)| {
         let application = match listener.protocol {
             Protocol::Doh => Application::Http,
+            Protocol::Doh3 => Application::Http3,
             Protocol::Doq => Application::Doq,
             Protocol::Do53 | Protocol::Dot => Application::Dot,
         };

@@ -72,6 +72,7 @@ fn one(
 ) -> Designated {
     let (words, alpn, usual): (&str, &[u8], u16) = match listener.protocol {
         Protocol::Doh => ("alpn=h2", b"\x02h2", 443),
+        Protocol::Doh3 => ("alpn=h3", b"\x02h3", 443),
         Protocol::Doq => ("alpn=doq", b"\x03doq", 853),
         Protocol::Dot | Protocol::Do53 => ("alpn=dot", b"\x03dot", 853),
     };
@@ -89,7 +90,7 @@ fn one(
             hinted.extend(parameter(key, addresses));
         }
     }
-    if listener.protocol == Protocol::Doh {
+    if listener.protocol.is_http() {
         let template = format!("{}{{?dns}}", listener.path);
         let path = parameter(DOH_PATH, template.as_bytes());
         parameters.extend_from_slice(&path);
@@ -149,7 +150,8 @@ mod tests {
             (Listener { protocol, path, ..Listener::do53(address) }, address)
         };
         let listeners =
-            [listener(Protocol::Do53, 53), listener(Protocol::Dot, 853), listener(Protocol::Doh, 8443)];
+            [(Protocol::Do53, 53), (Protocol::Dot, 853), (Protocol::Doh, 8443), (Protocol::Doh3, 443)]
+                .map(|(protocol, port)| listener(protocol, port));
         designated(&announcement, &listeners)
     }
 
@@ -158,7 +160,10 @@ mod tests {
         let all = announced(&["192.0.2.1"], &["2001:db8::1"]);
         let words: Vec<_> =
             all.iter().map(|one| (one.announced.priority, one.announced.parameters.as_str())).collect();
-        assert_eq!(words, [(1, "alpn=dot"), (2, "alpn=h2 port=8443 dohpath=/q{?dns}")]);
+        assert_eq!(
+            words,
+            [(1, "alpn=dot"), (2, "alpn=h2 port=8443 dohpath=/q{?dns}"), (3, "alpn=h3 dohpath=/q{?dns}")]
+        );
         let name = b"\x03dns\x07example\0";
         let v6 = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
         let dot =

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
+use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
@@ -30,7 +31,7 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What is spoken there.
     pub protocol: Protocol,
-    /// Where queries are taken, of DNS over HTTPS. Default `/dns-query`, as RFC 8484 writes it and clients guess.
+    /// Where queries are taken, of DNS over HTTPS, by any version of HTTP. Default `/dns-query`, as RFC 8484 writes it and clients guess.
     pub path: String,
     /// Whose certificates clients may show; `None` for nobody's.
     pub clients: Option<Authority>,
@@ -46,8 +47,10 @@ pub struct Listener {
 pub enum Protocol {
     /// DNS over UDP and TCP, as ever.
     Do53,
-    /// DNS over HTTPS (RFC 8484).
+    /// DNS over HTTPS (RFC 8484), by HTTP/2 and HTTP/1.1.
     Doh,
+    /// The same by HTTP/3 (RFC 9114).
+    Doh3,
     /// DNS over QUIC (RFC 9250).
     Doq,
     /// DNS over TLS (RFC 7858).
@@ -119,6 +122,16 @@ impl Protocol {
     pub fn is_encrypted(self) -> bool {
         self != Self::Do53
     }
+
+    /// True when it is spoken over QUIC.
+    pub fn is_quic(self) -> bool {
+        matches!(self, Self::Doh3 | Self::Doq)
+    }
+
+    /// True when queries are taken at a path.
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Doh | Self::Doh3)
+    }
 }
 
 impl Opened {
@@ -146,7 +159,7 @@ impl Opened {
                     opened.udp.push((bind_udp(at)?, Arc::clone(&proxies)));
                 }
             }
-            let (socket, at) = if wanted.protocol == Protocol::Doq {
+            let (socket, at) = if wanted.protocol.is_quic() {
                 let socket = bind_udp(at)?;
                 let at = socket.local_addr();
                 (Socket::Quic(socket), at)
@@ -162,17 +175,26 @@ impl Opened {
         Ok(opened)
     }
 
+    /// What answers over HTTP/2 say of where HTTP/3 is spoken (RFC 7838 section 3); `None` where it is not.
+    fn alternative(&self) -> Option<HeaderValue> {
+        let mut listeners = self.connected.iter().map(|(_, listener)| listener).zip(&self.addresses);
+        let (_, at) = listeners.find(|(listener, _)| listener.protocol == Protocol::Doh3)?;
+        HeaderValue::try_from(format!("h3=\":{}\"; ma=86400", at.port())).ok()
+    }
+
     /// Begins to take questions.
     pub fn serve(self, needs: &Needs) -> io::Result<Serving> {
         let Needs { engine, certificate, limiter, cookies, statistics, stop_threads, stop } = needs;
         let workers = Arc::new(Workers::new(Arc::clone(engine)));
         let mut tasks = vec![tokio::spawn(Arc::clone(&workers).refresh(stop.clone()))];
         let mut servers = Vec::new();
+        let alternative = self.alternative();
         for (socket, Listener { protocol, path, clients, proxies, limits, .. }) in self.connected {
             let (application, transport) = match protocol {
                 Protocol::Doq => (Some(Application::Doq), Transport::Doq),
                 Protocol::Do53 => (None, Transport::Tcp),
                 Protocol::Doh => (Some(Application::Http), Transport::Doh),
+                Protocol::Doh3 => (Some(Application::Http3), Transport::Doh),
                 Protocol::Dot => (Some(Application::Dot), Transport::Dot),
             };
             let encrypted = |application| encrypted(certificate.as_ref(), application, clients);
@@ -183,7 +205,8 @@ impl Opened {
             let listener = match (socket, tls.clone()) {
                 (Socket::Tcp(listener), _) => listener,
                 (Socket::Quic(socket), Some(tls)) => {
-                    let port = quic::Port { socket, tls, limits, statistics, stop };
+                    let path = protocol.is_http().then(|| path.into());
+                    let port = quic::Port { socket, path, tls, limits, statistics, stop };
                     tasks.push(tokio::spawn(quic::serve(port, workers)));
                     continue;
                 }
@@ -193,7 +216,8 @@ impl Opened {
             let entrance = Entrance { listener, transport, limits, proxies, statistics, stop };
             tasks.push(match tls {
                 Some(tls) if protocol == Protocol::Doh => {
-                    tokio::spawn(https::serve(entrance, tls, path.into(), workers))
+                    let place = https::Place { path: path.into(), alternative: alternative.clone() };
+                    tokio::spawn(https::serve(entrance, tls, place, workers))
                 }
                 tls => tokio::spawn(stream::serve(entrance, tls, workers)),
             });

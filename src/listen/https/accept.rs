@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::header::ALT_SVC;
+use http::{HeaderValue, Response};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -18,22 +20,34 @@ use crate::net::tls::{Server, Stream};
 pub(super) struct Shared {
     tls: Arc<Server>,
     statistics: Arc<Statistics>,
-    /// Where queries are taken.
-    pub(super) path: Arc<str>,
+    pub(super) at: Place,
     pub(super) config: Config,
     pub(super) workers: Arc<Workers>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// Serves connections until the stop, with queries taken at `path`.
-pub(in crate::listen) async fn serve(
-    entrance: Entrance,
-    tls: Arc<Server>,
-    path: Arc<str>,
-    workers: Arc<Workers>,
-) {
+/// Where queries are taken, and what is said of where else.
+#[derive(Clone, Debug)]
+pub(in crate::listen) struct Place {
+    pub(in crate::listen) path: Arc<str>,
+    /// The value of `Alt-Svc` in every answer, where HTTP/3 is spoken too.
+    pub(in crate::listen) alternative: Option<HeaderValue>,
+}
+
+impl Place {
+    /// `response`, with what is said of where else.
+    pub(super) fn with_alternative<B>(&self, mut response: Response<B>) -> Response<B> {
+        if let Some(alternative) = &self.alternative {
+            response.headers_mut().insert(ALT_SVC, alternative.clone());
+        }
+        response
+    }
+}
+
+/// Serves connections until the stop, with queries taken at a place.
+pub(in crate::listen) async fn serve(entrance: Entrance, tls: Arc<Server>, at: Place, workers: Arc<Workers>) {
     let (statistics, stop) = (Arc::clone(&entrance.statistics), entrance.stop.clone());
-    let shared = Shared { tls, statistics, path, config: entrance.limits, workers, stop };
+    let shared = Shared { tls, statistics, at, config: entrance.limits, workers, stop };
     let serve = move |arrived: Arrived| {
         let shared = shared.clone();
         async move {

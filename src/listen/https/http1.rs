@@ -58,7 +58,7 @@ async fn respond(
     shared: &Shared,
 ) -> io::Result<Response<Full<Bytes>>> {
     let path = request.uri().path().to_owned();
-    let asked = asked(&request, &shared.path, |path| is_known(path, &shared.workers));
+    let asked = asked(&request, &shared.at.path, |path| is_known(path, &shared.workers));
     // Who waits to be told to go on sends no body to who refuses it.
     let waits = request.headers().contains_key(EXPECT);
     let (idle, mut body) = (shared.config.idle, request.into_body());
@@ -88,7 +88,7 @@ async fn respond(
         Reply::Later(receiver) => receiver.await.map_err(|_| never())?,
         Reply::Nothing => return Err(never()),
     };
-    Ok(response.map(Full::new))
+    Ok(shared.at.with_alternative(response).map(Full::new))
 }
 
 /// Takes what is left of a body that nobody reads, up to a bound: a connection closed before that is reset, and the client that

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use super::accept::Shared;
+use super::accept::{Place, Shared};
 use super::request::{Asked, answer, asked, is_known, refusal};
 use crate::dns::MAX_MESSAGE;
 use crate::listen::client::{Client, Reply};
@@ -47,7 +47,7 @@ pub(super) async fn serve(mut stream: Stream, client: Client, mut shared: Shared
                 for (request, respond) in requests.drain(..) {
                     quiet = 0;
                     if waiting.len() < config.pipeline {
-                        take(request, respond, &client, &shared, &mut waiting);
+                        take(request, Respond { inner: respond, at: shared.at.clone() }, &client, &shared, &mut waiting);
                     } else {
                         // Streams that were reset make room for others, while what they asked for is still waited for.
                         refuse(respond);
@@ -81,6 +81,12 @@ pub(super) async fn serve(mut stream: Stream, client: Client, mut shared: Shared
 /// A request, and what answers it.
 type Incoming = (Request<RecvStream>, SendResponse<Bytes>);
 
+/// What answers a request, and says where else it might be asked.
+struct Respond {
+    inner: SendResponse<Bytes>,
+    at: Place,
+}
+
 /// Puts all requests that came into `requests`, so that they are answered together, and what is said to them leaves together; breaks
 /// when no more will come.
 fn accept(
@@ -101,7 +107,7 @@ fn accept(
 /// Answers a request at once where that is possible, and else in a task.
 fn take(
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: Respond,
     client: &Client,
     shared: &Shared,
     waiting: &mut JoinSet<()>,
@@ -109,7 +115,7 @@ fn take(
     // Its head is let go of before its body is read.
     let uri = request.uri().clone();
     let path = uri.path();
-    match asked(&request, &shared.path, |path| is_known(path, &shared.workers)) {
+    match asked(&request, &shared.at.path, |path| is_known(path, &shared.workers)) {
         Asked::Query(query) => say(answer(&query, client, path, &shared.workers), respond, waiting),
         Asked::Refused(status) if request.body().is_end_stream() => send(&mut respond, refusal(status)),
         refused_or_body => {
@@ -131,7 +137,7 @@ fn take(
                             Ok(Ok(())) => match answer(&body.bytes, &client, &path, &workers) {
                                 Reply::Now(response) => send(&mut respond, response),
                                 Reply::Later(receiver) => later(receiver, respond).await,
-                                Reply::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
+                                Reply::Nothing => respond.inner.send_reset(Reason::REFUSED_STREAM),
                             },
                             Ok(Err(status)) => send(&mut respond, refusal(status)),
                             Err(_) => send(&mut respond, refusal(StatusCode::REQUEST_TIMEOUT)),
@@ -143,18 +149,18 @@ fn take(
     }
 }
 
-fn say(said: Reply<Response<Bytes>>, mut respond: SendResponse<Bytes>, waiting: &mut JoinSet<()>) {
+fn say(said: Reply<Response<Bytes>>, mut respond: Respond, waiting: &mut JoinSet<()>) {
     match said {
         Reply::Now(response) => send(&mut respond, response),
         Reply::Later(receiver) => drop(waiting.spawn(later(receiver, respond))),
-        Reply::Nothing => respond.send_reset(Reason::REFUSED_STREAM),
+        Reply::Nothing => respond.inner.send_reset(Reason::REFUSED_STREAM),
     }
 }
 
-async fn later(receiver: oneshot::Receiver<Response<Bytes>>, mut respond: SendResponse<Bytes>) {
+async fn later(receiver: oneshot::Receiver<Response<Bytes>>, mut respond: Respond) {
     match receiver.await {
         Ok(response) => send(&mut respond, response),
-        Err(_) => respond.send_reset(Reason::REFUSED_STREAM),
+        Err(_) => respond.inner.send_reset(Reason::REFUSED_STREAM),
     }
 }
 
@@ -163,9 +169,9 @@ fn refuse(mut respond: SendResponse<Bytes>) {
 }
 
 /// Hands a response to the connection. Fails when the client has given the request up.
-fn send(respond: &mut SendResponse<Bytes>, response: Response<Bytes>) {
-    let (head, body) = response.into_parts();
-    let sent = respond.send_response(Response::from_parts(head, ()), body.is_empty());
+fn send(respond: &mut Respond, response: Response<Bytes>) {
+    let (head, body) = respond.at.with_alternative(response).into_parts();
+    let sent = respond.inner.send_response(Response::from_parts(head, ()), body.is_empty());
     if let Ok(mut stream) = sent
         && !body.is_empty()
     {

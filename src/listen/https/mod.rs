@@ -1,9 +1,10 @@
 //! DNS over HTTPS (RFC 8484), by HTTP/2 and HTTP/1.1: who may come and for how long (connection), what a request asks for and what
-//! a reply looks like (request). Never parses more of a query than its length.
+//! a reply looks like (request), which HTTP/3 shares. Never parses more of a query than its length.
 
 mod accept;
 mod http1;
 mod http2;
 mod request;
 
-pub(super) use accept::serve;
+pub(super) use accept::{Place, serve};
+pub(super) use request::{Asked, answer, asked, is_known, refusal};

@@ -14,7 +14,7 @@ use crate::listen::stream::Workers;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(in crate::listen) enum Asked {
     /// This query.
     Query(Vec<u8>),
     /// The query that its body holds.
@@ -32,7 +32,11 @@ const ENCODING: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What `request` asks for, where queries are taken at `path`, and at those that a group is for.
-pub(super) fn asked<B>(request: &Request<B>, path: &str, is_known: impl FnOnce(&str) -> bool) -> Asked {
+pub(in crate::listen) fn asked<B>(
+    request: &Request<B>,
+    path: &str,
+    is_known: impl FnOnce(&str) -> bool,
+) -> Asked {
     let uri = request.uri();
     if uri.path() != path && !is_known(uri.path()) {
         return Asked::Refused(StatusCode::NOT_FOUND);
@@ -69,7 +73,7 @@ pub(super) fn asked<B>(request: &Request<B>, path: &str, is_known: impl FnOnce(&
 }
 
 /// True when some group is for those who ask at `path`.
-pub(super) fn is_known(path: &str, workers: &Workers) -> bool {
+pub(in crate::listen) fn is_known(path: &str, workers: &Workers) -> bool {
     workers.with(|equipped| {
         equipped.worker.begin_batch();
         equipped.worker.knows_path(path)
@@ -77,7 +81,12 @@ pub(super) fn is_known(path: &str, workers: &Workers) -> bool {
 }
 
 /// Has a query that came at `path` answered.
-pub(super) fn answer(query: &[u8], client: &Client, path: &str, workers: &Workers) -> Reply<Response<Bytes>> {
+pub(in crate::listen) fn answer(
+    query: &[u8],
+    client: &Client,
+    path: &str,
+    workers: &Workers,
+) -> Reply<Response<Bytes>> {
     client.ask(query, Requested::of(query), Some(path), workers, |reply| response(reply.into_owned().into()))
 }
 
@@ -95,7 +104,7 @@ fn response(reply: Bytes) -> Response<Bytes> {
 }
 
 /// A status and nothing else.
-pub(super) fn refusal(status: StatusCode) -> Response<Bytes> {
+pub(in crate::listen) fn refusal(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, 0.into());

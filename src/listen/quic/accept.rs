@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::exchange::{self, Code};
+use super::requests;
 use crate::listen::accept::{DRAIN, drain};
 use crate::listen::client::Client;
 use crate::listen::config::Config;
@@ -30,6 +31,8 @@ use crate::query::{Asker, Transport};
 pub(in crate::listen) struct Port {
     /// The socket.
     pub(in crate::listen) socket: UdpSocket,
+    /// Where requests of HTTP/3 are taken; `None` for queries alone.
+    pub(in crate::listen) path: Option<Arc<str>>,
     /// What TLS goes by.
     pub(in crate::listen) tls: Arc<Server>,
     /// Limits of its connections.
@@ -42,16 +45,26 @@ pub(in crate::listen) struct Port {
 
 /// What all connections of a port share.
 #[derive(Clone, Debug)]
-struct Shared {
-    limits: Config,
+pub(super) struct Shared {
+    path: Option<Arc<str>>,
+    pub(super) limits: Config,
     statistics: Arc<Statistics>,
-    workers: Arc<Workers>,
-    stop: watch::Receiver<bool>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// What is counted under which name.
+    fn transport(&self) -> Transport {
+        if self.path.is_some() { Transport::Doh } else { Transport::Doq }
+    }
 }
 
 /// Bytes of one stream, or of all, that a client may send before they are read: a query, and many of them.
 const STREAM_WINDOW: u32 = 8 << 10;
 const WINDOW: u32 = 256 << 10;
+/// Three, and some that a later version may try.
+const ONE_WAY: u32 = 6;
 /// Bytes that are sent before the client has taken them.
 const SEND_WINDOW: u64 = 256 << 10;
 
@@ -60,6 +73,8 @@ const SEND_WINDOW: u64 = 256 << 10;
 struct Settings {
     tls: Arc<Server>,
     limits: Config,
+    /// Streams of one direction that a client may open: HTTP/3 has one to control the connection and two to compress heads.
+    one_way: u32,
     current: Mutex<Option<(Arc<TlsConfig>, Arc<ServerConfig>)>>,
 }
 
@@ -80,7 +95,7 @@ impl Settings {
         let pipeline = u32::try_from(self.limits.pipeline).unwrap_or(u32::MAX);
         transport
             .max_concurrent_bidi_streams(pipeline.into())
-            .max_concurrent_uni_streams(0u32.into())
+            .max_concurrent_uni_streams(self.one_way.into())
             .datagram_receive_buffer_size(None)
             .stream_receive_window(STREAM_WINDOW.into())
             .receive_window(WINDOW.into())
@@ -95,9 +110,10 @@ impl Settings {
 
 /// Serves connections until the stop, then lets the open ones end.
 pub(in crate::listen) async fn serve(port: Port, workers: Arc<Workers>) {
-    let Port { socket, tls, limits, statistics, mut stop } = port;
+    let Port { socket, path, tls, limits, statistics, mut stop } = port;
     let places = Places::new(limits.connections, limits.connections_of_client);
-    let settings = Settings { tls, limits, current: Mutex::default() };
+    let one_way = if path.is_some() { ONE_WAY } else { 0 };
+    let settings = Settings { tls, limits, one_way, current: Mutex::default() };
     let opened = settings.current().and_then(|config| {
         Endpoint::new(EndpointConfig::default(), Some((*config).clone()), socket, Arc::new(TokioRuntime))
     });
@@ -105,7 +121,8 @@ pub(in crate::listen) async fn serve(port: Port, workers: Arc<Workers>) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(%error, "QUIC cannot be served"),
     };
-    let shared = Shared { limits, statistics, workers, stop: stop.clone() };
+    let shared = Shared { path, limits, statistics, workers, stop: stop.clone() };
+    let transport = shared.transport();
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
@@ -117,9 +134,9 @@ pub(in crate::listen) async fn serve(port: Port, workers: Arc<Workers>) {
             let _cannot = incoming.retry().is_err();
             continue;
         }
-        let count = shared.statistics.of(Transport::Doq);
+        let count = shared.statistics.of(transport);
         count.opened.fetch_add(1, Ordering::Relaxed);
-        let from = Asker::at(incoming.remote_address().ip().to_canonical(), Transport::Doq);
+        let from = Asker::at(incoming.remote_address().ip().to_canonical(), transport);
         let mut place = places.enter(true);
         let (Some(place), Ok(config)) =
             (place.take_if(|place| place.is_given_to(from.address)), settings.current())
@@ -131,7 +148,7 @@ pub(in crate::listen) async fn serve(port: Port, workers: Arc<Workers>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let served = greet(incoming, config, from, place, &shared);
-            shared.statistics.of(Transport::Doq).during(served).await;
+            shared.statistics.of(transport).during(served).await;
         });
     }
     drain(&places).await;
@@ -146,7 +163,7 @@ async fn greet(
     mut place: Place,
     shared: &Shared,
 ) -> Closed {
-    let count = shared.statistics.of(Transport::Doq);
+    let count = shared.statistics.of(shared.transport());
     let greeting = async { incoming.accept_with(config)?.await };
     let Ok(Ok(connection)) = timeout(shared.limits.handshake, greeting).await else {
         count.handshake(Handshake::Failed);
@@ -160,7 +177,13 @@ async fn greet(
         .and_then(|data| data.server_name);
     let client = Client { from, credentials: Arc::new(shown(name.as_deref(), connection.peer_identity())) };
     let lifetime = shared.limits.lifetime;
-    timeout(lifetime, converse(&connection, client, shared)).await.unwrap_or_else(|_| {
+    let served = async {
+        match shared.path.clone() {
+            None => converse(&connection, client, shared).await,
+            Some(path) => requests::converse(&connection, client, path, shared).await,
+        }
+    };
+    timeout(lifetime, served).await.unwrap_or_else(|_| {
         connection.close(Code::None.number(), b"");
         Closed::Lifetime
     })

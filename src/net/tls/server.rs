@@ -22,6 +22,8 @@ pub enum Application {
     Doq,
     /// HTTP/2 or HTTP/1.1.
     Http,
+    /// HTTP/3 (RFC 9114 section 3.1): `h3`.
+    Http3,
 }
 
 /// Whose certificates clients may show.
@@ -103,6 +105,7 @@ fn settings(
         Application::Dot => vec![b"dot".to_vec()],
         Application::Doq => vec![b"doq".to_vec()],
         Application::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Application::Http3 => vec![b"h3".to_vec()],
     };
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each connection brings a new one, and clients of a resolver open one at a time.
