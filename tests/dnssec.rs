@@ -459,6 +459,89 @@ fn rollover_inside_the_tree() {
     }
 }
 
+/// Passes questions on to the Unbound that does not validate, but for some, of which it lies.
+fn lying(question: &[u8]) -> Option<Vec<u8>> {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0)? + 5;
+    let name = question[12..end].to_ascii_lowercase();
+    let is_address = question[end - 4..end - 2] == [0, 1];
+    let real = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket.connect(("127.0.0.1", PLAIN_UNBOUND)).unwrap();
+        socket.send(question).unwrap();
+        let mut reply = vec![0; 4096];
+        let length = socket.recv(&mut reply).ok()?;
+        reply.truncate(length);
+        Some(reply)
+    };
+    let told = |code: u8, authority: Option<&[u8]>| {
+        let mut out =
+            [&question[..2], &[0x81, 0x80 | code, 0, 1, 0, 0, 0, u8::from(authority.is_some()), 0, 0]]
+                .concat();
+        out.extend_from_slice(&question[12..end]);
+        if let Some(owner) = authority {
+            // An SOA record of somebody else, whose zone is not signed.
+            out.extend_from_slice(owner);
+            out.extend_from_slice(&[0, 6, 0, 1, 0, 0, 1, 44, 0, 22, 0, 0]);
+            out.extend_from_slice(&[0, 0, 1, 0].repeat(5));
+        }
+        out
+    };
+    let is = |label: &[u8]| is_address && name.starts_with(&[&[label.len() as u8], label].concat());
+    if is(b"www") {
+        return Some(told(3, Some(b"\x08unsigned\x04tree\0")));
+    }
+    if is(b"text") {
+        return Some(told(3, None));
+    }
+    if is(b"alias") || is(b"lost") {
+        // Its alias is real; what stands behind it is cut off, and the rest denied without a proof.
+        let mut message = Message::from_vec(&real()?).unwrap();
+        message.answers.retain(|record| {
+            record.name.to_lowercase().to_string().starts_with(if is(b"alias") { "alias" } else { "lost" })
+        });
+        message.authorities.clear();
+        message.additionals.clear();
+        message.metadata.response_code = 3.into();
+        return message.to_vec().ok();
+    }
+    real()
+}
+
+#[test]
+fn what_an_upstream_makes_up_is_not_passed_on() {
+    in_namespaces(&["--net"], NETWORK, "lies_inside_the_tree");
+}
+
+#[test]
+#[ignore = "run in a namespace by another test"]
+fn lies_inside_the_tree() {
+    let mut tree = Tree::grow();
+    tree.unbound(PLAIN_UNBOUND, false);
+    let liar = support::Upstream::scripted(|question, _| lying(question));
+    let site = resolver(&format!(
+        "servers = [\"udp://{}\"]\ndnssec = \"validate\"\ntrust_anchor = \"{}\"",
+        liar.address,
+        tree.path("anchors").display()
+    ));
+    for zone in ["ecdsa", "ed25519", "nsec3"] {
+        let got = |label: &str| ask(site.address(), &format!("{label}.{zone}.tree"), 1, Client::Authentic);
+        assert_eq!(got("www").code, "Server Failure", "{zone}: by a zone that has nothing to do with it");
+        assert_eq!(got("text").code, "Server Failure", "{zone}: by nobody");
+        // Where the alias leads is asked for, and lied about.
+        assert_eq!(got("alias").code, "Server Failure", "{zone}");
+        // Or denied with its proof.
+        let lost = got("lost");
+        assert_eq!(
+            (lost.code.as_str(), lost.authentic, lost.answers.len()),
+            ("Non-Existent Domain", true, 1),
+            "{zone}"
+        );
+    }
+    // A zone without keys may be lied about.
+    assert_eq!(ask(site.address(), "text.unsigned.tree", 1, Client::Plain).code, "Non-Existent Domain");
+}
+
 /// Names about those of the zones: beside them, below them, in their gaps.
 #[test]
 #[ignore = "run in a namespace by another test"]

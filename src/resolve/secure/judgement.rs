@@ -172,11 +172,14 @@ fn of_nothing(message: &Message, name: &Name, query: &Query, denial: Option<Proo
         ResponseCode::NXDomain => proof.no_name(name),
         _ => proof.no_data(name, query.query_type),
     };
-    let all = || message.authorities.iter().filter(|record| !is_signature(record)).map(|record| record.proof);
+    let mut all = message.authorities.iter().filter(|record| !is_signature(record));
     match shown {
         Denied::Unproved => {
-            // Nothing is proved in a zone without keys; nor need it be. Where there is no record at all, Hickory looked whether the zone has.
-            let is_insecure = all().all(|proof| proof == Proof::Insecure) && denial != Some(Proof::Bogus);
+            // Nothing is proved in a zone without keys; nor need it be. That zone must be the name's: one that has nothing to do with it
+            // says nothing. Where there is no record at all, Hickory looked whether the name's zone has keys.
+            let is_insecure = all.clone().all(|record| record.proof == Proof::Insecure)
+                && (all.clone().next().is_none() || all.any(|record| record.name.zone_of(name)))
+                && denial != Some(Proof::Bogus);
             if is_insecure { Standing::Insecure } else { Standing::Bogus }
         }
         shown => denied(shown),
