@@ -250,6 +250,54 @@ fn kdig_gets_its_answers_over_tls() {
     }
 }
 
+/// The stub resolver that many devices have: in clear to them, over TLS to this one, whose name it checks.
+#[test]
+fn stubby_gets_its_answers_over_tls() {
+    let server = Encrypted::start("");
+    let (port, own) = (server.site.running.as_ref().unwrap().addresses[1].port(), support::free_port());
+    let settings = |name: &str| {
+        format!(
+            "resolution_type: GETDNS_RESOLUTION_STUB\ndns_transport_list:\n  - GETDNS_TRANSPORT_TLS\n\
+             tls_authentication: GETDNS_AUTHENTICATION_REQUIRED\ntls_ca_file: \"{}\"\ntls_query_padding_blocksize: 128\n\
+             idle_timeout: 10000\nround_robin_upstreams: 0\nlisten_addresses:\n  - 127.0.0.1@{own}\n\
+             upstream_recursive_servers:\n  - address_data: 127.0.0.1\n    tls_auth_name: \"{name}\"\n    tls_port: {port}\n",
+            server.site.path("cert.pem").display()
+        )
+    };
+    let stub = |name: &str| {
+        std::fs::write(server.site.path("stubby.yml"), settings(name)).unwrap();
+        let started = Command::new("stubby")
+            .args(["-C", server.site.path("stubby.yml").to_str().unwrap()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        support::Program(started.expect("stubby is installed"))
+    };
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], own));
+    let asked = |name: &str| {
+        (0..40).find_map(|_| {
+            let reply = support::reply_of(at, name);
+            std::thread::sleep(Duration::from_millis(if reply.is_some() { 0 } else { 100 }));
+            Some(Message::from_vec(&reply?).unwrap())
+        })
+    };
+    let running = stub("dns.example");
+    for (name, expected) in
+        [("wechat.com", "NXDOMAIN"), ("www.canada.ca", "NOERROR"), ("cloaked.example", "NXDOMAIN")]
+    {
+        assert_eq!(code(&asked(name).expect("an answer")), expected, "{name}");
+    }
+    drop(running);
+    let page = server.site.http("GET", "/metrics", None).1;
+    assert!(page.contains("interdict_queries_total{protocol=\"dot\"} 3\n"), "{page}");
+    // Somebody else's name is not taken for it.
+    let _running = stub("dns.elsewhere.example");
+    let said = asked("www.gc.ca");
+    assert!(said.as_ref().is_none_or(|said| said.answers.is_empty()), "{said:?}");
+    let page = server.site.http("GET", "/metrics", None).1;
+    assert!(page.contains("interdict_queries_total{protocol=\"dot\"} 3\n"), "{page}");
+}
+
 // Frames of HTTP/2 (RFC 9113 section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
