@@ -189,7 +189,7 @@ fn a_foreign_crate_has_one_door() {
         ("rustls_native_certs", &["net/tls/client.rs", "sources/http.rs"]),
         ("flate2", &["sources/unpack.rs", "telemetry/querylog/aside.rs"]),
         ("rustix", &["net/privileges.rs"]),
-        ("NetlinkAddr", &["egress/nflog/socket.rs"]),
+        ("NetlinkAddr", &["egress/nflog/socket.rs", "egress/permits/socket.rs"]),
         ("tokio::process", &["egress/nftables/program.rs"]),
         ("ruzstd", &["sources/unpack.rs"]),
         (

@@ -33,8 +33,15 @@ async fn egress(State(parts): State<Parts>, headers: HeaderMap, Query(parameters
         let what = format!("`{text}` is not an address");
         return wrong(&Problem::error(Place::file("?address="), what, "write one such as 192.0.2.1"));
     };
+    let client = match parameters.get("client").map(|text| text.parse::<IpAddr>()).transpose() {
+        Ok(client) => client,
+        Err(_) => {
+            let what = "`client` is not an address";
+            return wrong(&Problem::error(Place::file("?client="), what, "write one such as 10.20.0.7"));
+        }
+    };
     if owner(&parts, &headers).await.is_none() {
         return stranger();
     }
-    compute(None, move || Ok(egress.explain(address))).await
+    compute(None, move || Ok(egress.explain(address, client))).await
 }

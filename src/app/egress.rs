@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Boot;
 use crate::dns::{Name, RecordType};
-use crate::egress::{Egress, Lately, Resolve, Then, Told, Waiting, Wiring};
+use crate::egress::{Egress, Lately, Permits, Resolve, Then, Told, Waiting, Wiring};
 use crate::policy::{Live, Prefix};
 use crate::problem::{Place, Problem};
 use crate::reload::Beside;
@@ -36,13 +36,18 @@ pub(super) struct Surroundings<'s> {
 
 impl Prepared {
     /// Begins its thread. Must come before the process becomes another user.
-    pub(super) fn new(boot: &Boot) -> Result<Self, Vec<Problem>> {
+    pub(super) fn new(boot: &Boot, clock: &Clock) -> Result<Self, Vec<Problem>> {
         let Some(config) = boot.egress.clone() else { return Ok(Self(None)) };
-        let egress = Egress::new(config);
+        let egress = Egress::new(config, clock.clone());
         let waiting = egress.prepare().map_err(|error| {
             vec![Problem::error(Place::file("[egress]"), format!("cannot start: {error}"), "")]
         })?;
         Ok(Self(Some((egress, waiting))))
+    }
+
+    /// Who may reach what it was answered.
+    pub(super) fn permits(&self) -> Option<Arc<Permits>> {
+        self.0.as_ref().map(|(egress, _)| Arc::clone(egress.permits()))
     }
 
     /// Tells what does not work as it should.

@@ -113,7 +113,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let labels = Labels::default();
     let last_day = LastDay::new(boot.last_day, clock.clone());
     let pipeline = pipeline(config_file, Some(boot.clone()), state.as_deref(), clock.clone(), labels.clone());
-    let egress = Prepared::new(&boot)?;
+    let egress = Prepared::new(&boot, &clock)?;
     let resolving: Arc<OnceLock<Arc<Resolver>>> = Arc::default();
     let beside = beside([egress.beside(), trouble_of(&resolving)]);
     let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)).minding(beside));
@@ -191,6 +191,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
         last_day: Some(last_day.feed()),
+        permits: egress.permits(),
         config: boot.query,
     });
     let statistics = Arc::new(listen::Statistics::default());

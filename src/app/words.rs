@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::policy::{Identities, Identity, Live, Snapshot};
-use crate::telemetry::{self, Described, Record};
+use crate::policy::{Description, Identities, Identity, Live, Snapshot, Trigger};
+use crate::telemetry::{self, Decision, Described, Record};
 
 /// Looks up the words of a record in the generation that decided it.
 pub(super) fn describe(live: Live, identities: Identities) -> telemetry::Describe {
@@ -29,9 +29,26 @@ pub(super) fn describe(live: Live, identities: Identities) -> telemetry::Describ
                 let known = |identity: &Identity| snapshot.client_known_as(identity, record.client);
                 let client = identities.with(record.identity, known);
                 let group = client.unwrap_or_else(|| snapshot.client(record.client)).group;
-                Described { group: snapshot.group_name(group).to_owned(), identity, ..Described::default() }
+                let words = if record.transport == Record::EGRESS {
+                    unresolved(record)
+                } else {
+                    Description::default()
+                };
+                Described { group: snapshot.group_name(group).to_owned(), identity, words }
             }
             (None, _) => Described { identity, ..Described::default() },
         }
     })
+}
+
+/// A connection to an address that its client was not answered: no rule names it.
+fn unresolved(record: &Record) -> Description {
+    Description {
+        trigger: Trigger::Egress.as_str(),
+        action: if record.decision == Decision::Blocked { "drop" } else { "" },
+        rule: "resolved-only".to_owned(),
+        app: "none".to_owned(),
+        instrument: "none".to_owned(),
+        ..Description::default()
+    }
 }

@@ -4,49 +4,17 @@
 use std::net::IpAddr;
 
 use super::entry::Entry;
-use crate::dns::{Message, RecordType, Section};
-
-const IPV4_HINT: u16 = 4;
-const IPV6_HINT: u16 = 6;
+use crate::dns::{Message, Section};
 
 impl Entry {
     /// Those addresses.
     pub fn hints(&self) -> impl Iterator<Item = IpAddr> {
-        let message = self.message();
-        let parsed = Message::new(message);
-        let records = parsed.into_iter().flat_map(Message::records);
-        let services = records
-            .take_while(|record| record.section == Section::Answer)
-            .filter(|record| matches!(record.record_type, RecordType::SVCB | RecordType::HTTPS));
-        services.flat_map(move |record| {
-            // SvcPriority, TargetName without compression (RFC 9460 section 2.2), then parameters.
-            let begin = record.rdata.start + 2;
-            let name = parsed.and_then(|parsed| parsed.name_at(begin)).map_or(0, |name| name.as_wire().len());
-            let rest = message.get(begin + name..record.rdata.end).unwrap_or(&[]);
-            Parameters(rest).flat_map(|(key, value)| addresses(key, value))
+        let message = Message::new(self.message());
+        let records = message.into_iter().flat_map(Message::records);
+        let answer = records.take_while(|record| record.section == Section::Answer);
+        answer.flat_map(move |record| {
+            message.into_iter().flat_map(move |message| message.parameters(&record).hints())
         })
-    }
-}
-
-/// Service parameters: key, length, value.
-struct Parameters<'m>(&'m [u8]);
-
-impl<'m> Iterator for Parameters<'m> {
-    type Item = (u16, &'m [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (&[k1, k2, l1, l2], rest) = self.0.split_first_chunk()?;
-        let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([l1, l2])))?;
-        self.0 = rest;
-        Some((u16::from_be_bytes([k1, k2]), value))
-    }
-}
-
-fn addresses(key: u16, value: &[u8]) -> Vec<IpAddr> {
-    match key {
-        IPV4_HINT => value.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
-        IPV6_HINT => value.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
-        _ => Vec::new(),
     }
 }
 
@@ -55,7 +23,7 @@ mod tests {
     use super::super::key::Key;
     use super::*;
     use crate::clock::Moment;
-    use crate::dns::CanonicalName;
+    use crate::dns::{CanonicalName, RecordType};
 
     #[test]
     fn hints_are_found_behind_the_target() {

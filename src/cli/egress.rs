@@ -11,8 +11,8 @@ use super::ask::{answer, print_problems};
 use super::{complain, print_json, seconds};
 
 /// Says what becomes of connections to an address. Negative when any group is kept from it.
-pub(super) fn explain(config: Option<&Path>, address: IpAddr, json: bool) -> Exit {
-    let path = format!("/api/v1/egress?address={address}");
+pub(super) fn explain(config: Option<&Path>, address: IpAddr, client: IpAddr, json: bool) -> Exit {
+    let path = format!("/api/v1/egress?address={address}&client={client}");
     let value = match answer(config, |client| client.read(&path)) {
         Ok((200, value)) => value,
         Ok((_, value)) => {
@@ -29,7 +29,11 @@ pub(super) fn explain(config: Option<&Path>, address: IpAddr, json: bool) -> Exi
     } else {
         print(&value);
     }
-    let blocked = list(&value["groups"]).any(|group| group["verdict"] == "blocked");
+    let of_client = &value["client"];
+    let unresolved = of_client["egress"] == "resolved-only"
+        && of_client["permitted"] == false
+        && of_client["reach"].is_null();
+    let blocked = unresolved || list(&value["groups"]).any(|group| group["verdict"] == "blocked");
     if blocked { Exit::Negative } else { Exit::Done }
 }
 
@@ -65,6 +69,20 @@ fn print(value: &Value) {
         why.push_str(if why.is_empty() { "" } else { ")" });
         println!("  group       {}: {}{why}", word(&group["group"]), word(&group["verdict"]));
     }
+    print_client(&value["client"]);
+}
+
+/// The line about one client that is held to what it resolved.
+fn print_client(of: &Value) {
+    let Some(client) = of["client"].as_str() else { return };
+    let reach: Vec<&str> = list(&of["reach"]).filter_map(Value::as_str).collect();
+    let what = match (of["permitted"].as_bool(), of["seconds"].as_u64(), of["egress"].as_str()) {
+        (Some(true), Some(seconds), _) => format!("permitted for {seconds} s, as it was answered so"),
+        _ if !reach.is_empty() => format!("may always reach {}", reach.join(", ")),
+        (.., Some("shadow")) => "not resolved; let pass (shadow)".to_owned(),
+        _ => "not resolved: no connection may begin".to_owned(),
+    };
+    println!("  client      {client} ({}): {what}", of["group"].as_str().unwrap_or("-"));
 }
 
 /// The lines of the status.
@@ -81,6 +99,16 @@ pub(super) fn print_status(egress: &Value) {
         sum("learned"),
         egress["spared"]
     );
+    let resolved = &egress["resolved"];
+    if resolved.is_object() {
+        println!(
+            "                 {} of {} permissions for what clients resolved, {} replies wait{}",
+            resolved["pairs"],
+            resolved["most"],
+            resolved["waiting"],
+            if resolved["open"] == true { "; no room: every way is open" } else { "" }
+        );
+    }
     for (group, packets) in egress["groups"].as_object().into_iter().flatten() {
         println!(
             "                 {group}: {} packets held, {} rehearsed",

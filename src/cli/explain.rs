@@ -83,7 +83,9 @@ struct Answer<'a> {
 
 pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> Exit {
     let name = match &options.asked {
-        Some(Asked::Address(address)) => return egress::explain(config.as_deref(), *address, json),
+        Some(Asked::Address(address)) => {
+            return egress::explain(config.as_deref(), *address, options.client, json);
+        }
         Some(Asked::Name(name)) => Some(name.clone()),
         None => None,
     };

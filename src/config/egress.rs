@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::value::Span;
 use crate::document::Section;
-use crate::egress::{AtStop, Config, Hook};
+use crate::egress::{AtStop, Config, Hook, Without};
 use crate::policy::Prefix;
 
 /// Shortest time between two rounds of questions.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Longest time that a permission outlives its answer.
+const LONGEST_GRACE: Duration = Duration::from_secs(86_400);
 
 /// The settings; `None` unless `nftables` is on.
 pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
@@ -62,8 +65,31 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     config.resolvers = prefixes("resolvers");
     config.shared = prefixes("shared");
     config.nflog_group = section.integer("nflog_group", 0..65_536).map(|group| group as u16);
+    permissions(section, &mut config);
     if let Some(program) = section.string("program") {
         config.program = program.value.into();
     }
     is_on.then_some(config)
+}
+
+/// What groups may connect to that are held to what they resolved.
+fn permissions(section: &mut Section<'_>, config: &mut Config) {
+    let hint = "write a duration such as \"2m\"";
+    if let Some(span) = section.parsed::<Span>("grace", hint) {
+        if span.value.0 > LONGEST_GRACE {
+            section.problem(span.place, "`grace` is more than a day", hint);
+        } else {
+            config.grace = span.value.0;
+        }
+    }
+    if let Some(pairs) = section.integer("pairs", 1..10_000_001) {
+        config.pairs = pairs as usize;
+    }
+    config.dual_stack = section.boolean("dual_stack").unwrap_or(config.dual_stack);
+    for (key, place) in [("when_full", &mut config.when_full), ("on_failure", &mut config.on_failure)] {
+        let hint = "closed has the answer fail, open lets it go and opens the way";
+        if let Some(word) = section.parsed::<Without>(key, hint) {
+            *place = word.value;
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod value;
 mod zone;
 
 use crate::document;
+use crate::policy::Outbound;
 use crate::problem::Problem;
 use crate::reload::Plan;
 
@@ -38,6 +39,12 @@ pub struct Settings {
 pub fn read(file: &str, text: &str) -> (Settings, Vec<Problem>) {
     document::read(file, text, |top| {
         let (boot, (plan, keys)) = (boot::read(top), policy::read(top));
+        let guarded = plan.policy.groups.iter().filter(|group| group.outbound != Outbound::Off);
+        for group in guarded.filter(|_| boot.egress.is_none()) {
+            let what =
+                format!("group `{}` says `egress`, and there is no packet filter to hold it", group.name);
+            top.problem(group.place.clone(), what, "set nftables = true under [egress]");
+        }
         let zone = zone::read(&mut top.section("zone"), &plan, &keys);
         Settings { boot: Boot { zone, ..boot }, plan }
     })

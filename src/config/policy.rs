@@ -10,7 +10,10 @@ use super::value::{Growth, Percent, Span};
 use super::{identity, local, record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
-use crate::policy::{Action, Config, Enforce, Exception, Group, Mode, Otherwise, Prefix, Rebinding, When};
+use crate::policy::{
+    Action, Config, Destination, Enforce, Exception, Group, Mode, Otherwise, Outbound, Prefix, Rebinding,
+    When,
+};
 use crate::reload::{CatalogOrigin, GuardConfig, Limits, Plan};
 use crate::sources::TsigKey;
 
@@ -18,6 +21,10 @@ const MODES: &str = "enforce blocks and counts, shadow only counts, off does nei
 const ACTIONS: &str = "use one of nxdomain, nodata, refused, sinkhole, drop, tcp-only";
 const PREFIXES: &str = "write prefixes such as \"10.20.0.0/16\"";
 const NAMES: &str = "write domain names";
+const OUTBOUND: &str =
+    "resolved-only keeps clients from what they did not resolve, shadow only counts, off does neither";
+const REACH: &str =
+    "write networks, services, or both, such as \"10.0.0.0/8\", \"udp/123\" or \"192.0.2.7 tcp/22\"";
 
 /// The plan, and the keys that transfers may be signed with.
 pub(super) fn read(top: &mut Section<'_>) -> (Plan, Vec<TsigKey>) {
@@ -120,8 +127,14 @@ fn group(section: &mut Section<'_>) -> Option<Group> {
     let mode = section.parsed::<Mode>("mode", MODES).map_or(Mode::Enforce, |mode| mode.value);
     let extended = section.boolean("extended").unwrap_or(false);
     let action = section.parsed::<Action>("action", ACTIONS).map(|action| action.value);
+    let outbound = section.parsed::<Outbound>("egress", OUTBOUND).map_or(Outbound::Off, |word| word.value);
+    let reach = section.parsed_list::<Destination>("reach", REACH).map(values).unwrap_or_default();
+    if outbound == Outbound::Off && !reach.is_empty() {
+        section.warning(place.clone(), "`reach` without `egress` changes nothing", OUTBOUND);
+    }
     let enforce = section.items("enforce").map(|items| items.into_iter().filter_map(enforce).collect());
-    Some(Group { name: name?.value, clients, identities, enforce, mode, extended, action, place })
+    let name = name?.value;
+    Some(Group { name, clients, identities, enforce, mode, extended, action, outbound, reach, place })
 }
 
 fn enforce(item: Item<'_>) -> Option<Enforce> {

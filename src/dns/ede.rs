@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum ExtendedError {
+    /// 0: none of the others.
+    Other = 0,
     /// 3: the answer is older than its TTL, because fresh ones could not be had.
     StaleAnswer = 3,
     /// 4: the answer was made up by policy.

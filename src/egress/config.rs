@@ -2,6 +2,7 @@
 //! kernel.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::policy::Prefix;
@@ -25,6 +26,19 @@ pub struct Config {
     pub shared: Vec<Prefix>,
     /// The group of the kernel's log that held packets are sent to, for the query log. Default none.
     pub nflog_group: Option<u16>,
+    /// How long a client may begin connections to an address that it was answered, after the answer's own life. Default 2 minutes: programs
+    /// keep what they resolved for a minute whatever its TTL says, and ask for it a moment before they use it.
+    pub grace: Duration,
+    /// Most pairs of a client and an address that it was answered. Default 131,072: a thousand clients with a hundred addresses each, in some
+    /// 30 MiB of the kernel's memory and the process's.
+    pub pairs: usize,
+    /// What becomes of an answer when there is no room for its pairs. Default it fails: otherwise one client could open the way for all.
+    pub when_full: Without,
+    /// What becomes of an answer when the kernel refuses its pairs, or takes too long. Default it goes out: DNS outlives the packet filter.
+    pub on_failure: Without,
+    /// Whether an address that was answered over the other family is open to all clients of its own: the kernel cannot tell which of them
+    /// asked. Default no: such a client falls back to the family that it asks over.
+    pub dual_stack: bool,
     /// The program that talks to the kernel. Default `/usr/sbin/nft`, where distributions have it.
     pub program: PathBuf,
 }
@@ -47,6 +61,27 @@ pub enum AtStop {
     Remove,
 }
 
+/// What becomes of an answer that nothing can be permitted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// It fails.
+    Closed,
+    /// It goes out, and the way is opened as far as that can be done.
+    Open,
+}
+
+impl FromStr for Without {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "closed" => Ok(Self::Closed),
+            "open" => Ok(Self::Open),
+            _ => Err("use \"closed\" or \"open\""),
+        }
+    }
+}
+
 impl Hook {
     /// The word in a configuration, and the kernel's.
     pub fn as_str(self) -> &'static str {
@@ -67,6 +102,11 @@ impl Default for Config {
             resolvers: Vec::new(),
             shared: Vec::new(),
             nflog_group: None,
+            grace: Duration::from_secs(120),
+            pairs: 131_072,
+            when_full: Without::Closed,
+            on_failure: Without::Open,
+            dual_stack: false,
             program: PathBuf::from("/usr/sbin/nft"),
         }
     }

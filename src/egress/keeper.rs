@@ -10,13 +10,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::applied::Applied;
 use super::config::AtStop;
 use super::held::elements;
 use super::learned::Terms;
 use super::nflog::Report;
 use super::nftables::{
-    Counted, Elements, Failure, Listing, Nft, changes, counters, read_listing, remove, whole,
+    Counted, Elements, Failure, Listing, Nft, TABLE, changes, counters, read_listing, remove,
+    remove_resolved, unresolved_counters, whole,
 };
+use super::permits::{Table, Writer};
 use super::plan::Plan;
 use super::questions::{Answer, Resolve, ask_all};
 use super::shown::Egress;
@@ -55,19 +58,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Shortest and longest pause after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-/// Elements that are about to go may be gone already.
-const MARGIN: u64 = 10;
 /// Longest that the table's removal at a stop may take.
 const LAST: Duration = Duration::from_secs(2);
-
-/// What the kernel was told last.
-struct Applied {
-    plan: Arc<Plan>,
-    /// What the kernel showed of it then.
-    fingerprint: [u8; 32],
-    elements: Elements,
-    at: Moment,
-}
 
 struct Keeper {
     wiring: Wiring,
@@ -79,6 +71,10 @@ struct Keeper {
     plan: Arc<Plan>,
     counters: Vec<(String, Counted)>,
     applied: Option<Applied>,
+    /// The table of what clients were answered.
+    table: Table,
+    /// Whether it is told what clients are answered.
+    is_permitting: bool,
     /// Whether the kernel is to be told of what was learned or spared since.
     is_behind: bool,
     /// Spared addresses that were counted.
@@ -109,6 +105,8 @@ pub(super) async fn keep(shown: Arc<Egress>, wiring: Wiring) {
         snapshot,
         plan,
         applied: None,
+        table: Table::default(),
+        is_permitting: false,
         is_behind: false,
         counted: HashSet::new(),
         round: None,
@@ -125,10 +123,12 @@ pub(super) async fn keep(shown: Arc<Egress>, wiring: Wiring) {
         shown,
     };
     keeper.report();
+    keeper.permit();
     keeper.take_over().await;
     keeper.run().await;
     if keeper.shown.config.at_stop == AtStop::Remove {
-        match tokio::time::timeout(LAST, keeper.nft.apply(&remove())).await {
+        let script = remove() + &remove_resolved();
+        match tokio::time::timeout(LAST, keeper.nft.apply(&script)).await {
             Ok(Ok(())) => tracing::info!("the kernel's table is removed"),
             Ok(Err(failure)) => tracing::error!(%failure, "the kernel's table could not be removed"),
             Err(_) => tracing::error!("the kernel's table could not be removed in time"),
@@ -141,6 +141,7 @@ impl Keeper {
         let mut changes = self.wiring.live.changes();
         let mut stop = self.wiring.stop.clone();
         let (tell, mut answers) = mpsc::channel(256);
+        let permits = Arc::clone(self.shown.permits());
         self.show(self.plan.clone());
         while !*stop.borrow() {
             changes.mark_unchanged();
@@ -162,6 +163,7 @@ impl Keeper {
                     }
                 }
                 () = self.wiring.clock.passed(wake) => {}
+                () = permits.absent.notified() => self.next_check = self.now(),
                 _ = stop.changed() => return,
             }
         }
@@ -177,6 +179,20 @@ impl Keeper {
         let thread = std::thread::Builder::new().name("egress-log".to_owned());
         if let Err(error) = thread.spawn(move || report.run(group)) {
             tracing::error!(%error, "held packets are not logged");
+        }
+    }
+
+    /// Lets the kernel be told what clients are answered, once some are held to that: until then no other thread has the right to.
+    fn permit(&mut self) {
+        if self.plan.guarded.is_empty() || std::mem::replace(&mut self.is_permitting, true) {
+            return;
+        }
+        let (permits, stop) = (self.shown.permits(), &self.wiring.stop);
+        tokio::spawn(Writer::mind(Arc::clone(permits), stop.clone()));
+        let writer = Writer::new(Arc::clone(permits), stop.clone());
+        let thread = std::thread::Builder::new().name("egress-permits".to_owned());
+        if let Err(error) = thread.spawn(move || writer.run()) {
+            tracing::error!(%error, "clients cannot be permitted what they are answered");
         }
     }
 
@@ -200,6 +216,7 @@ impl Keeper {
     fn show(&self, plan: Arc<Plan>) {
         let mut state = self.shown.state();
         state.tally.begin(&counters(&plan));
+        state.unresolved.begin(&unresolved_counters(&plan));
         state.plan = Some(plan);
     }
 
@@ -211,6 +228,7 @@ impl Keeper {
         }
         self.plan = Arc::new(Plan::of(&snapshot, &self.shown.config));
         self.snapshot = snapshot;
+        self.permit();
         self.next_look = self.now();
         let mut state = self.shown.state();
         state.plan = Some(Arc::clone(&self.plan));
@@ -375,6 +393,9 @@ impl Keeper {
         let script = whole(&self.plan, &self.shown.config, own, *user, &elements);
         self.applied = None;
         self.nft.apply(&script).await?;
+        self.count_unresolved().await?;
+        self.table.apply(&self.nft, &self.shown, &self.plan, self.wiring.user).await?;
+        self.shown.state().unresolved.begin(&unresolved_counters(&self.plan));
         self.counters = counters(&self.plan);
         self.shown.state().tally.begin(&self.counters);
         let listing = self.list().await?;
@@ -439,13 +460,21 @@ impl Keeper {
             self.apply().await?;
             self.shown.counts.restored.fetch_add(1, Ordering::Relaxed);
         }
+        self.count_unresolved().await?;
         let now = self.now();
         self.next_check = now + CHECK.max(SHARE * now.since(begun));
         Ok(())
     }
 
+    /// Sees to the other table, and counts what it held.
+    async fn count_unresolved(&mut self) -> Result<(), Failure> {
+        let counters = self.table.check(&self.nft, &self.shown, &self.plan, self.wiring.user).await?;
+        self.shown.state().unresolved.read(&counters, &unresolved_counters(&self.plan));
+        Ok(())
+    }
+
     async fn list(&self) -> Result<Option<Listing>, Failure> {
-        let Some(text) = self.nft.list().await? else { return Ok(None) };
+        let Some(text) = self.nft.list(TABLE, false).await? else { return Ok(None) };
         read_listing(&text).map(Some).ok_or_else(|| Failure::Refused("its list cannot be read".to_owned()))
     }
 
@@ -453,8 +482,9 @@ impl Keeper {
         self.shown.state().tally.read(&listing.counters, &self.counters);
     }
 
-    /// Keeps what a process before learned, so that a restart opens no gap.
+    /// Keeps what a process before learned and permitted, so that a restart opens no gap.
     async fn take_over(&self) {
+        Table::take_over(&self.nft, &self.shown).await;
         let Ok(Some(listing)) = self.list().await else { return };
         let now = self.now();
         let mut state = self.shown.state();
@@ -466,25 +496,5 @@ impl Keeper {
                 }
             }
         }
-    }
-}
-
-impl Applied {
-    /// True when nothing is missing and nothing was changed.
-    fn is_shown_by(&self, listing: &Listing, now: Moment) -> bool {
-        let gone = now.since(self.at).as_secs() + MARGIN;
-        let is_there = |set: &str, address: &IpAddr| {
-            listing.elements.get(set).is_some_and(|found| found.contains(address))
-        };
-        let all = self.elements.iter().flat_map(|(set, addresses)| {
-            addresses.iter().map(move |(address, seconds)| (set, address, seconds))
-        });
-        let mut lasting = all.filter(|(.., seconds)| seconds.is_none_or(|seconds| seconds > gone));
-        let spared = listing.elements.iter().filter(|(set, _)| set.contains(".spared."));
-        let mut spared = spared.flat_map(|(set, found)| found.iter().map(move |address| (set, address)));
-        listing.fingerprint == self.fingerprint
-            && lasting.all(|(set, address, _)| is_there(set, address))
-            && spared
-                .all(|(set, address)| self.elements.get(set).is_some_and(|known| known.contains_key(address)))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::nftables::Failure;
+use super::permits;
 use super::shown::Egress;
 use super::spared::Reason;
 use crate::telemetry::{Collect, Kind, Metric, Sample};
@@ -16,7 +17,24 @@ pub(super) struct Counts {
 }
 
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&ADDRESSES, &APPLIED, &BYTES, &FAILURES, &PACKETS, &RESTORED, &SPARED];
+pub static METRICS: &[&Metric] = &[
+    &ADDRESSES,
+    &APPLIED,
+    &BYTES,
+    &FAILURES,
+    &PACKETS,
+    &RESTORED,
+    &SPARED,
+    &permits::FAILURES,
+    &permits::HELD,
+    &permits::MOST,
+    &permits::OPEN,
+    &permits::PAIRS,
+    &permits::PERMITS,
+    &permits::RESTORED,
+    &permits::SECONDS,
+    &permits::TRANSACTIONS,
+];
 
 static ADDRESSES: Metric = Metric {
     name: "interdict_egress_addresses",
@@ -91,9 +109,10 @@ impl Collect for Egress {
         for (reason, count) in Reason::ALL.iter().zip(&self.counts.spared) {
             push(&SPARED, &[reason.as_str()], read(count));
         }
+        permits::collect(&self.permits, &mut push);
         let state = self.state();
         push(&APPLIED, &[], state.applied.map_or(0.0, |(_, at)| at.as_second() as f64));
-        for (counted, (packets, bytes)) in state.tally.totals() {
+        for (counted, (packets, bytes)) in state.tally.totals().iter().chain(state.unresolved.totals()) {
             let labels = [counted.app.as_str(), &counted.group, counted.direction, counted.mode];
             push(&PACKETS, &labels, *packets as f64);
             push(&BYTES, &labels, *bytes as f64);

@@ -5,6 +5,7 @@
 //! `nftables` makes a script of it → `keeper` puts that in force with each generation, looks every few seconds whether it still is, and
 //! reads the counters.
 
+mod applied;
 mod config;
 mod held;
 mod keeper;
@@ -12,6 +13,7 @@ mod learned;
 mod metrics;
 mod nflog;
 mod nftables;
+mod permits;
 mod plan;
 mod questions;
 mod shown;
@@ -19,12 +21,13 @@ mod spared;
 mod tally;
 mod thread;
 
-pub use config::{AtStop, Config, Hook};
+pub use config::{AtStop, Config, Hook, Without};
 pub use keeper::Wiring;
 pub use metrics::METRICS;
 pub use nflog::{Held, read_held};
-pub use nftables::{Listing, read_listing};
+pub use nftables::{Listing, read_listing, read_pairs};
+pub use permits::{Held as HeldReply, Lacking, PermitStatus, Permits, Release, Standing as Permission};
 pub use questions::{Resolve, Then};
-pub use shown::{Belonging, Egress, Explained, Standing, Status};
+pub use shown::{Belonging, Egress, Explained, Resolved, Standing, Status};
 pub use spared::{Lately, Told};
 pub use thread::Waiting;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use super::config::Config;
 use crate::dns::{CanonicalName, Name};
-use crate::policy::{Catalog, ENCRYPTED_DNS, Fate, Holding, Mode, Prefix, Snapshot, Tier};
+use crate::policy::{
+    Catalog, Destination, ENCRYPTED_DNS, Fate, Holding, Mode, Outbound, Prefix, Snapshot, Tier,
+};
 
 /// What is to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<Group>,
     /// Who is in which group but the last resort, by address: first, last, and the group's number.
     pub(super) ranges: Vec<(IpAddr, IpAddr, usize)>,
+    /// Who may ask and is held to what it resolved, or rehearses that, in the same way.
+    pub(super) guarded: Vec<(IpAddr, IpAddr, usize)>,
     /// The number of the group of everybody else.
     pub(super) otherwise: usize,
     /// Networks that several services share, as the catalog says: nothing there is learned.
@@ -54,6 +58,9 @@ pub(super) struct Group {
     pub(super) name: String,
     /// The numbers of the parts that it may not reach, the ways around this resolver last.
     pub(super) holds: Vec<(usize, Mode)>,
+    /// Where its clients may connect to, and what they may always reach.
+    pub(super) outbound: Outbound,
+    pub(super) reach: Vec<Destination>,
 }
 
 /// Most names that are resolved: several times as many as a catalog's apps have.
@@ -70,6 +77,7 @@ impl Plan {
             all: Vec::new(),
             groups: Vec::new(),
             ranges: Vec::new(),
+            guarded: Vec::new(),
             otherwise: usize::from(snapshot.group_named(DEFAULT).unwrap_or(0)),
             known_shared: known_shared(snapshot.catalog()),
             unasked: 0,
@@ -85,10 +93,19 @@ impl Plan {
                 plan.parts.get(*part).map(|part| (part.is_bypass, part.title.clone()))
             });
             let taken: Vec<&str> = plan.groups.iter().map(|group| group.ident.as_str()).collect();
-            plan.groups.push(Group { ident: ident(name, &taken), name: name.to_owned(), holds });
+            plan.groups.push(Group {
+                ident: ident(name, &taken),
+                name: name.to_owned(),
+                holds,
+                outbound: snapshot.outbound(number),
+                reach: snapshot.reach(number).to_vec(),
+            });
         }
         let ranges = snapshot.groups_by_address();
         let ranges = ranges.map(|(first, last, group)| (first, last, usize::from(group)));
+        let guarded =
+            snapshot.admitted_by_address().filter(|(.., group)| snapshot.outbound(*group) != Outbound::Off);
+        plan.guarded = guarded.map(|(first, last, group)| (first, last, usize::from(group))).collect();
         plan.ranges = ranges.filter(|(.., group)| *group != plan.otherwise).collect();
         plan.all = Prefix::outermost(plan.parts.iter().flat_map(|part| &part.networks).copied().collect());
         plan.ask(snapshot);

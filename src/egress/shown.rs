@@ -11,9 +11,11 @@ use serde::Serialize;
 use super::config::Config;
 use super::learned::Learned;
 use super::metrics::Counts;
+use super::permits::{PermitStatus, Permits, Standing as Permission};
 use super::plan::{Group, Plan};
 use super::spared::Spared;
 use super::tally::Tally;
+use crate::clock::Clock;
 use crate::policy::Mode;
 
 /// Egress, as the rest of the process sees it.
@@ -21,6 +23,7 @@ use crate::policy::Mode;
 pub struct Egress {
     pub(super) config: Config,
     pub(super) counts: Counts,
+    pub(super) permits: Arc<Permits>,
     state: Mutex<State>,
 }
 
@@ -36,6 +39,8 @@ pub(super) struct State {
     /// Why it does not hold what it should.
     pub(super) trouble: Option<String>,
     pub(super) tally: Tally,
+    /// Of what clients did not resolve.
+    pub(super) unresolved: Tally,
 }
 
 /// What operators see of it all.
@@ -53,6 +58,8 @@ pub struct Status {
     pub groups: BTreeMap<String, Packets>,
     /// Addresses that are spared for some group.
     pub spared: usize,
+    /// What clients may reach because they were answered so; `None` where nobody is held to that.
+    pub resolved: Option<PermitStatus>,
 }
 
 /// How much belongs to an app.
@@ -84,6 +91,26 @@ pub struct Explained {
     pub belongs_to: Vec<Belonging>,
     /// What it comes to for each group.
     pub groups: Vec<Standing>,
+    /// What it comes to for one client that is held to what it resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Resolved>,
+}
+
+/// Whether one client may connect to an address because it was answered so.
+#[derive(Clone, Debug, Serialize)]
+pub struct Resolved {
+    /// The client.
+    pub client: IpAddr,
+    /// Its group.
+    pub group: String,
+    /// `resolved-only` or `shadow`.
+    pub egress: &'static str,
+    /// Of the pair.
+    #[serde(flatten)]
+    pub permission: Permission,
+    /// What it may always reach there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<String>,
 }
 
 /// Why an address belongs to something.
@@ -124,8 +151,14 @@ pub struct Standing {
 
 impl Egress {
     /// With these settings; nothing is held yet.
-    pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { config, counts: Counts::default(), state: Mutex::default() })
+    pub fn new(config: Config, clock: Clock) -> Arc<Self> {
+        let permits = Arc::new(Permits::new(&config, clock));
+        Arc::new(Self { config, counts: Counts::default(), permits, state: Mutex::default() })
+    }
+
+    /// Who may reach what it was answered.
+    pub fn permits(&self) -> &Arc<Permits> {
+        &self.permits
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -134,7 +167,8 @@ impl Egress {
 
     /// What does not work as it should, in words.
     pub fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
+        let trouble = self.state().trouble.clone();
+        trouble.or_else(|| self.permits.trouble())
     }
 
     /// What operators see of it all.
@@ -147,7 +181,7 @@ impl Egress {
             *place += count;
         }
         let mut groups: BTreeMap<String, Packets> = BTreeMap::new();
-        for (counted, (packets, _)) in state.tally.totals() {
+        for (counted, (packets, _)) in state.tally.totals().iter().chain(state.unresolved.totals()) {
             let of = groups.entry(counted.group.clone()).or_default();
             *(if counted.mode == "enforce" { &mut of.held } else { &mut of.rehearsed }) += packets;
         }
@@ -156,19 +190,25 @@ impl Egress {
         Status {
             generation: state.applied.map(|(generation, _)| generation),
             applied_at: state.applied.map(|(_, at)| at),
-            trouble: state.trouble.clone(),
+            trouble: state.trouble.clone().or_else(|| self.permits.trouble()),
             apps,
             groups,
             spared: spared.len(),
+            resolved: state
+                .plan
+                .as_ref()
+                .filter(|plan| !plan.guarded.is_empty())
+                .map(|_| self.permits.status()),
         }
     }
 
-    /// What becomes of one address, and why.
-    pub fn explain(&self, address: IpAddr) -> Explained {
+    /// What becomes of one address, and why; for one client too, if it is held to what it resolved.
+    pub fn explain(&self, address: IpAddr, client: Option<IpAddr>) -> Explained {
         let address = address.to_canonical();
         let state = self.state();
         let generation = state.applied.map(|(generation, _)| generation);
-        let mut explained = Explained { address, generation, belongs_to: Vec::new(), groups: Vec::new() };
+        let (belongs_to, groups) = (Vec::new(), Vec::new());
+        let mut explained = Explained { address, generation, belongs_to, groups, client: None };
         let Some(plan) = state.plan.clone() else { return explained };
         for part in &plan.parts {
             let origin = if part.is_app { "catalog" } else { "list" };
@@ -193,7 +233,26 @@ impl Egress {
             let standing = state.standing((&plan, number, group), address, &explained.belongs_to);
             explained.groups.push(standing);
         }
+        explained.client = client.and_then(|client| self.resolved(&plan, client.to_canonical(), address));
         explained
+    }
+
+    fn resolved(&self, plan: &Plan, client: IpAddr, address: IpAddr) -> Option<Resolved> {
+        let mut ranges = plan.guarded.iter();
+        let holds = |first: &IpAddr, last: &IpAddr| {
+            first.is_ipv4() == client.is_ipv4() && (*first..=*last).contains(&client)
+        };
+        let (.., group) = ranges.find(|(first, last, _)| holds(first, last))?;
+        let group = plan.groups.get(*group)?;
+        let reach =
+            group.reach.iter().filter(|reach| reach.network.is_none_or(|network| network.holds(address)));
+        Some(Resolved {
+            client,
+            group: group.name.clone(),
+            egress: group.outbound.as_str(),
+            permission: self.permits.standing(client, address),
+            reach: reach.map(ToString::to_string).collect(),
+        })
     }
 
     fn shared(&self, address: IpAddr) -> Option<&'static str> {

@@ -215,6 +215,20 @@ impl ClientTable {
         )
     }
 
+    /// The ranges of those who may ask, with the group of who is there.
+    pub(super) fn admitted(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
+        let ipv4 = self.ipv4.admitted(u32::MAX, |first| first - 1);
+        let ipv6 = self.ipv6.admitted(u128::MAX, |first| first - 1);
+        let ipv4 = ipv4
+            .into_iter()
+            .map(|(first, last, group)| (Ipv4Addr::from(first).into(), Ipv4Addr::from(last).into(), group));
+        ipv4.chain(
+            ipv6.into_iter().map(|(first, last, group)| {
+                (Ipv6Addr::from(first).into(), Ipv6Addr::from(last).into(), group)
+            }),
+        )
+    }
+
     /// What the table says of `address`; IPv4-mapped IPv6 addresses are looked up as IPv4.
     #[inline]
     pub(super) fn find(&self, address: IpAddr) -> Client {
@@ -243,6 +257,24 @@ impl<T: Ord + Copy> Ranges<T> {
                 }
             }
         }
+        ranges
+    }
+
+    /// Ranges of those who may ask, by group; `before` tells what comes before a range's first.
+    fn admitted(&self, highest: T, before: impl Fn(T) -> T) -> Vec<(T, T, u16)> {
+        let mut ranges: Vec<(T, T, u16)> = Vec::new();
+        let mut open = None;
+        for (first, client) in self.firsts.iter().zip(&self.clients) {
+            let group = Some(client.group).filter(|_| client.admitted);
+            if open.map(|(_, group)| group) == group {
+                continue;
+            }
+            if let Some((begun, group)) = open.take() {
+                ranges.push((begun, before(*first), group));
+            }
+            open = group.map(|group| (*first, group));
+        }
+        ranges.extend(open.map(|(begun, group)| (begun, highest, group)));
         ranges
     }
 
@@ -372,6 +404,28 @@ mod tests {
                 "0 ::-2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
                 "1 2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
                 "0 2001:db9::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            ]
+        );
+    }
+
+    #[test]
+    fn ranges_of_those_who_may_ask_leave_the_others_out() {
+        let table = ClientTable::new(
+            &[(prefix("10.0.0.0/8"), 1), (prefix("10.20.0.0/16"), 2), (prefix("2001:db8::/32"), 1)],
+            &[prefix("10.0.0.0/9"), prefix("10.255.0.0/16"), prefix("192.0.2.0/24"), prefix("ff00::/8")],
+            0,
+        );
+        let shown: Vec<String> =
+            table.admitted().map(|(first, last, group)| format!("{group} {first}-{last}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "1 10.0.0.0-10.19.255.255",
+                "2 10.20.0.0-10.20.255.255",
+                "1 10.21.0.0-10.127.255.255",
+                "1 10.255.0.0-10.255.255.255",
+                "0 192.0.2.0-192.0.2.255",
+                "0 ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
             ]
         );
     }

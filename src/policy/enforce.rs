@@ -10,6 +10,7 @@ use super::group::{Draft, Enforce, Group, Mode};
 use super::identity::Identity;
 use super::instrument::Standing;
 use super::labels::{LabelSet, Labels};
+use super::outbound::Outbound;
 use super::rule::ActionKind;
 use super::rulebook::Actions;
 use super::snapshot::{CompiledGroup, Counting, Enforcement, Idle, IdleReason, NONE, Origin, RuleSet};
@@ -80,6 +81,8 @@ pub(super) fn enforce(
             addresses_from: NONE,
             screens_name_servers: false,
             name_servers_from: NONE,
+            outbound: group.outbound,
+            reach: group.reach.clone().into(),
         });
     }
     enforced
@@ -94,6 +97,8 @@ fn default_group() -> Group {
         mode: Mode::Enforce,
         extended: false,
         action: None,
+        outbound: Outbound::Off,
+        reach: Vec::new(),
         place: Place::default(),
     }
 }

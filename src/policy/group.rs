@@ -13,6 +13,7 @@ use super::client::Prefix;
 use super::identity::Identity;
 use super::instrument::{When, words};
 use super::local::LocalNames;
+use super::outbound::{Destination, Outbound};
 use super::private::Rebinding;
 use super::rule::{Action, Rule};
 use super::rulebook::{Rulebook, Source};
@@ -80,6 +81,10 @@ pub struct Group {
     pub extended: bool,
     /// What a blocked query gets unless its rule says otherwise.
     pub action: Option<Action>,
+    /// Where its clients may connect to. Default anywhere: a packet filter must be there to hold them.
+    pub outbound: Outbound,
+    /// What they may always reach.
+    pub reach: Vec<Destination>,
     /// Where it is written.
     pub place: Place,
 }

@@ -107,6 +107,11 @@ impl Snapshot {
         self.clients.groups()
     }
 
+    /// The addresses of those who may ask, in ranges from first to last, with the number of the group; those of IPv4 first.
+    pub fn admitted_by_address(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
+        self.clients.admitted()
+    }
+
     /// The networks that lists deny in answers, by set and whether that is enforced.
     fn networks_held_by_lists(&self, group: u16) -> BTreeMap<(u16, bool), Vec<Prefix>> {
         let rules = self.addresses.answers.rules();

@@ -15,6 +15,7 @@ use super::identity::IdentityTable;
 use super::instrument::Instrument;
 use super::local::LocalNames;
 use super::matcher::NameTable;
+use super::outbound::{Destination, Outbound};
 use super::private::Rebinding;
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Rulebook;
@@ -98,6 +99,9 @@ pub(super) struct CompiledGroup {
     /// The same of rules about the servers of zones.
     pub(super) screens_name_servers: bool,
     pub(super) name_servers_from: u16,
+    /// Where its clients may connect to, and what they may always reach.
+    pub(super) outbound: Outbound,
+    pub(super) reach: Box<[Destination]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, Class, Flags, Message, Name, Query, Rcode};
+use crate::egress::Permits;
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Resolver;
 use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
@@ -61,6 +62,8 @@ pub struct Parts {
     pub notices: Option<mpsc::Sender<Notice>>,
     /// Where some queries are noted, so that what was asked lately is known.
     pub last_day: Option<Arc<Feed>>,
+    /// Who may reach what it was answered, where a packet filter holds clients to that.
+    pub permits: Option<Arc<Permits>>,
     /// Settings.
     pub config: Config,
 }
@@ -87,6 +90,8 @@ pub struct Worker {
     sampler: Sampler,
     /// Whether so many queries wait for this thread that what must be fetched is dropped.
     crowded: bool,
+    /// Whether some client is held to what it was answered.
+    guards: bool,
     now: Moment,
     wall_ms: i64,
     /// Queries of this batch, by the path their answer took.
@@ -118,10 +123,12 @@ impl Engine {
     }
 
     fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, ring: Option<Ring>) -> Worker {
+        let snapshot = self.parts.live.load();
         Worker {
             engine: Arc::clone(self),
             reader: self.parts.live.reader(),
-            snapshot: self.parts.live.load(),
+            guards: self.guards(&snapshot),
+            snapshot,
             local,
             cell,
             ring,
@@ -143,6 +150,7 @@ impl Worker {
         let current = self.reader.load();
         if !Arc::ptr_eq(current, &self.snapshot) {
             self.snapshot = Arc::clone(current);
+            self.guards = self.engine.guards(&self.snapshot);
         }
         self.now = self.engine.parts.clock.now();
         self.sampler.tick(self.now);
@@ -291,7 +299,12 @@ impl Worker {
             }
         };
         let done = match next {
-            Next::Done(done) => done,
+            Next::Done(done) if !self.guards => done,
+            Next::Done(done) => {
+                let reply = done.outcome.of(reply);
+                let held = reply.and_then(|reply| turn.hold(&query, from, client.group, reply, later));
+                held.map_or(done, |outcome| Done { outcome, ..done })
+            }
             Next::Fetch => {
                 turn.cell.bump(Counter::CacheMiss);
                 self.engine.fetch(&query, from, &key, self.now, later());

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::name_servers::Came;
 use super::pending::{Joined, Packet, Redirected, Waiter};
 use super::redirect;
-use super::request::{Asker, Outcome, Sink};
+use super::request::{Asker, Sink};
 use super::turn::{Concluded, Done, Judged, Screened, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
@@ -220,6 +220,7 @@ impl Engine {
             now: self.parts.clock.now(),
             wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
+        let guards = self.guards(&snapshot);
         // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.
         let mut elsewhere: Vec<(Waiter, &Name)> = Vec::new();
         REPLY.with_borrow_mut(|buffer| {
@@ -238,10 +239,15 @@ impl Engine {
                 }
                 let took = turn.now.since(waiter.since).as_nanos() as u64;
                 self.shared.observe(Path::Miss, took, 1);
-                if let Outcome::Reply(length) = done.outcome
-                    && let Some(reply) = buffer.get(..length)
-                {
-                    (waiter.sink)(reply);
+                let Some(reply) = done.outcome.of(buffer) else { continue };
+                let mut sink = Some(waiter.sink);
+                if guards {
+                    let group = turn.client(waiter.from).group;
+                    let later = || sink.take().unwrap_or_else(|| Box::new(|_: &[u8]| {}));
+                    turn.hold(&query, waiter.from, group, reply, later);
+                }
+                if let Some(sink) = sink {
+                    sink(reply);
                 }
             }
         });

@@ -1,5 +1,5 @@
 //! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending,
-//! name_servers. Owns
+//! name_servers, permit. Owns
 //! what happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through
 //! `policy::Live`.
 
@@ -13,6 +13,7 @@ mod name_servers;
 mod notice;
 mod own;
 mod pending;
+mod permit;
 mod redirect;
 mod request;
 mod show;

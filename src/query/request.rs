@@ -44,6 +44,16 @@ pub enum Outcome {
 /// Sends one finished reply; dropped without a call when there will be none.
 pub type Sink = Box<dyn FnOnce(&[u8]) + Send>;
 
+impl Outcome {
+    /// The reply in its buffer, if there is one.
+    pub fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+        match self {
+            Self::Reply(length) => buffer.get(..length),
+            Self::Drop | Self::Later => None,
+        }
+    }
+}
+
 impl Asker {
     /// Somebody known by nothing but its address.
     pub const fn at(address: IpAddr, transport: Transport) -> Self {

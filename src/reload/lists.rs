@@ -400,6 +400,8 @@ mod tests {
             mode: Mode::Enforce,
             extended: false,
             action: None,
+            outbound: crate::policy::Outbound::Off,
+            reach: Vec::new(),
             place: Place::default(),
         };
         let compiled = |lists: &Lists| -> Snapshot {

@@ -78,6 +78,8 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
         mode: Mode::Enforce,
         extended: false,
         action: Some(Action::Nxdomain).filter(|_| random.bool()),
+        outbound: crate::policy::Outbound::Off,
+        reach: Vec::new(),
         place: Place::default(),
     });
     compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), generation, &Labels::default()).unwrap().snapshot

@@ -167,6 +167,7 @@ pub fn engine_of(
         designated: Vec::new(),
         notices: None,
         last_day: Some(LastDay::new(LastDayConfig::default(), Clock::system()).feed()),
+        permits: None,
         config: data_plane::Config::default(),
     })
 }

@@ -87,6 +87,10 @@ impl Network {
             ip -n {client} -6 route add default via fd77:1::1
             ip -n {server} route add default via 192.0.2.1
             ip -n {server} -6 route add default via 2001:db8:1::1
+            ip -n {server} route add local 198.18.0.0/15 dev lo
+            ip -n {server} -6 route add local 2001:db8:aaaa::/48 dev lo
+            ip -n {server} -6 route add local 64:ff9b::/96 dev lo
+            ip netns exec {server} sh -c 'echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind'
             ip -n {gateway} route add default via 192.0.2.2
             ip -n {gateway} -6 route add default via 2001:db8:1::2
             ip netns exec {gateway} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'
@@ -186,6 +190,22 @@ impl Network {
     /// The response code for a name's address, as the client sees it.
     pub fn ask(&self, name: &str) -> String {
         self.peer("client", &["ask", "10.77.1.1", name, "A"])
+    }
+
+    /// The response code for a question from one of the client's addresses, and the addresses in the reply.
+    pub fn ask_from(&self, from: &str, name: &str, kind: &str) -> String {
+        let there = if from.contains(':') { "fd77:1::1" } else { "10.77.1.1" };
+        self.peer("client", &["ask", there, name, kind, from])
+    }
+
+    /// Asks for fresh names and connects to each address at once: how many, how many of these failed, and the first failure.
+    pub fn race(&self, from: &str, protocol: &str, names: std::ops::Range<u32>) -> (u32, u32, String) {
+        let there = if from.contains(':') { "fd77:1::1" } else { "10.77.1.1" };
+        let words = [names.start, names.end].map(|number| number.to_string());
+        let said = self.peer("client", &["race", there, protocol, &words[0], &words[1], from]);
+        let mut words = said.splitn(3, ' ');
+        let mut number = || words.next().unwrap().parse().unwrap();
+        (number(), number(), words.next().unwrap_or_default().to_owned())
     }
 
     /// Tries to reach an address from one of the client's: `answered`, `reset`, `prohibited` or `silent`.

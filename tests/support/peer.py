@@ -3,8 +3,10 @@
 peer.py serve                      TCP and UDP on ports 443 and 853 of every address; says back what it hears
 peer.py try PROTOCOL ADDRESS PORT FROM  connects or sends once: prints answered, reset, prohibited or silent, and the milliseconds
 peer.py hold ADDRESS PORT FROM     keeps a connection and says something each 0.1 s: prints ok once, then how it ended
-peer.py upstream FILE              DNS on 127.0.0.1:5300: lines NAME ADDRESS, read anew for each question; all else is NXDOMAIN
-peer.py ask ADDRESS NAME TYPE      asks over UDP: prints the response code, and addresses
+peer.py upstream FILE              DNS on 127.0.0.1:5300: lines NAME VALUE [TTL], read anew for each question; a value is an address, alias:NAME, or
+                                   https: and hints, ech among them; nNUMBER.fresh.example has addresses of its own; all else is NXDOMAIN
+peer.py ask ADDRESS NAME TYPE [FROM]  asks over UDP: prints the response code, and with FROM the addresses in the reply
+peer.py race ADDRESS PROTOCOL FIRST LAST FROM  asks for fresh names and connects to each at once: prints how many, how many failed, and why
 """
 
 import socket
@@ -102,6 +104,28 @@ def hold(address, port, source):
         print(ERRORS.get(error.errno, str(error)))
 
 
+def wire(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def rdata(value, kind):
+    """What a line of the upstream's file says, as a type and RDATA; None for another type than was asked for."""
+    if value.startswith("alias:"):
+        return 5, wire(value[6:])
+    if value.startswith("https:"):
+        hints = [socket.inet_pton(family(one), one) for one in value[6:].split(",") if one != "ech"]
+        out = b"\0\1\0" + b"\0\1\0\3\2h2"
+        for key, size in ((4, 4), (5, 0), (6, 16)):
+            found = b"".join(one for one in hints if len(one) == size)
+            if key == 5 and "ech" in value:
+                found = b"\0\x04not!"
+            if found:
+                out += struct.pack("!HH", key, len(found)) + found
+        return (65, out) if kind == 65 else None
+    if (28 if ":" in value else 1) == kind:
+        return kind, socket.inet_pton(family(value), value)
+
+
 def upstream(path):
     here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     here.bind(("127.0.0.1", 5300))
@@ -113,33 +137,103 @@ def upstream(path):
             labels.append(query[at + 1 : at + 1 + query[at]].decode("latin-1").lower())
             at += 1 + query[at]
         kind = struct.unpack("!H", query[at + 1 : at + 3])[0]
-        records, known = [], False
-        for line in open(path):
-            name, address = line.split()
-            if name == ".".join(labels):
-                known = True
-                if (family(address) == socket.AF_INET6) == (kind == 28) and kind in (1, 28):
-                    packed = socket.inet_pton(family(address), address)
-                    records.append(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(packed)) + packed)
+        records, known, asked = [], False, ".".join(labels)
+        lines = [line.split() for line in open(path)]
+        if asked.endswith(".fresh.example"):
+            number = int(labels[0][1:])
+            v4, v6 = f"198.18.{number >> 8}.{number & 255}", f"2001:db8:aaaa::{number:x}"
+            lines = [(asked, v4), (asked, v6), (asked, f"https:{v4},{v6}")]
+        for _ in range(4):
+            alias = None
+            for name, value, *ttl in lines:
+                if name == asked:
+                    known = True
+                    if found := rdata(value, kind):
+                        owner = b"\xc0\x0c" if not records or asked == ".".join(labels) else wire(asked)
+                        head = struct.pack("!HHIH", found[0], 1, int(ttl[0]) if ttl else 60, len(found[1]))
+                        records.append(owner + head + found[1])
+                        alias = value[6:] if found[0] == 5 else alias
+            if not alias:
+                break
+            asked = alias
         flags = 0x8180 if known else 0x8183
         head = query[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
         here.sendto(head + query[12 : at + 5] + b"".join(records), peer)
 
 
-def ask(address, name, kind):
+def resolve(end, name, kind):
+    """Asks over a connected socket: the response code, and the addresses of the answer, hints among them."""
+    number = {"A": 1, "AAAA": 28, "HTTPS": 65}[kind]
+    end.send(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 1) + wire(name) + struct.pack("!HH", number, 1) + b"\0\0\x29\4\xd0" + bytes(6))
+    reply = end.recv(4096)
+    at, found = 12 + len(wire(name)) + 4, []
+    for _ in range(struct.unpack("!H", reply[6:8])[0]):
+        while 0 < reply[at] < 192:
+            at += 1 + reply[at]
+        at += 2 if reply[at] else 1
+        kind, _, _, length = struct.unpack("!HHIH", reply[at : at + 10])
+        data = reply[at + 10 : at + 10 + length]
+        at += 10 + length
+        if kind == 1:
+            found.append(socket.inet_ntop(socket.AF_INET, data))
+        elif kind == 28:
+            found.append(socket.inet_ntop(socket.AF_INET6, data))
+        elif kind == 65:
+            rest = data[2 + data[2:].index(0) + 1 :]
+            while rest:
+                key, size = struct.unpack("!HH", rest[:4])
+                value, rest = rest[4 : 4 + size], rest[4 + size :]
+                step = {4: 4, 6: 16}.get(key)
+                if step:
+                    kind = socket.AF_INET if step == 4 else socket.AF_INET6
+                    found += [socket.inet_ntop(kind, value[i : i + step]) for i in range(0, size, step)]
+                elif key == 5:
+                    found.append("ech")
+    return reply[3] & 15, found
+
+
+def ask(address, name, kind, source=None):
     end = socket.socket(family(address), socket.SOCK_DGRAM)
-    end.settimeout(1)
-    question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
-    number = {"A": 1, "AAAA": 28}[kind]
-    end.sendto(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + question + struct.pack("!HH", number, 1), (address, 53))
+    end.settimeout(3)
+    if source:
+        end.bind((source, 0))
+    end.connect((address, 53))
     try:
-        reply = end.recv(4096)
+        code, found = resolve(end, name, kind)
     except OSError as error:
         print("none", error)
         return
-    print({0: "NOERROR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED"}.get(reply[3] & 15, "another"))
+    word = {0: "NOERROR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED"}.get(code, "another")
+    print(" ".join([word, *found] if source else [word]))
+
+
+def race(address, protocol, first, last, source):
+    """Connects to each address at the moment its name is resolved. A second attempt of TCP would hide a first one that is cut."""
+    asker = socket.socket(family(address), socket.SOCK_DGRAM)
+    asker.settimeout(3)
+    asker.bind((source, 0))
+    asker.connect((address, 53))
+    kind = "AAAA" if ":" in source else "A"
+    style = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    count, failed, why = 0, 0, ""
+    for number in range(int(first), int(last)):
+        count += 1
+        end = socket.socket(family(source), style)
+        end.settimeout(0.9)
+        end.bind((source, 0))
+        try:
+            code, found = resolve(asker, f"n{number}.fresh.example", kind)
+            end.connect((found[0], 443))
+            end.send(b"x")
+            if end.recv(1) != b"x":
+                raise OSError("nothing came")
+        except (OSError, IndexError) as error:
+            failed += 1
+            why = why or f"n{number}: {error!r}"
+        end.close()
+    print(count, failed, why)
 
 
 if __name__ == "__main__":
     verb, *words = sys.argv[1:]
-    {"serve": serve, "try": attempt, "hold": hold, "upstream": upstream, "ask": ask}[verb](*words)
+    {"serve": serve, "try": attempt, "hold": hold, "upstream": upstream, "ask": ask, "race": race}[verb](*words)

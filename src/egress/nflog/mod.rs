@@ -6,4 +6,4 @@ mod report;
 mod socket;
 
 pub use message::{Held, read_held};
-pub(super) use report::{Label, Report};
+pub(super) use report::{Label, Report, UnresolvedLabel};

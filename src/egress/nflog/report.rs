@@ -36,6 +36,15 @@ pub(in crate::egress) struct Label {
     pub(in crate::egress) is_outward: bool,
 }
 
+/// What a rule writes in front of the packets of a client that is held to what it resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::egress) struct UnresolvedLabel {
+    pub(in crate::egress) generation: u64,
+    /// A number of the plan's.
+    pub(in crate::egress) group: usize,
+    pub(in crate::egress) is_enforced: bool,
+}
+
 /// Seconds between a failure and the next attempt.
 const PAUSE: u32 = 60;
 
@@ -74,6 +83,9 @@ impl Report {
 
     /// The record of a packet; `None` for one of an earlier policy, or of somebody else's rule.
     fn record(&self, held: &Held) -> Option<Record> {
+        if let Some(label) = UnresolvedLabel::read(&held.prefix) {
+            return self.record_unresolved(label, held);
+        }
         let label = Label::read(&held.prefix)?;
         let snapshot = self.live.load();
         if snapshot.generation() != label.generation {
@@ -98,6 +110,44 @@ impl Report {
             cause: snapshot.cause_of_holding(u16::try_from(label.group).ok()?, &part.title),
             generation: label.generation,
         })
+    }
+}
+
+impl Report {
+    /// The record of a connection to an address that its client was not answered.
+    fn record_unresolved(&self, label: UnresolvedLabel, held: &Held) -> Option<Record> {
+        let there = held.to.to_canonical();
+        Some(Record {
+            time_ms: self.clock.wall().as_millisecond(),
+            client: held.from.to_canonical(),
+            identity: Default::default(),
+            transport: Record::EGRESS,
+            name: CanonicalName::from(&reverse_name(there)?),
+            record_type: if there.is_ipv4() { RecordType::A } else { RecordType::AAAA },
+            decision: if label.is_enforced { Decision::Blocked } else { Decision::Shadow },
+            // No rule names it: that is why.
+            cause: None,
+            generation: label.generation,
+        })
+    }
+}
+
+impl UnresolvedLabel {
+    /// As the kernel is to write it.
+    pub(in crate::egress) fn text(self) -> String {
+        let Self { generation, group, is_enforced } = self;
+        let mode = if is_enforced { "enforce" } else { "shadow" };
+        format!("interdict-resolved {generation} {group} {mode}")
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.trim_end().strip_prefix("interdict-resolved ")?.split(' ');
+        let label = Self {
+            generation: words.next()?.parse().ok()?,
+            group: words.next()?.parse().ok()?,
+            is_enforced: words.next()? == "enforce",
+        };
+        (label.text() == text.trim_end()).then_some(label)
     }
 }
 
@@ -136,6 +186,11 @@ mod tests {
             let label = Label { generation: u64::MAX, group: 3, part: 70, is_enforced, is_outward };
             assert_eq!(Label::read(&label.text()), Some(label));
             assert!(label.text().len() < 127);
+        }
+        for is_enforced in [true, false] {
+            let label = UnresolvedLabel { generation: 7, group: 3, is_enforced };
+            assert_eq!(UnresolvedLabel::read(&label.text()), Some(label));
+            assert_eq!(Label::read(&label.text()), None);
         }
         for text in [
             "",

@@ -10,8 +10,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::script::TABLE;
-
 /// The program.
 #[derive(Debug)]
 pub(in crate::egress) struct Nft(PathBuf);
@@ -50,10 +48,11 @@ impl Nft {
         self.run(&["-f", "-"], script).await.map(drop)
     }
 
-    /// What is in the table; `None` without it.
-    pub(in crate::egress) async fn list(&self) -> Result<Option<String>, Failure> {
-        let mut arguments = vec!["-j", "list", "table"];
-        arguments.extend(TABLE.split(' '));
+    /// What is in a table, `bare` without the elements of its sets; `None` without it.
+    pub(in crate::egress) async fn list(&self, table: &str, bare: bool) -> Result<Option<String>, Failure> {
+        let mut arguments = if bare { vec!["-t"] } else { Vec::new() };
+        arguments.extend(["-j", "list", "table"]);
+        arguments.extend(table.split(' '));
         match self.run(&arguments, "").await {
             Ok(text) => Ok(Some(text)),
             Err(Failure::Refused(why)) if why.contains("No such file or directory") => Ok(None),

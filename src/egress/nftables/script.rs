@@ -20,7 +20,7 @@ use crate::egress::plan::{Group, Part, Plan};
 use crate::policy::{Mode, Prefix, hexadecimal};
 
 /// The table that this program owns.
-pub(super) const TABLE: &str = "inet interdict";
+pub(in crate::egress) const TABLE: &str = "inet interdict";
 
 /// What changes between generations: addresses by set, with the seconds for which each holds, or for as long as it stays.
 pub(in crate::egress) type Elements = BTreeMap<String, BTreeMap<IpAddr, Option<u64>>>;
@@ -98,7 +98,7 @@ fn suffix(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "v4" } else { "v6" }
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
@@ -149,7 +149,7 @@ fn chains(out: &mut String, plan: &Plan, config: &Config) {
         let hook = hook.as_str();
         line(
             out,
-            &format!("add chain {TABLE} {hook} {{ type filter hook {hook} priority -1; policy accept; }}"),
+            &format!("add chain {TABLE} {hook} {{ type filter hook {hook} priority -2; policy accept; }}"),
         );
     }
     line(out, &format!("add chain {TABLE} look"));

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{Elements, all_learned, changes, counters, learned, remove, spared, whole};
+use super::{
+    Elements, all_learned, anew, around, changes, counters, learned, read_listing, remove, remove_resolved,
+    spared, whole,
+};
 use crate::egress::config::{Config, Hook};
 use crate::egress::plan::{Group, Part, Plan};
-use crate::policy::{Mode, Prefix};
+use crate::policy::{Mode, Outbound, Prefix};
 
 fn prefixes(texts: &[&str]) -> Vec<Prefix> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -29,6 +32,8 @@ fn plan() -> Plan {
         ident: ident.to_owned(),
         name: name.to_owned(),
         holds: holds.to_vec(),
+        outbound: Outbound::Off,
+        reach: Vec::new(),
     };
     Plan {
         generation: 12,
@@ -45,6 +50,7 @@ fn plan() -> Plan {
             (address("10.0.0.0"), address("10.0.0.255"), 1),
             (address("fd00::1"), address("fd00::1"), 1),
         ],
+        guarded: Vec::new(),
         otherwise: 0,
         known_shared: Vec::new(),
         unasked: 0,
@@ -101,6 +107,54 @@ fn a_change_leaves_chains_and_counters_as_they_are() {
         script.contains("add element inet interdict set.tiktok.learned.v4 { 198.51.100.8 timeout 900s }\n")
     );
     assert!(script.contains("add element inet interdict set.default.spared.v4 { 192.0.2.9 }\n"));
+}
+
+/// The small plan, with one group that is held to what it resolved and one that rehearses that.
+fn guarding() -> Plan {
+    let mut plan = plan();
+    plan.guarded = vec![
+        (address("10.0.0.0"), address("10.0.0.255"), 1),
+        (address("192.0.2.1"), address("192.0.2.1"), 0),
+        (address("fd00::"), address("fd00::ffff"), 1),
+    ];
+    for (group, outbound) in plan.groups.iter_mut().zip([Outbound::ResolvedOnly, Outbound::Shadow]) {
+        group.outbound = outbound;
+        group.reach = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32 udp/5-7".parse().unwrap()];
+    }
+    plan
+}
+
+#[test]
+fn the_script_of_what_was_resolved_is_what_it_was() {
+    let pairs = [
+        (address("10.0.0.1"), address("192.0.2.7"), 60),
+        (address("fd00::1"), address("2001:db8::7"), 61),
+        (address("::"), address("2001:db8::8"), 62),
+    ];
+    let config = Config { dual_stack: true, ..config() };
+    let script = anew(&guarding(), &config, Some(110), &pairs);
+    let expected = include_str!("resolved.nft");
+    let expected: Vec<&str> = expected.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(script.trim_end(), expected.join("\n"));
+}
+
+#[test]
+fn a_change_of_generation_takes_out_everything_but_the_pairs() {
+    let mut listing = read_listing("{\"nftables\": []}").unwrap();
+    listing.chains.extend(["look", "group.gone"].map(str::to_owned));
+    listing.counters.insert("count.gone".to_owned(), (1, 2));
+    let script = around(&guarding(), &config(), None, &listing);
+    assert!(
+        !script.contains("delete set") && !script.contains("flush set") && !script.contains("delete table")
+    );
+    for line in ["flush table inet interdict-resolved", "delete chain inet interdict-resolved group.gone"] {
+        assert!(script.contains(&format!("{line}\n")), "{line}");
+    }
+    assert!(script.contains("delete counter inet interdict-resolved count.gone\n"));
+    assert!(!script.contains("hook output"), "its own questions could not be told from the rest");
+    for line in script.lines().chain(remove_resolved().lines()) {
+        assert!(line.contains(" inet interdict-resolved"), "{line}");
+    }
 }
 
 #[test]
