@@ -11,8 +11,8 @@ use super::{identity, local, record, source, transfer};
 use crate::dns::Name;
 use crate::document::{Item, Located, Section};
 use crate::policy::{
-    Action, Config, Destination, Enforce, Exception, Group, Mode, Otherwise, Outbound, Prefix, Rebinding,
-    When,
+    Action, Config, Destination, Ech, Enforce, Exception, Group, Mode, Otherwise, Outbound, Prefix,
+    Rebinding, When,
 };
 use crate::reload::{CatalogOrigin, GuardConfig, Limits, Plan};
 use crate::sources::TsigKey;
@@ -23,6 +23,7 @@ const PREFIXES: &str = "write prefixes such as \"10.20.0.0/16\"";
 const NAMES: &str = "write domain names";
 const OUTBOUND: &str =
     "resolved-only keeps clients from what they did not resolve, shadow only counts, off does neither";
+const ECH: &str = "strip takes the keys for an encrypted ClientHello out of answers, keep leaves them";
 const REACH: &str =
     "write networks, services, or both, such as \"10.0.0.0/8\", \"udp/123\" or \"192.0.2.7 tcp/22\"";
 
@@ -128,13 +129,14 @@ fn group(section: &mut Section<'_>) -> Option<Group> {
     let extended = section.boolean("extended").unwrap_or(false);
     let action = section.parsed::<Action>("action", ACTIONS).map(|action| action.value);
     let outbound = section.parsed::<Outbound>("egress", OUTBOUND).map_or(Outbound::Off, |word| word.value);
+    let ech = section.parsed::<Ech>("ech", ECH).map_or(Ech::Keep, |word| word.value);
     let reach = section.parsed_list::<Destination>("reach", REACH).map(values).unwrap_or_default();
     if outbound == Outbound::Off && !reach.is_empty() {
         section.warning(place.clone(), "`reach` without `egress` changes nothing", OUTBOUND);
     }
     let enforce = section.items("enforce").map(|items| items.into_iter().filter_map(enforce).collect());
     let name = name?.value;
-    Some(Group { name, clients, identities, enforce, mode, extended, action, outbound, reach, place })
+    Some(Group { name, clients, identities, enforce, mode, extended, action, outbound, reach, ech, place })
 }
 
 fn enforce(item: Item<'_>) -> Option<Enforce> {

@@ -30,7 +30,7 @@ pub use nat64::Nat64;
 pub use question::{Malformed, Query, Unanswerable, write_query};
 pub use reply::{Full, ReplyWriter, Soa};
 pub use serial::is_newer_serial;
-pub use service::Parameters;
+pub use service::{Parameters, without_ech};
 pub use types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
 
 /// The largest message any transport carries (RFC 1035 4.2.2).

@@ -1,10 +1,13 @@
-//! Owns the walk over the parameters of SVCB and HTTPS records (RFC 9460 section 2.2), and every address that a reply leads its client to.
-//! Never judges them, and never allocates.
+//! Owns the walk over the parameters of SVCB and HTTPS records (RFC 9460 section 2.2), every address that a reply leads its client to, and a
+//! reply without the keys for an encrypted ClientHello. Never decides which one a client gets.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
+use super::HEADER;
+use super::canonical::CanonicalName;
 use super::message::{Message, Record, Section};
-use super::types::RecordType;
+use super::types::{Flags, RecordType};
 
 /// Service parameters: key, and value.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,103 @@ impl<'m> Iterator for Parameters<'m> {
     }
 }
 
+/// The keys for an encrypted ClientHello, and the parameter that lists the keys which a client must understand.
+const ECH: u16 = 5;
+const MANDATORY: u16 = 0;
+
+/// A reply without the keys for an encrypted ClientHello in its SVCB and HTTPS records, and without the signatures that no longer fit and the
+/// flag that says they did; `None` when it has none of these keys, or cannot be read. Names that it compressed are written out.
+pub fn without_ech(reply: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::new(reply)?;
+    let has_keys = |record: &Record| message.parameters(record).any(|(key, _)| key == ECH);
+    let changed: Vec<(CanonicalName, RecordType)> = message
+        .records()
+        .filter(has_keys)
+        .filter_map(|record| Some((message.name_at(record.owner)?, record.record_type)))
+        .collect();
+    if changed.is_empty() {
+        return None;
+    }
+    let mut out = reply.get(..message.question_end()?)?.to_vec();
+    let mut counts = [0u16; 3];
+    let mut records = message.records();
+    for record in records.by_ref() {
+        let owner = message.name_at(record.owner)?;
+        let rdata = message.bytes().get(record.rdata.clone())?;
+        let covers = rdata.first_chunk().filter(|_| record.record_type == RecordType::RRSIG);
+        let covers = covers.map(|kind| RecordType(u16::from_be_bytes(*kind)));
+        if changed.iter().any(|(name, kind)| name.as_wire() == owner.as_wire() && covers == Some(*kind)) {
+            continue;
+        }
+        let rdata = match record.record_type {
+            RecordType::SVCB | RecordType::HTTPS => without_keys(message, &record)?,
+            kind => expanded(message, kind, record.rdata.clone())?,
+        };
+        // The question's own spelling stays.
+        match reply.get(record.owner..record.owner + 2) {
+            Some(pointer) if pointer == [0xC0, HEADER as u8] => out.extend(pointer),
+            _ => out.extend(owner.as_wire()),
+        }
+        out.extend(reply.get(record.ttl_offset - 4..record.ttl_offset + 4)?);
+        out.extend(u16::try_from(rdata.len()).ok()?.to_be_bytes());
+        out.extend(rdata);
+        if let Some(count) = counts.get_mut(record.section as usize) {
+            *count += 1;
+        }
+    }
+    if records.is_broken() {
+        return None;
+    }
+    for (at, count) in [6, 8, 10].into_iter().zip(counts) {
+        *out.get_mut(at..)?.first_chunk_mut()? = count.to_be_bytes();
+    }
+    let flags: &mut [u8; 2] = out.get_mut(2..)?.first_chunk_mut()?;
+    *flags = (u16::from_be_bytes(*flags) & !Flags::AD).to_be_bytes();
+    Some(out)
+}
+
+/// The RDATA of an SVCB or HTTPS record without the keys.
+fn without_keys(message: Message<'_>, record: &Record) -> Option<Vec<u8>> {
+    let mut out = message.bytes().get(record.rdata.start..message.parameters_at(record)?)?.to_vec();
+    for (key, value) in message.parameters(record).filter(|(key, _)| *key != ECH) {
+        let mut value = value.to_vec();
+        if key == MANDATORY {
+            value = value
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .filter(|listed| **listed != ECH.to_be_bytes())
+                .flatten()
+                .copied()
+                .collect();
+            if value.is_empty() {
+                continue;
+            }
+        }
+        out.extend(key.to_be_bytes());
+        out.extend((value.len() as u16).to_be_bytes());
+        out.extend(value);
+    }
+    Some(out)
+}
+
+/// RDATA with its names written out. Only types that are older than RFC 3597 may compress (section 4); the rest is copied.
+fn expanded(message: Message<'_>, kind: RecordType, rdata: Range<usize>) -> Option<Vec<u8>> {
+    let name = |at| message.name_at(at).map(|name| name.as_wire().to_vec());
+    let fixed = |length: usize| message.bytes().get(rdata.start..rdata.start + length);
+    match kind {
+        RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR => name(rdata.start),
+        RecordType::MX => Some([fixed(2)?, &name(rdata.start + 2)?].concat()),
+        RecordType::SRV => Some([fixed(6)?, &name(rdata.start + 6)?].concat()),
+        RecordType::SOA => {
+            let contact = message.name_end(rdata.start)?;
+            let numbers = message.bytes().get(message.name_end(contact)?..rdata.end)?;
+            Some([&name(rdata.start)?, &name(contact)?, numbers].concat())
+        }
+        _ => message.bytes().get(rdata).map(<[u8]>::to_vec),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +192,69 @@ mod tests {
         for cut in 0..message.len() {
             let _bounded = Message::new(&message[..cut]).map(|message| message.destinations().count());
         }
+    }
+
+    /// A reply of an HTTPS record at a compressed alias's target, signed, with an SOA that points into it, and an OPT record.
+    fn signed(parameters: &[u8]) -> Vec<u8> {
+        let mut out = b"\0\x07\x81\xA0\0\x01\0\x04\0\x01\0\x01\x01A\x07exaMple\0\0\x41\0\x01".to_vec();
+        let record = |out: &mut Vec<u8>, owner: &[u8], kind: u8, rdata: &[u8]| {
+            out.extend(owner);
+            out.extend([0, kind, 0, 1, 0, 0, 0, 60]);
+            out.extend((rdata.len() as u16).to_be_bytes());
+            out.extend(rdata);
+        };
+        record(&mut out, b"\xC0\x0C", 5, b"\x01b\xC0\x0E");
+        let target = out.len() as u8 - 4;
+        record(&mut out, &[0xC0, target], 65, &[&b"\0\x01\0"[..], parameters].concat());
+        record(&mut out, &[0xC0, target], 46, b"\0\x41\x08\x02signature of the keys");
+        record(&mut out, b"\xC0\x0C", 46, b"\0\x05\x08\x02signature of the alias");
+        record(&mut out, b"\xC0\x0E", 6, &[&b"\x02ns"[..], &[0xC0, target], b"\xC0\x0E", &[7; 20]].concat());
+        out.extend(b"\0\0\x29\x04\xD0\0\0\x80\0\0\0");
+        out
+    }
+
+    #[test]
+    fn keys_signatures_and_the_flag_go_and_all_else_stays() {
+        let alpn = b"\0\x01\0\x03\x02h2";
+        let reply = signed(
+            &[&alpn[..], b"\0\x05\0\x04keys", b"\0\x06\0\x10\xFD\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07"].concat(),
+        );
+        let out = without_ech(&reply).unwrap();
+        let message = Message::new(&out).unwrap();
+        assert_eq!(out[..4], [0, 7, 0x81, 0x80], "what is not signed is not authentic");
+        assert_eq!(out[12..26], reply[12..26], "the question as it was spelled");
+        let kinds: Vec<(u16, Section)> =
+            message.records().map(|record| (record.record_type.0, record.section)).collect();
+        use Section::{Additional, Answer, Authority};
+        assert_eq!(kinds, [(5, Answer), (65, Answer), (46, Answer), (6, Authority), (41, Additional)]);
+        let https = message.records().nth(1).unwrap();
+        assert_eq!(message.name_at(https.owner).unwrap().to_string(), "b.example");
+        let keys: Vec<u16> = message.parameters(&https).map(|(key, _)| key).collect();
+        assert_eq!(keys, [1, 6]);
+        assert_eq!(message.destinations().map(|(at, _)| at.to_string()).collect::<Vec<_>>(), ["fd00::7"]);
+        let alias = message.records().next().unwrap();
+        assert_eq!(message.name_at(alias.rdata.start).unwrap().to_string(), "b.example");
+        assert_eq!(&out[out.len() - 11..], &reply[reply.len() - 11..], "OPT");
+        let soa = message.records().nth(3).unwrap();
+        assert_eq!(message.name_at(soa.rdata.start).unwrap().to_string(), "ns.b.example");
+        assert!(without_ech(&out).is_none(), "once");
+        for cut in 0..reply.len() {
+            let _bounded = without_ech(&reply[..cut]);
+        }
+    }
+
+    #[test]
+    fn what_a_client_must_understand_no_longer_names_them() {
+        let listed = |parameters: &[u8]| {
+            let out = without_ech(&signed(parameters)).unwrap();
+            let message = Message::new(&out).unwrap();
+            let https = message.records().nth(1).unwrap();
+            message.parameters(&https).map(|(key, value)| (key, value.to_vec())).collect::<Vec<_>>()
+        };
+        let ech = b"\0\x05\0\x01k";
+        assert_eq!(listed(&[b"\0\0\0\x02\0\x05", &ech[..]].concat()), []);
+        let both = listed(&[b"\0\0\0\x04\0\x01\0\x05\0\x01\0\x03\x02h2", &ech[..]].concat());
+        assert_eq!(both, [(0, vec![0, 1]), (1, b"\x02h2".to_vec())]);
+        assert!(without_ech(&signed(b"\0\x01\0\x03\x02h2")).is_none(), "nothing to be taken out");
     }
 }

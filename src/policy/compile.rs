@@ -15,7 +15,7 @@ use super::identity::IdentityTable;
 use super::instrument::Standing;
 use super::labels::Labels;
 use super::matcher::{HashKey, Listed, NameTable};
-use super::outbound::Outbound;
+use super::outbound::{Ech, Outbound};
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Actions;
 use super::snapshot::{Origin, RuleKind, RuleSet, Snapshot};
@@ -231,6 +231,9 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
         for found in &group.enforcements {
             text(format!("{} {} {} {:?}", found.position, found.mode, found.set, found.options));
         }
+        if group.ech != Ech::Keep {
+            text(format!("ech {}", group.ech));
+        }
         if group.outbound != Outbound::Off {
             text(format!("{} {:?}", group.outbound, group.reach));
         }
@@ -324,6 +327,7 @@ origin = ["x"]
             action: None,
             outbound: Outbound::Off,
             reach: Vec::new(),
+            ech: Ech::Keep,
             place: Place::default(),
         });
         let snapshot = compiled(config, "2024-01-01T00:00:00Z");

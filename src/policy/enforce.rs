@@ -10,7 +10,7 @@ use super::group::{Draft, Enforce, Group, Mode};
 use super::identity::Identity;
 use super::instrument::Standing;
 use super::labels::{LabelSet, Labels};
-use super::outbound::Outbound;
+use super::outbound::{Ech, Outbound};
 use super::rule::ActionKind;
 use super::rulebook::Actions;
 use super::snapshot::{CompiledGroup, Counting, Enforcement, Idle, IdleReason, NONE, Origin, RuleSet};
@@ -83,6 +83,7 @@ pub(super) fn enforce(
             name_servers_from: NONE,
             outbound: group.outbound,
             reach: group.reach.clone().into(),
+            ech: group.ech,
         });
     }
     enforced
@@ -99,6 +100,7 @@ fn default_group() -> Group {
         action: None,
         outbound: Outbound::Off,
         reach: Vec::new(),
+        ech: Ech::Keep,
         place: Place::default(),
     }
 }

@@ -13,7 +13,7 @@ use super::client::Prefix;
 use super::identity::Identity;
 use super::instrument::{When, words};
 use super::local::LocalNames;
-use super::outbound::{Destination, Outbound};
+use super::outbound::{Destination, Ech, Outbound};
 use super::private::Rebinding;
 use super::rule::{Action, Rule};
 use super::rulebook::{Rulebook, Source};
@@ -85,6 +85,8 @@ pub struct Group {
     pub outbound: Outbound,
     /// What they may always reach.
     pub reach: Vec<Destination>,
+    /// What becomes of keys for an encrypted ClientHello in its answers. Default they stay: a validating client notices that they are gone.
+    pub ech: Ech,
     /// Where it is written.
     pub place: Place,
 }

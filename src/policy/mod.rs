@@ -58,7 +58,7 @@ pub use law::{Amendment, Law};
 pub use live::{Live, Reader};
 pub use local::{LocalAnswer, LocalName, LocalNames, reverse_name};
 pub use matcher::Image;
-pub use outbound::{Destination, Outbound, Service};
+pub use outbound::{Destination, Ech, Outbound, Service};
 pub use private::{Rebinding, is_private, translated};
 pub use rule::{Action, ActionKind, LocalRecord, Override, Reach, Rule};
 pub use rulebook::Rulebook;

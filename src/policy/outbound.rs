@@ -1,5 +1,5 @@
-//! Owns what an operator says about where a group's clients may connect to: anywhere, or only where their own questions led them, and what
-//! they may reach beside that. Plain values; never knows what anybody was answered.
+//! Owns what an operator says about where a group's clients may connect to: anywhere, or only where their own questions led them, what
+//! they may reach beside that, and whether they may hide which server they want. Plain values; never knows what anybody was answered.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +17,16 @@ words! {
         ResolvedOnly = "resolved-only",
         /// Anywhere; what they would be kept from is counted and logged.
         Shadow = "shadow",
+    }
+}
+
+words! {
+    /// What becomes of the keys for an encrypted ClientHello in SVCB and HTTPS records (RFC 9460, key 5).
+    Ech {
+        /// They stay.
+        Keep = "keep",
+        /// They are taken out, so that clients say in the clear which server they want.
+        Strip = "strip",
     }
 }
 
@@ -45,6 +55,17 @@ impl Snapshot {
     #[inline]
     pub fn outbound(&self, group: u16) -> Outbound {
         self.groups.get(usize::from(group)).map_or(Outbound::Off, |group| group.outbound)
+    }
+
+    /// What becomes of keys for an encrypted ClientHello in answers to a group.
+    #[inline]
+    pub fn ech(&self, group: u16) -> Ech {
+        self.groups.get(usize::from(group)).map_or(Ech::Keep, |group| group.ech)
+    }
+
+    /// True when a finished reply to some group is looked at once more: it may have to wait, or loses something.
+    pub fn attends(&self) -> bool {
+        self.guards() || self.groups.iter().any(|group| group.ech == Ech::Strip)
     }
 
     /// What the clients of a group may always reach.

@@ -15,7 +15,7 @@ use super::identity::IdentityTable;
 use super::instrument::Instrument;
 use super::local::LocalNames;
 use super::matcher::NameTable;
-use super::outbound::{Destination, Outbound};
+use super::outbound::{Destination, Ech, Outbound};
 use super::private::Rebinding;
 use super::rule::{Action, ActionKind, Reach};
 use super::rulebook::Rulebook;
@@ -102,6 +102,7 @@ pub(super) struct CompiledGroup {
     /// Where its clients may connect to, and what they may always reach.
     pub(super) outbound: Outbound,
     pub(super) reach: Box<[Destination]>,
+    pub(super) ech: Ech,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,8 +90,8 @@ pub struct Worker {
     sampler: Sampler,
     /// Whether so many queries wait for this thread that what must be fetched is dropped.
     crowded: bool,
-    /// Whether some client is held to what it was answered.
-    guards: bool,
+    /// Whether finished replies to some group are looked at once more.
+    attends: bool,
     now: Moment,
     wall_ms: i64,
     /// Queries of this batch, by the path their answer took.
@@ -127,7 +127,7 @@ impl Engine {
         Worker {
             engine: Arc::clone(self),
             reader: self.parts.live.reader(),
-            guards: self.guards(&snapshot),
+            attends: snapshot.attends(),
             snapshot,
             local,
             cell,
@@ -150,7 +150,7 @@ impl Worker {
         let current = self.reader.load();
         if !Arc::ptr_eq(current, &self.snapshot) {
             self.snapshot = Arc::clone(current);
-            self.guards = self.engine.guards(&self.snapshot);
+            self.attends = self.snapshot.attends();
         }
         self.now = self.engine.parts.clock.now();
         self.sampler.tick(self.now);
@@ -299,12 +299,8 @@ impl Worker {
             }
         };
         let done = match next {
-            Next::Done(done) if !self.guards => done,
-            Next::Done(done) => {
-                let reply = done.outcome.of(reply);
-                let held = reply.and_then(|reply| turn.hold(&query, from, client.group, reply, later));
-                held.map_or(done, |outcome| Done { outcome, ..done })
-            }
+            Next::Done(done) if !self.attends => done,
+            Next::Done(done) => turn.attend(&query, from, client.group, done, reply, later),
             Next::Fetch => {
                 turn.cell.bump(Counter::CacheMiss);
                 self.engine.fetch(&query, from, &key, self.now, later());

@@ -220,7 +220,7 @@ impl Engine {
             now: self.parts.clock.now(),
             wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
-        let guards = self.guards(&snapshot);
+        let attends = snapshot.attends();
         // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.
         let mut elsewhere: Vec<(Waiter, &Name)> = Vec::new();
         REPLY.with_borrow_mut(|buffer| {
@@ -239,14 +239,15 @@ impl Engine {
                 }
                 let took = turn.now.since(waiter.since).as_nanos() as u64;
                 self.shared.observe(Path::Miss, took, 1);
-                let Some(reply) = done.outcome.of(buffer) else { continue };
                 let mut sink = Some(waiter.sink);
-                if guards {
+                let outcome = if attends {
                     let group = turn.client(waiter.from).group;
                     let later = || sink.take().unwrap_or_else(|| Box::new(|_: &[u8]| {}));
-                    turn.hold(&query, waiter.from, group, reply, later);
-                }
-                if let Some(sink) = sink {
+                    turn.attend(&query, waiter.from, group, done, reply, later).outcome
+                } else {
+                    done.outcome
+                };
+                if let (Some(sink), Some(reply)) = (sink, outcome.of(buffer)) {
                     sink(reply);
                 }
             }

@@ -1,7 +1,6 @@
 //! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending,
-//! name_servers, permit. Owns
-//! what happens to one query from its bytes to its reply. Never imports `reload`; the policy reaches it through
-//! `policy::Live`.
+//! name_servers, permit. Owns what happens to one query from its bytes to its reply. Never imports `reload`; the policy
+//! reaches it through `policy::Live`.
 
 mod admit;
 mod ahead;

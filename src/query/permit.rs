@@ -1,29 +1,57 @@
-//! Owns the step between a finished reply and its way out for clients that are held to what they were answered: it waits until the packet filter
-//! lets its client reach what it leads to. Never looks at a reply for anybody else.
+//! Owns the step between a finished reply and its way out for the groups that ask for one: keys for an encrypted ClientHello are taken out, and what
+//! is for clients that are held to what they were answered waits until the packet filter lets them reach it. Never looks at a reply for
+//! anybody else.
 
-use super::engine::Engine;
 use super::request::{Asker, Outcome, Sink};
-use super::turn::Turn;
-use crate::dns::{ExtendedError, Query, Rcode, ReplyWriter};
+use super::turn::{Done, Turn};
+use crate::dns::{ExtendedError, Query, Rcode, RecordType, ReplyWriter, without_ech};
 use crate::egress::HeldReply;
-use crate::policy::{Outbound, Snapshot};
+use crate::policy::{Ech, Outbound};
+use crate::telemetry::Counter;
 
 /// Room for a question, an OPT record and a short text.
 const REFUSAL: usize = 512;
 /// What a person reads who looks why an answer failed.
 const TEXT: &str = "the gateway has no room to let this client reach the address";
 
-impl Engine {
-    /// True when some client is held to what it was answered.
-    pub(super) fn guards(&self, snapshot: &Snapshot) -> bool {
-        self.parts.permits.is_some() && snapshot.guards()
-    }
-}
-
 impl Turn<'_> {
-    /// Has a reply wait when its client may not reach yet what it leads to; `None` when it may go out at once. `later` makes the sink.
+    /// Sees to a finished reply in its buffer. `later` makes the sink when it must wait.
     #[cold]
-    pub(super) fn hold(
+    pub(super) fn attend(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        group: u16,
+        done: Done,
+        reply: &mut [u8],
+        later: impl FnOnce() -> Sink,
+    ) -> Done {
+        let done = self.without_ech(query, group, done, reply);
+        let Some(reply) = done.outcome.of(reply) else { return done };
+        let held = self.hold(query, from, group, reply, later);
+        held.map_or(done, |outcome| Done { outcome, ..done })
+    }
+
+    /// The reply without keys for an encrypted ClientHello, for a group whose answers have none.
+    fn without_ech(&self, query: &Query<'_>, group: u16, done: Done, reply: &mut [u8]) -> Done {
+        let has_services = matches!(query.record_type, RecordType::SVCB | RecordType::HTTPS);
+        if !has_services || self.snapshot.ech(group) == Ech::Keep {
+            return done;
+        }
+        let Some(stripped) = done.outcome.of(reply).and_then(without_ech) else { return done };
+        self.cell.bump(Counter::EchStripped);
+        match reply.get_mut(..stripped.len()) {
+            Some(room) => {
+                room.copy_from_slice(&stripped);
+                Done { outcome: Outcome::Reply(stripped.len()), ..done }
+            }
+            // Names that are written out may need more than the keys did.
+            None => self.truncated(query, reply),
+        }
+    }
+
+    /// Has a reply wait when its client may not reach yet what it leads to; `None` when it may go out at once. `later` makes the sink.
+    fn hold(
         &self,
         query: &Query<'_>,
         from: Asker,

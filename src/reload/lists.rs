@@ -402,6 +402,7 @@ mod tests {
             action: None,
             outbound: crate::policy::Outbound::Off,
             reach: Vec::new(),
+            ech: crate::policy::Ech::Keep,
             place: Place::default(),
         };
         let compiled = |lists: &Lists| -> Snapshot {

@@ -151,6 +151,10 @@ counters! {
         /// One question.
         NameServerQuestion,
     }
+    ECH = "interdict_ech_stripped_answers_total", "Answers from which keys for an encrypted ClientHello were taken out.", [] {
+        /// One answer.
+        EchStripped,
+    }
     REBINDING = "interdict_rebinding_answers_refused_total", "Answers to public names refused because they lead inside.", [] {
         /// One answer.
         RebindingRefused,

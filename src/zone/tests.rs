@@ -80,6 +80,7 @@ fn policy(random: &mut fastrand::Rng, generation: u64) -> Snapshot {
         action: Some(Action::Nxdomain).filter(|_| random.bool()),
         outbound: crate::policy::Outbound::Off,
         reach: Vec::new(),
+        ech: crate::policy::Ech::Keep,
         place: Place::default(),
     });
     compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), generation, &Labels::default()).unwrap().snapshot

@@ -276,7 +276,8 @@ impl Network {
         said
     }
 
-    fn inside(&self, end: &str, program: &str) -> Command {
+    /// A program at one of the ends.
+    pub fn inside(&self, end: &str, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(end), program]);
         command
