@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::HEADER;
 use super::canonical::CanonicalName;
 use super::message::{Message, Record, Section};
 use super::types::{Flags, RecordType};
+use super::{HEADER, MAX_MESSAGE};
 
 /// Service parameters: key, and value.
 #[derive(Clone, Copy, Debug)]
@@ -77,28 +77,43 @@ impl<'m> Iterator for Parameters<'m> {
 const ECH: u16 = 5;
 const MANDATORY: u16 = 0;
 
+/// A reply with keys that cannot be taken out: it breaks off, or is too large without compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
 /// A reply without the keys for an encrypted ClientHello in its SVCB and HTTPS records, and without the signatures that no longer fit and the
-/// flag that says they did; `None` when it has none of these keys, or cannot be read. Names that it compressed are written out.
-pub fn without_ech(reply: &[u8]) -> Option<Vec<u8>> {
-    let message = Message::new(reply)?;
-    let has_keys = |record: &Record| message.parameters(record).any(|(key, _)| key == ECH);
-    let changed: Vec<(CanonicalName, RecordType)> = message
-        .records()
-        .filter(has_keys)
-        .filter_map(|record| Some((message.name_at(record.owner)?, record.record_type)))
-        .collect();
-    if changed.is_empty() {
-        return None;
+/// flag that says they did; `None` when it has none of these keys. Names that it compressed are written out.
+pub fn without_ech(reply: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+    let has_keys = |message: Message<'_>| {
+        message.records().any(|record| message.parameters(&record).any(|(key, _)| key == ECH))
+    };
+    match Message::new(reply).filter(|message| has_keys(*message)) {
+        Some(message) => rewritten(message).map(Some).ok_or(Unreadable),
+        None => Ok(None),
+    }
+}
+
+/// The reply without them; `None` when that cannot be made.
+fn rewritten(message: Message<'_>) -> Option<Vec<u8>> {
+    let reply = message.bytes();
+    let mut changed: Vec<(CanonicalName, RecordType)> = Vec::new();
+    for record in message.records() {
+        if message.parameters(&record).any(|(key, _)| key == ECH) {
+            changed.push((message.name_at(record.owner)?, record.record_type));
+        }
     }
     let mut out = reply.get(..message.question_end()?)?.to_vec();
     let mut counts = [0u16; 3];
     let mut records = message.records();
     for record in records.by_ref() {
         let owner = message.name_at(record.owner)?;
-        let rdata = message.bytes().get(record.rdata.clone())?;
+        let rdata = reply.get(record.rdata.clone())?;
         let covers = rdata.first_chunk().filter(|_| record.record_type == RecordType::RRSIG);
         let covers = covers.map(|kind| RecordType(u16::from_be_bytes(*kind)));
-        if changed.iter().any(|(name, kind)| name.as_wire() == owner.as_wire() && covers == Some(*kind)) {
+        let is_changed = |(name, kind): &(CanonicalName, RecordType)| {
+            name.as_wire() == owner.as_wire() && covers == Some(*kind)
+        };
+        if changed.iter().any(is_changed) {
             continue;
         }
         let rdata = match record.record_type {
@@ -113,6 +128,9 @@ pub fn without_ech(reply: &[u8]) -> Option<Vec<u8>> {
         out.extend(reply.get(record.ttl_offset - 4..record.ttl_offset + 4)?);
         out.extend(u16::try_from(rdata.len()).ok()?.to_be_bytes());
         out.extend(rdata);
+        if out.len() > MAX_MESSAGE {
+            return None;
+        }
         if let Some(count) = counts.get_mut(record.section as usize) {
             *count += 1;
         }
@@ -219,7 +237,7 @@ mod tests {
         let reply = signed(
             &[&alpn[..], b"\0\x05\0\x04keys", b"\0\x06\0\x10\xFD\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07"].concat(),
         );
-        let out = without_ech(&reply).unwrap();
+        let out = without_ech(&reply).unwrap().unwrap();
         let message = Message::new(&out).unwrap();
         assert_eq!(out[..4], [0, 7, 0x81, 0x80], "what is not signed is not authentic");
         assert_eq!(out[12..26], reply[12..26], "the question as it was spelled");
@@ -237,16 +255,18 @@ mod tests {
         assert_eq!(&out[out.len() - 11..], &reply[reply.len() - 11..], "OPT");
         let soa = message.records().nth(3).unwrap();
         assert_eq!(message.name_at(soa.rdata.start).unwrap().to_string(), "ns.b.example");
-        assert!(without_ech(&out).is_none(), "once");
+        assert_eq!(without_ech(&out), Ok(None), "once");
+        // One that breaks off behind its keys is not shown with them.
+        let end = Message::new(&reply).unwrap().records().nth(1).unwrap().rdata.end;
         for cut in 0..reply.len() {
-            let _bounded = without_ech(&reply[..cut]);
+            assert_eq!(without_ech(&reply[..cut]).is_err(), cut >= end, "cut at {cut}");
         }
     }
 
     #[test]
     fn what_a_client_must_understand_no_longer_names_them() {
         let listed = |parameters: &[u8]| {
-            let out = without_ech(&signed(parameters)).unwrap();
+            let out = without_ech(&signed(parameters)).unwrap().unwrap();
             let message = Message::new(&out).unwrap();
             let https = message.records().nth(1).unwrap();
             message.parameters(&https).map(|(key, value)| (key, value.to_vec())).collect::<Vec<_>>()
@@ -255,6 +275,6 @@ mod tests {
         assert_eq!(listed(&[b"\0\0\0\x02\0\x05", &ech[..]].concat()), []);
         let both = listed(&[b"\0\0\0\x04\0\x01\0\x05\0\x01\0\x03\x02h2", &ech[..]].concat());
         assert_eq!(both, [(0, vec![0, 1]), (1, b"\x02h2".to_vec())]);
-        assert!(without_ech(&signed(b"\0\x01\0\x03\x02h2")).is_none(), "nothing to be taken out");
+        assert_eq!(without_ech(&signed(b"\0\x01\0\x03\x02h2")), Ok(None), "nothing to be taken out");
     }
 }

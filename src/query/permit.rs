@@ -38,7 +38,12 @@ impl Turn<'_> {
         if !has_services || self.snapshot.ech(group) == Ech::Keep {
             return done;
         }
-        let Some(stripped) = done.outcome.of(reply).and_then(without_ech) else { return done };
+        let stripped = match done.outcome.of(reply).map(without_ech) {
+            Some(Ok(Some(stripped))) => stripped,
+            Some(Ok(None)) | None => return done,
+            // Better no answer than one with keys.
+            Some(Err(_)) => return self.plain(query, Rcode::SERVFAIL, reply),
+        };
         self.cell.bump(Counter::EchStripped);
         match reply.get_mut(..stripped.len()) {
             Some(room) => {

@@ -37,6 +37,8 @@ struct Lines {
     waiting: VecDeque<(Lacking, Held)>,
     /// Those of the transaction that is under way; `None` for one that waited too long.
     under_way: Vec<Option<Held>>,
+    /// Whether nobody will see to them any more.
+    is_closed: bool,
 }
 
 /// Replies that may wait: more than a thousand transactions' worth would be answered too late anyway.
@@ -65,6 +67,11 @@ impl Queue {
     /// Puts one at the end; gives it back when there is no room.
     pub(super) fn push(&self, lacking: Lacking, held: Held) -> Result<(), Held> {
         let mut lines = self.lines();
+        if lines.is_closed {
+            drop(lines);
+            held.go();
+            return Ok(());
+        }
         if lines.waiting.len() >= MOST {
             return Err(held);
         }
@@ -103,6 +110,11 @@ impl Queue {
     /// The transaction is over: its replies, in the order of [`Self::begin`].
     pub(super) fn end(&self) -> Vec<Option<Held>> {
         std::mem::take(&mut self.lines().under_way)
+    }
+
+    /// Nobody sees to them from now on: what comes goes out at once.
+    pub(super) fn close(&self) {
+        self.lines().is_closed = true;
     }
 
     /// Those that have waited since before `since`.
@@ -165,6 +177,15 @@ mod tests {
         queue.end();
         assert!(queue.begin(3, Duration::from_millis(1)).is_empty());
         assert_eq!(*sent.lock().unwrap(), [1, 1]);
+    }
+
+    #[test]
+    fn after_the_end_nobody_waits() {
+        let (queue, sent) = (Queue::default(), Arc::default());
+        queue.push(lacking(1), held(1, &sent)).unwrap();
+        queue.close();
+        queue.push(lacking(1), held(1, &sent)).unwrap();
+        assert_eq!((queue.count(), sent.lock().unwrap().len()), (1, 1));
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Writer {
 
     /// Nobody waits for ever: what is left at the stop goes out.
     fn leave(&self) {
+        self.permits.queue.close();
         for held in self.permits.queue.overdue(self.permits.clock.now() + PATIENCE) {
             held.without(Without::Open);
         }
