@@ -20,19 +20,19 @@ pub(super) struct Element {
 /// The begin and the end of a transaction, and the subsystem that it is for.
 const BEGIN: u16 = 16;
 const END: u16 = 17;
-const NF_TABLES: u16 = 10;
+pub(super) const NF_TABLES: u16 = 10;
 /// Messages about elements.
 const NEW: u16 = NF_TABLES << 8 | 12;
 const FIND: u16 = NF_TABLES << 8 | 13;
 const DELETE: u16 = NF_TABLES << 8 | 14;
 /// Flags: a request, one that is acknowledged, one that makes what is not there.
-const REQUEST: u16 = 1;
+pub(super) const REQUEST: u16 = 1;
 const ACKNOWLEDGE: u16 = 4;
 const CREATE: u16 = 0x400;
 /// The family `inet` of tables.
-const INET: u8 = 1;
+pub(super) const INET: u8 = 1;
 /// Attributes of a list of elements, of an element, and of a value.
-const TABLE: u16 = 1;
+pub(super) const TABLE: u16 = 1;
 const SET: u16 = 2;
 const ELEMENTS: u16 = 3;
 const ELEMENT: u16 = 1;
@@ -44,7 +44,7 @@ const NESTED: u16 = 0x8000;
 const OF_MESSAGE: usize = 1000;
 /// The kinds of an answer that tell how it went.
 const ERROR: u16 = 2;
-const HEAD: usize = 16;
+pub(super) const HEAD: usize = 16;
 /// The set of families that are open, and its elements: IPv4 and IPv6.
 const OPEN: &str = "open";
 const FAMILIES: [u8; 2] = [2, 10];
@@ -144,7 +144,6 @@ fn encode(key: &[u8], life: Option<Duration>) -> Vec<u8> {
 }
 
 fn message(kind: u16, flags: u16, set: &str, elements: &[Vec<u8>]) -> Vec<u8> {
-    let text = |text: &str| [text.as_bytes(), b"\0"].concat();
     let mut body = vec![INET, 0, 0, 0];
     body.extend(attribute(TABLE, &text(RESOLVED_NAME)));
     body.extend(attribute(SET, &text(set)));
@@ -152,12 +151,17 @@ fn message(kind: u16, flags: u16, set: &str, elements: &[Vec<u8>]) -> Vec<u8> {
     framed(kind, REQUEST | flags, &body)
 }
 
+/// As the kernel wants names.
+pub(super) fn text(text: &str) -> Vec<u8> {
+    [text.as_bytes(), b"\0"].concat()
+}
+
 fn bracket(kind: u16) -> Vec<u8> {
     let [high, low] = NF_TABLES.to_be_bytes();
     framed(kind, REQUEST, &[0, 0, high, low])
 }
 
-fn framed(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     let mut out = ((HEAD + body.len()) as u32).to_ne_bytes().to_vec();
     out.extend(kind.to_ne_bytes());
     out.extend(flags.to_ne_bytes());
@@ -166,7 +170,7 @@ fn framed(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut out = (4 + value.len() as u16).to_ne_bytes().to_vec();
     out.extend(kind.to_ne_bytes());
     out.extend(value);

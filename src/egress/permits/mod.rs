@@ -7,6 +7,7 @@
 //! `table` makes the kernel's table around the pairs, and leaves them alone when a generation changes.
 
 mod counts;
+mod dump;
 mod message;
 mod pairs;
 #[expect(clippy::module_inception, reason = "the room's own subject")]

@@ -9,6 +9,7 @@ use nix::sys::socket::{
     sockopt::SndBufForce,
 };
 
+use super::dump::{is_interrupted, is_whole};
 use super::message::error;
 
 /// A way to tell the kernel.
@@ -32,6 +33,11 @@ pub(super) enum Refusal {
     Other(Errno),
 }
 
+/// Attempts at an answer that nothing changes meanwhile.
+const ATTEMPTS: usize = 5;
+/// Bytes of one reading, and of an answer: rules and counters of all groups there may be.
+const LARGEST: usize = 64 << 10;
+const MOST: usize = 32 << 20;
 /// Bytes of messages that may be under way: the largest transaction, several times over.
 const BUFFER: usize = 2 << 20;
 
@@ -60,6 +66,35 @@ impl Kernel {
             }
         }
         if code == 0 { Ok(()) } else { Err(Errno::from_raw(code).into()) }
+    }
+}
+
+impl Kernel {
+    /// Asks the kernel for all there is of something; `None` when it changed at each attempt.
+    pub(super) fn ask(&self, message: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        for _ in 0..ATTEMPTS {
+            let answer = self.answer(message)?;
+            if error(&answer) != 0 {
+                return Err(Errno::from_raw(error(&answer)).into());
+            }
+            if !is_interrupted(&answer) {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    fn answer(&self, message: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let kernel = self.0.as_raw_fd();
+        sendto(kernel, message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let mut answer = Vec::new();
+        let mut buffer = vec![0; LARGEST];
+        // Each reading has the kernel go on; all of it is there at once.
+        while !is_whole(&answer) && answer.len() < MOST {
+            let length = recv(kernel, &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+            answer.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        }
+        Ok(answer)
     }
 }
 

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::dump::{counters, fingerprint, read_counters, rules};
 use super::pairs::Pair;
+use super::socket::{Kernel, Refusal};
 use crate::egress::config::Hook;
 use crate::egress::nftables::{
     Failure, Kept, Listing, Nft, RESOLVED, anew, around, is_looked_at, read_listing, read_pairs,
@@ -18,6 +20,7 @@ use crate::egress::shown::Egress;
 /// The table, as the keeper knows it.
 #[derive(Debug, Default)]
 pub(in crate::egress) struct Table {
+    kernel: Option<Kernel>,
     /// What the kernel showed of it when it was last told; `None` while there is none.
     fingerprint: Option<[u8; 32]>,
     is_warned: bool,
@@ -62,10 +65,10 @@ impl Table {
             }
             Err(failure) => return Err(failure),
         }
-        let Some(listing) = list(nft).await? else {
-            return Err(Failure::Refused("what was put in force is not there".to_owned()));
-        };
-        self.fingerprint = Some(listing.fingerprint);
+        match self.look(&rules())?.as_deref().and_then(fingerprint) {
+            Some(found) => self.fingerprint = Some(found),
+            None => return Err(Failure::Refused("what was put in force is not there".to_owned())),
+        }
         Ok(())
     }
 
@@ -77,16 +80,37 @@ impl Table {
         plan: &Plan,
         user: Option<u32>,
     ) -> Result<BTreeMap<String, (u64, u64)>, Failure> {
-        let Some(fingerprint) = self.fingerprint else { return Ok(BTreeMap::new()) };
-        let listing = list(nft).await?;
-        if listing.as_ref().is_some_and(|listing| listing.fingerprint == fingerprint) {
-            return Ok(listing.map(|listing| listing.counters).unwrap_or_default());
+        let Some(known) = self.fingerprint else { return Ok(BTreeMap::new()) };
+        // What changes all the time cannot be told from what was changed: the next look will.
+        let Some(found) = self.look(&rules())? else { return Ok(BTreeMap::new()) };
+        let found = fingerprint(&found);
+        if found == Some(known) {
+            return Ok(self.look(&counters())?.map(|answer| read_counters(&answer)).unwrap_or_default());
         }
-        let what = if listing.is_some() { "was changed" } else { "is gone" };
+        let what = if found.is_some() { "was changed" } else { "is gone" };
         tracing::warn!("the kernel's table of what clients were answered {what}: it is put back");
         self.apply(nft, shown, plan, user).await?;
         shown.counts.restored.fetch_add(1, Ordering::Relaxed);
         Ok(BTreeMap::new())
+    }
+
+    /// What the kernel says; nothing of a table that is not there.
+    fn look(&mut self, request: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let refused = |refusal: Refusal| match refusal {
+            Refusal::Denied => Failure::Denied,
+            refusal => Failure::Refused(refusal.to_string()),
+        };
+        let kernel = match self.kernel.take() {
+            Some(kernel) => kernel,
+            None => Kernel::open().map_err(|error| Failure::Refused(error.to_string()))?,
+        };
+        let answer = match kernel.ask(request) {
+            Err(Refusal::Absent) => Ok(Some(Vec::new())),
+            answer => answer,
+        };
+        // After a failure a new socket knows nothing of what is left of the answer.
+        self.kernel = Some(kernel).filter(|_| answer.is_ok());
+        answer.map_err(refused)
     }
 
     /// Takes over the pairs of a process before, so that a restart forgets none that the kernel knows.
