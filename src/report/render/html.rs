@@ -21,7 +21,8 @@ p{margin:.25rem 0 .75rem;max-width:46rem}.about{color:#555}.scroll{overflow-x:au
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #d0d0d0;overflow-wrap:anywhere}th{border-bottom:1px solid #555}\
 .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;overflow-wrap:normal}ul{padding-left:1.2rem;margin:.25rem 0}\
 svg{width:100%;height:auto;max-height:11rem;display:block}svg text{font:11px system-ui,sans-serif;fill:#555}rect{fill:#1f4e79}\
-@media print{@page{margin:15mm}body{font-size:10pt;margin:0;max-width:none}h2{break-after:avoid}tr,svg{break-inside:avoid}thead{display:table-header-group}.scroll{overflow:visible}}";
+@media screen{th,td{overflow-wrap:break-word}}\
+@media print{@page{margin:15mm}body{font-size:10pt;margin:0;max-width:none}h2{break-after:avoid}th,td{min-width:4.5rem}tr,svg{break-inside:avoid}thead{display:table-header-group}.scroll{overflow:visible}}";
 
 /// A page of a report.
 pub fn html(report: &Report, language: Language) -> String {
@@ -94,6 +95,8 @@ struct Page {
     language: Language,
     words: &'static Words,
     out: String,
+    /// The heading that stands above.
+    section: String,
 }
 
 impl Page {
@@ -107,7 +110,7 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"referrer\" content=\"no-referrer\"/>\n\
              <title>{title}, {days}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p><strong>{days}</strong></p>\n"
         );
-        Self { language, words: speak(language), out }
+        Self { language, words: speak(language), out, section: String::new() }
     }
 
     fn about(&mut self, made: &jiff::Timestamp, name: &str, zone: &TimeZone, compared_with: Option<Period>) {
@@ -121,6 +124,7 @@ impl Page {
     }
 
     fn heading(&mut self, text: &str) {
+        text.clone_into(&mut self.section);
         let _ = writeln!(self.out, "<h2>{}</h2>", escaped(text));
     }
 
@@ -134,7 +138,12 @@ impl Page {
 
     fn table(&mut self, Table { header, rows }: Table) {
         let Some(first) = rows.first() else { return self.paragraph(self.words.none) };
-        self.out.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
+        // On a narrow screen a table is moved by itself, with the keyboard too.
+        let _ = write!(
+            self.out,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table>\n<thead><tr>",
+            escaped(&self.section)
+        );
         for (title, cell) in header.iter().zip(first) {
             let class = if matches!(cell, Cell::Number(_)) { " class=\"n\"" } else { "" };
             let _ = write!(self.out, "<th scope=\"col\"{class}>{}</th>", escaped(title));
