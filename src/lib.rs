@@ -25,7 +25,7 @@
 //! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
 //! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
 //! | 6 | `listen` | questions in, replies out; unsafe system calls |
-//! | 6 | `admin` | operators: API, health, metrics, auth |
+//! | 6 | `admin` | operators: API, health, metrics, auth, dashboard |
 //! | 6 | `proxy` | connections in, connections out: names read from them, the policy asked |
 //! | 7 | `config` | the file on disk, versioned; composes each room's own `Config` |
 //! | 8 | `app` | composition root: builds the rooms, wires channels, start and stop order |

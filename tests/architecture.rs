@@ -211,13 +211,51 @@ fn a_foreign_crate_has_one_door() {
         (
             "axum",
             &[
+                "admin/answer.rs",
                 "admin/api.rs",
                 "admin/change.rs",
                 "admin/egress.rs",
+                "admin/explain.rs",
                 "admin/feeds.rs",
                 "admin/lately.rs",
+                "admin/live/routes.rs",
+                "admin/openapi.rs",
+                "admin/pages/act.rs",
+                "admin/pages/assets.rs",
+                "admin/pages/audit.rs",
+                "admin/pages/explain.rs",
+                "admin/pages/frame.rs",
+                "admin/pages/generations.rs",
+                "admin/pages/login.rs",
+                "admin/pages/mod.rs",
+                "admin/pages/now.rs",
+                "admin/pages/policy.rs",
+                "admin/pages/reports.rs",
+                "admin/pages/view.rs",
+                "admin/policy.rs",
+                "admin/records.rs",
                 "admin/report.rs",
                 "admin/serve.rs",
+                "admin/tag.rs",
+                "admin/visitor.rs",
+            ],
+        ),
+        (
+            "maud",
+            &[
+                "admin/pages/act.rs",
+                "admin/pages/audit.rs",
+                "admin/pages/chart.rs",
+                "admin/pages/difference.rs",
+                "admin/pages/explain.rs",
+                "admin/pages/frame.rs",
+                "admin/pages/generations.rs",
+                "admin/pages/login.rs",
+                "admin/pages/now.rs",
+                "admin/pages/parts.rs",
+                "admin/pages/policy.rs",
+                "admin/pages/reports.rs",
+                "admin/pages/view.rs",
             ],
         ),
         (
@@ -253,6 +291,7 @@ fn a_foreign_crate_has_one_door() {
                 "cli/remote.rs",
                 "cli/report.rs",
                 "cli/serve.rs",
+                "cli/top.rs",
             ],
         ),
         ("unsafe {", &["listen/mmsg.rs", "sources/map.rs"]),
@@ -282,6 +321,37 @@ fn files_have_a_header_and_hold_one_concept() {
         if path.ends_with("mod.rs") {
             assert!(lines <= 140, "{} is a front desk, yet has {lines} lines", path.display());
         }
+    }
+}
+
+/// Where `.route(` takes a path of programs, in the code of a folder.
+fn routes(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in sources(folder) {
+        let code = production(&read(&path));
+        let code: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (at, _) in code.match_indices(".route(") {
+            let quoted = code[at..].split('"').nth(1).unwrap();
+            let is_for_programs = ["/api/", "/feeds/", "/metrics", "/healthz", "/readyz"];
+            if is_for_programs.iter().any(|begin| quoted.starts_with(begin)) {
+                found.insert(quoted.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_description_of_the_interface_has_every_path_and_no_other() {
+    let document = read(&root().join("src/admin/openapi.json"));
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let described: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(described, routes(&root().join("src/admin")));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let changes =
+            ["approve", "pin", "reload", "rollback", "unpin"].iter().any(|verb| path.ends_with(verb));
+        assert_eq!(item.get("post").is_some(), changes, "{path}");
+        assert_eq!(item.get("get").is_some(), !changes, "{path}");
     }
 }
 

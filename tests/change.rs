@@ -319,7 +319,9 @@ fn what_is_no_longer_kept_is_said_and_its_bytes_are_gone() {
     assert_eq!(difference["added"]["own"]["names"][0], "n5.example");
     let (status, body) = site.http("GET", "/api/v1/diff?from=1&to=6", None);
     assert!(status == 409 && body.contains("generation 1"), "{body}");
-    assert_eq!(site.http("GET", "/api/v1/diff?from=1", None).0, 400);
+    assert_eq!(site.http("GET", "/api/v1/diff?from=one", None).0, 400);
+    let since: Value = site.get("/api/v1/diff?from=5");
+    assert_eq!(since["added"]["own"]["names"][0], "n5.example", "what has changed since");
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn the_tour_of_the_readme_works_as_written() {
             ["interdict", "approve"] => &["nothing waits"],
             ["interdict", "history"] => &["3, in force", "mail is broken", "rollback", "start"],
             ["interdict", "audit"] => &["mail is broken", "pinned", "published"],
+            ["interdict", "top", ..] => &["queries ", "blocked by app", "wechat.com A"],
             ["curl", ..] => {
                 &["interdict_build_info{version=", "interdict_blocked_queries_total{app=\"wechat\""]
             }
@@ -147,7 +148,7 @@ fn commands_of_the_readme_that_need_no_resolver_work() {
     let output = interdict(&["explain", "wechat.com", "--on", "2023-10-30", "--type", "HTTPS"]);
     assert_eq!(output.status.code(), Some(1), "blocked");
     assert!(text(&output.stdout).contains("NXDOMAIN"));
-    for verb in ["status", "diff", "reload", "rollback", "pin", "unpin", "approve", "history"] {
+    for verb in ["status", "diff", "reload", "rollback", "pin", "unpin", "approve", "history", "top"] {
         let nobody = root().join("tests/nobody.toml");
         let output = interdict(&[verb, "--config", nobody.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(3), "{verb}");

@@ -394,7 +394,7 @@ fn a_list_is_fetched_anew_only_when_the_policy_changed_and_what_is_not_there_is_
     for (path, status, what) in [
         ("domain", 404, "did you mean `domains`"),
         ("domains?app=wechatt", 404, "did you mean `wechat`"),
-        ("domains?instrument=x&app=y", 400, "write one of them"),
+        ("domains?instrument=x&app=y", 404, "write one of them"),
         ("domains?group=nobody", 404, "no group is called"),
         ("domains?apps=wechat", 400, "use app, instrument or group"),
     ] {

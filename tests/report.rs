@@ -598,6 +598,6 @@ fn without_a_word_about_clients_digests_are_kept_and_nothing_where_that_is_asked
         .unwrap();
     let site = site.started();
     let (status, body) = site.http("GET", "/api/v1/report", Some(site.token().trim()));
-    assert_eq!(status, 400, "{body}");
+    assert_eq!(status, 404, "{body}");
     assert!(body.contains("nothing is counted"), "{body}");
 }

@@ -1,31 +1,27 @@
-//! Owns what operators read over HTTP: /metrics /healthz /readyz /api/v1 /feeds. Reading is open to whoever can reach the
-//! listener; changing state needs a token, see `change`.
+//! Owns what operators read over HTTP: /metrics /healthz /readyz /api/v1 /feeds, and the pages. Reading what shows nobody is open to whoever can reach the
+//! listener unless configured otherwise; changing state needs a role, see `change`.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::State;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::answer::{Parameters, absent, problem, wrong};
 use super::auth::Tokens;
-use super::change;
-use super::egress;
-use super::feeds;
-use super::lately;
-use super::report;
-use crate::dns::{Name, RecordType};
+use super::config::Config;
+use super::live::{self, Tail, Trend};
+use super::session::Sessions;
+use super::{change, egress, explain, feeds, lately, openapi, pages, policy, records, report, tag, visitor};
+use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::feeds::Kept;
-use crate::policy::{Inquiry, When};
 use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::report::Ledger;
@@ -54,8 +50,18 @@ pub struct Parts {
     pub requests: mpsc::Sender<Request>,
     /// Everything the scrape page shows.
     pub collectors: Arc<Vec<Arc<dyn Collect>>>,
-    /// Who may change state.
+    /// Who may do what.
     pub tokens: Arc<Tokens>,
+    /// Browsers that logged in.
+    pub sessions: Arc<Sessions>,
+    /// The settings of this door.
+    pub config: Arc<Config>,
+    /// What tells the time.
+    pub clock: Clock,
+    /// The numbers of the last day.
+    pub trend: Arc<Trend>,
+    /// The newest records, where they are kept.
+    pub tail: Option<Arc<Tail>>,
     /// Lists that were asked for lately.
     pub feeds: Arc<Kept>,
     /// A place for the one compilation, or reading of what was kept, at a time that a question about other days or inputs may
@@ -63,35 +69,56 @@ pub struct Parts {
     pub compiling: Arc<Semaphore>,
 }
 
-/// Every path. No request has a body: what one sends is never read.
+/// Every path. No request of the API has a body: what one sends is never read.
 pub(super) fn router(parts: Parts) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
-        .route("/api/v1/explain", get(explain))
         .route("/api/v1/diff", get(diff))
-        .route("/api/v1/history", get(history))
-        .route("/api/v1/audit", get(audit))
         .merge(change::routes())
+        .merge(explain::routes())
+        .merge(records::routes())
         .merge(lately::routes())
+        .merge(live::routes())
         .merge(report::routes())
         .merge(feeds::routes())
         .merge(egress::routes())
+        .merge(openapi::routes())
+        .merge(policy::routes())
+        .merge(pages::routes())
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(not_so)
+        .layer(from_fn(tag::name_answer))
+        .layer(from_fn_with_state(parts.clone(), visitor::identify))
         .layer(map_response(harden))
         .with_state(parts)
+}
+
+async fn nothing_there(uri: Uri) -> Response {
+    absent(&Problem::error(
+        Place::file(uri.path()),
+        "there is nothing there",
+        "/api/v1/openapi.json lists every path",
+    ))
+}
+
+async fn not_so(method: Method, uri: Uri) -> Response {
+    let what = format!("{method} is not possible there");
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &[Problem::error(Place::file(uri.path()), what, "the field Allow says what is")],
+    )
 }
 
 /// What every answer says to browsers and caches: it is of this moment, and nothing but what it says it is.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
-
-pub(super) type Parameters = Query<HashMap<String, String>>;
 
 async fn metrics(State(parts): State<Parts>) -> Response {
     let collectors: Vec<&dyn Collect> = parts.collectors.iter().map(|collector| &**collector).collect();
@@ -109,7 +136,10 @@ async fn ready(State(parts): State<Parts>) -> Response {
     }
 }
 
-async fn status(State(parts): State<Parts>) -> Response {
+async fn status(State(parts): State<Parts>, parameters: Parameters) -> Response {
+    if let Err(problem) = parameters.only(&[]) {
+        return wrong(&problem);
+    }
     let mut status = json!(parts.pipeline.status());
     let last_day = Arc::clone(&parts.last_day);
     // It may be about to be written down.
@@ -139,83 +169,9 @@ async fn status(State(parts): State<Parts>) -> Response {
     Json(status).into_response()
 }
 
-async fn explain(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
-    let mut problems = Vec::new();
-    let mut complain = |key: &str, why: String, hint: &str| {
-        problems.push(Problem::error(Place::file(format!("?{key}=")), why, hint));
-    };
-    let name = match parameters.get("name").map(|name| name.parse::<Name>()).transpose() {
-        Ok(name) => name,
-        Err(error) => {
-            complain("name", format!("not a domain name: {error}"), "");
-            None
-        }
-    };
-    let name_server = match parameters.get("name_server").map(|text| text.parse()).transpose() {
-        Ok(server) => server,
-        Err(error) => {
-            complain("name_server", format!("neither a name nor an address: {error}"), "");
-            None
-        }
-    };
-    if !["name", "address", "name_server"].iter().any(|key| parameters.contains_key(*key)) {
-        complain("name", "missing".to_owned(), "add ?name=wechat.com or ?address=192.0.2.1");
-    }
-    let mut address = |key: &str| {
-        let parsed = parameters.get(key).map(|text| text.parse::<IpAddr>()).transpose();
-        parsed.unwrap_or_else(|error| {
-            complain(key, error.to_string(), "write an IP address");
-            None
-        })
-    };
-    let client = address("client").unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let address = address("address");
-    let on = match parameters.get("on").map(|text| text.parse::<When>()).transpose() {
-        Ok(on) => on,
-        Err(error) => {
-            complain("on", error.to_owned(), "write a day such as 2023-10-30");
-            None
-        }
-    };
-    let at = match parameters.get("at").map(|text| text.parse::<Timestamp>()).transpose() {
-        Ok(at) => at,
-        Err(_) => {
-            complain("at", "not a time".to_owned(), "write a time such as 2026-11-20T14:00:00Z");
-            None
-        }
-    };
-    let identity = match parameters.get("identity").map(|text| text.parse()).transpose() {
-        Ok(identity) => identity,
-        Err(error) => {
-            complain("identity", String::from(error), "write it as certificate:laptop-7.example");
-            None
-        }
-    };
-    let record_type = match parameters.get("type").map_or(Ok(RecordType::A), |text| text.parse()) {
-        Ok(record_type) => record_type,
-        Err(error) => {
-            complain("type", error, "write a record type such as AAAA or TYPE65");
-            RecordType::A
-        }
-    };
-    if !problems.is_empty() {
-        return (StatusCode::BAD_REQUEST, Json(json!({ "problems": problems }))).into_response();
-    }
-    let inquiry = Inquiry { name, record_type, client, identity, address, name_server };
-    let place = match (on, at) {
-        (None, None) => None,
-        _ => Arc::clone(&parts.compiling).acquire_owned().await.ok(),
-    };
-    compute(place, move || match at {
-        None => parts.pipeline.explain(&inquiry, on),
-        Some(at) => parts.pipeline.then(at).map(|(then, _)| then.explain(&inquiry)),
-    })
-    .await
-}
-
 /// What a reload would change, or what tells two generations apart.
-async fn diff(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
-    let between = match between(&parameters) {
+async fn diff(State(parts): State<Parts>, parameters: Parameters) -> Response {
+    let between = match between(&parts, &parameters) {
         Ok(between) => between,
         Err(problem) => return wrong(&problem),
     };
@@ -230,34 +186,15 @@ async fn diff(State(parts): State<Parts>, Query(parameters): Parameters) -> Resp
     .await
 }
 
-/// The two generations that are asked about, or none.
-pub(super) fn between(parameters: &HashMap<String, String>) -> Result<Option<(u64, u64)>, Problem> {
-    let number = |key: &str| parameters.get(key).map(|text| text.parse::<u64>()).transpose();
-    match (number("from"), number("to")) {
-        (Ok(from), Ok(to)) if from.is_some() == to.is_some() => Ok(from.zip(to)),
-        _ => {
-            let what = "two generations are asked for";
-            Err(Problem::error(Place::file("?from=&to="), what, "write two numbers, or none"))
-        }
-    }
-}
-
-/// What is said to a question that cannot be read.
-pub(super) fn wrong(problem: &Problem) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({ "problems": [problem] }))).into_response()
-}
-
-async fn history(State(parts): State<Parts>) -> Response {
-    let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
-    compute(place, move || Ok(parts.pipeline.history())).await
-}
-
-/// The newest entries of the audit log.
-async fn audit(State(parts): State<Parts>, Query(parameters): Parameters) -> Response {
-    const MOST: usize = 10_000;
-    let last = parameters.get("last").and_then(|text| text.parse().ok()).unwrap_or(100).min(MOST);
-    let place = Arc::clone(&parts.compiling).acquire_owned().await.ok();
-    compute(place, move || parts.pipeline.audit(last)).await
+/// The two generations that are asked about, or none; the one in force stands for one that is left out.
+pub(super) fn between(parts: &Parts, parameters: &Parameters) -> Result<Option<(u64, u64)>, Problem> {
+    parameters.only(&["from", "to"])?;
+    let number = |key: &str| parameters.number(key, 0..u64::MAX);
+    let in_force = || parts.pipeline.in_force().map(|snapshot| snapshot.generation());
+    Ok(match (number("from")?, number("to")?) {
+        (None, None) => None,
+        (from, to) => from.or_else(in_force).zip(to.or_else(in_force)),
+    })
 }
 
 /// Answers with what `work` finds, off the threads that must not wait; `place` is given back when the work is done,
@@ -273,9 +210,15 @@ pub(super) async fn compute<T: Serialize + Send + 'static>(
     });
     match computed.await {
         Ok(Ok(found)) => Json(found).into_response(),
-        Ok(Err(problems)) => (StatusCode::CONFLICT, Json(json!({ "problems": problems }))).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(Err(problems)) => problem(StatusCode::CONFLICT, &problems),
+        Err(_) => failed(),
     }
+}
+
+/// What is said when an answer could not be computed.
+pub(super) fn failed() -> Response {
+    let one = Problem::error(Place::file("interdict"), "the answer could not be made", "the log says why");
+    problem(StatusCode::INTERNAL_SERVER_ERROR, &[one])
 }
 
 /// Row of blocked queries: labels are the policy's, numbers the workers'.

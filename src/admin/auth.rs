@@ -1,12 +1,14 @@
-//! Owns the tokens that may change state: kept and compared as digests. Never logs one.
+//! Owns the tokens and the certificates' names that are known, each with what it may do: tokens are kept and compared as digests. Never logs
+//! one.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::person::{Person, Roles};
 use crate::problem::{Place, Problem};
 use crate::sources::{CONFIG_FILE, Digest, read_file, write_whole};
 
-/// Who may change state: the lines of a file, and the machine's own command line.
+/// Who may do what: the lines of a file, and the machine's own command line.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
     file: Option<PathBuf>,
@@ -16,12 +18,32 @@ pub struct Tokens {
 /// File in the state directory that holds the token of the machine's own command line.
 pub const LOCAL_TOKEN: &str = "token";
 
-/// A line of the tokens file: whose, and the SHA-256 of the token in lower-case hexadecimal.
-type Line = (String, String);
+/// What a line knows somebody by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    /// A name on a certificate that the listener's authority vouches for.
+    Certificate(String),
+    /// The SHA-256 of a token in lower-case hexadecimal.
+    Digest(String),
+}
+
+/// How a certificate's name begins in the file.
+const CERTIFICATE: &str = "certificate:";
+
+impl Proof {
+    fn read(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix(CERTIFICATE) {
+            return (!name.is_empty()).then(|| Self::Certificate(name.to_owned()));
+        }
+        let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_digest.then(|| Self::Digest(text.to_ascii_lowercase()))
+    }
+}
 
 impl Tokens {
-    /// Tokens of `file`, one `name sha256-of-the-token` a line; `#` begins a comment. The file is read again whenever a
-    /// token is shown, so that a line taken out counts at once.
+    /// Tokens of `file`, one `name sha256-of-the-token roles` a line, or `name certificate:NAME roles`; `#` begins a comment. Without roles
+    /// somebody may do everything, as before there were any. The file is read again whenever a token is shown, so that a line
+    /// taken out counts at once.
     pub fn of(file: Option<PathBuf>) -> Self {
         Self { file, local: None }
     }
@@ -31,7 +53,7 @@ impl Tokens {
         self.lines().1
     }
 
-    fn lines(&self) -> (Vec<Line>, Vec<Problem>) {
+    fn lines(&self) -> (Vec<(Proof, Person)>, Vec<Problem>) {
         let Some(path) = &self.file else { return (Vec::new(), Vec::new()) };
         let raw = match read_file(path, CONFIG_FILE) {
             Ok(raw) => raw,
@@ -45,19 +67,23 @@ impl Tokens {
         let mut problems = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or("").trim();
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (None, ..) => {}
-                (Some(name), Some(digest), None)
-                    if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) =>
-                {
-                    lines.push((name.to_owned(), digest.to_ascii_lowercase()));
-                }
-                _ => problems.push(Problem::error(
-                    Place::line(&raw.name, number),
-                    "not a name and a SHA-256 digest",
-                    "make one with: printf %s TOKEN | sha256sum",
-                )),
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let mut complain = |what: &str, hint: &str| {
+                problems.push(Problem::error(Place::line(&raw.name, number), what, hint));
+            };
+            let (name, proof, roles) = match words.as_slice() {
+                [] => continue,
+                [name, proof] => (name, Proof::read(proof), Ok(Roles::ALL)),
+                [name, proof, roles] => (name, Proof::read(proof), roles.parse::<Roles>()),
+                _ => (&"", None, Ok(Roles::default())),
+            };
+            match (proof, roles) {
+                (Some(proof), Ok(roles)) => lines.push((proof, Person { name: (*name).to_owned(), roles })),
+                (None, _) => complain(
+                    "not a name, a SHA-256 digest or certificate:NAME, and roles",
+                    "make a digest with: printf %s TOKEN | sha256sum",
+                ),
+                (Some(_), Err(hint)) => complain("not a role", hint),
             }
         }
         (lines, problems)
@@ -75,14 +101,29 @@ impl Tokens {
         Ok(path)
     }
 
-    /// Whose token this is. Reads the file: not for a thread that must not wait.
-    pub fn owner(&self, token: &str) -> Option<String> {
+    /// What a token is known by, here and in a session.
+    pub fn digest(token: &str) -> String {
+        Digest::of(token.as_bytes()).to_string()
+    }
+
+    /// Whose token has this digest. Reads the file: not for a thread that must not wait.
+    pub fn of_digest(&self, digest: &str) -> Option<Person> {
         // Digests are compared, so that timing tells nothing of the token.
-        let digest = Digest::of(token.as_bytes()).to_string();
-        if self.local.as_ref() == Some(&digest) {
-            return Some("local".to_owned());
+        if self.local.as_deref() == Some(digest) {
+            return Some(Person { name: "local".to_owned(), roles: Roles::ALL });
         }
-        self.lines().0.into_iter().find(|(_, known)| *known == digest).map(|(name, _)| name)
+        self.find(|proof| matches!(proof, Proof::Digest(known) if known == digest))
+    }
+
+    /// Whose certificate bears one of these names, the most telling first. Reads the file: not for a thread that must not wait.
+    pub fn of_certificate(&self, names: &[String]) -> Option<Person> {
+        names.iter().find_map(|name| {
+            self.find(|proof| matches!(proof, Proof::Certificate(known) if known.eq_ignore_ascii_case(name)))
+        })
+    }
+
+    fn find(&self, is_it: impl Fn(&Proof) -> bool) -> Option<Person> {
+        self.lines().0.into_iter().find(|(proof, _)| is_it(proof)).map(|(_, person)| person)
     }
 }
 
@@ -99,12 +140,35 @@ mod tests {
         std::fs::write(&path, format!("# who\nops {}\nbad line here\n", Digest::of(b"secret"))).unwrap();
         let tokens = Tokens::of(Some(path.clone()));
         assert_eq!(tokens.problems().len(), 1);
-        assert_eq!(tokens.owner("secret").as_deref(), Some("ops"));
-        assert_eq!(tokens.owner("Secret"), None);
+        let owner = |token: &str| tokens.of_digest(&Tokens::digest(token)).map(|person| person.name);
+        assert_eq!(owner("secret").as_deref(), Some("ops"));
+        assert_eq!(owner("Secret"), None);
         std::fs::write(&path, "# nobody\n").unwrap();
-        assert_eq!(tokens.owner("secret"), None, "revoked");
+        assert_eq!(owner("secret"), None, "revoked");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(tokens.owner("secret"), None, "without the file nobody is known");
+        assert_eq!(owner("secret"), None, "without the file nobody is known");
+    }
+
+    #[test]
+    fn a_line_says_what_its_owner_may_do_and_one_without_a_role_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let [old, viewer, both] = ["old", "viewer", "both"].map(Tokens::digest);
+        let text = format!(
+            "old {old}\nview {viewer} viewer\nboth {both} operator,approver\nlaptop certificate:Laptop-7.example operator\n\
+             bad {both} king\nworse {both} viewer now\nnone certificate:\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let tokens = Tokens::of(Some(path));
+        let lines: Vec<u32> = tokens.problems().iter().map(|problem| problem.place.line).collect();
+        assert_eq!(lines, [5, 6, 7]);
+        let words = |digest: &str| tokens.of_digest(digest).unwrap().roles.words();
+        assert_eq!(words(&old), ["viewer", "operator", "approver"]);
+        assert_eq!(words(&viewer), ["viewer"]);
+        assert_eq!(words(&both), ["viewer", "operator", "approver"]);
+        let of = |name: &str| tokens.of_certificate(&[name.to_owned()]).map(|person| person.name);
+        assert_eq!(of("laptop-7.example").as_deref(), Some("laptop"));
+        assert_eq!(of("laptop-8.example"), None);
     }
 
     #[test]
@@ -119,7 +183,8 @@ mod tests {
             let path = tokens.add_local(folder.path()).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             let local = read_file(&path, 100).unwrap().text().unwrap().into_owned();
-            assert_eq!(tokens.owner(&local).as_deref(), Some("local"));
+            let owner = tokens.of_digest(&Tokens::digest(&local)).map(|person| person.name);
+            assert_eq!(owner.as_deref(), Some("local"));
             assert_eq!(read_file(&elsewhere, 100).unwrap().text().unwrap(), "precious");
             std::fs::write(&aside, "left by a cut-off start").unwrap();
         }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing::get};
-use serde_json::json;
+use axum::{Router, routing::get};
 
-use super::api::{Parameters, Parts, wrong};
+use super::answer::{Parameters, absent, wrong};
+use super::api::Parts;
+use super::tag;
 use crate::feeds::{Format, Part, Selection, Served};
 use crate::problem::{Place, Problem};
 
@@ -26,27 +27,26 @@ async fn feed(
     State(parts): State<Parts>,
     Path(format): Path<String>,
     headers: HeaderMap,
-    Query(parameters): Parameters,
+    parameters: Parameters,
 ) -> Response {
     let format = match format.parse::<Format>() {
         Ok(format) => format,
         Err(problem) => return absent(&problem),
     };
-    let (app, instrument) = (parameters.get("app"), parameters.get("instrument"));
+    let of = |key: &str| parameters.get(key).map(str::to_owned);
+    let (app, instrument) = (of("app"), of("instrument"));
     if app.is_some() && instrument.is_some() {
         let what = "both an app and an instrument are asked for";
-        return wrong(&Problem::error(Place::file("?app=&instrument="), what, "write one of them"));
+        // Each is known, and no list is of both.
+        return absent(&Problem::error(Place::file("?app=&instrument="), what, "write one of them"));
     }
-    if let Some(other) = parameters.keys().find(|key| !["app", "group", "instrument"].contains(&key.as_str()))
-    {
-        let what = format!("`{other}` is not known");
-        return wrong(&Problem::error(
-            Place::file(format!("?{other}=")),
-            what,
-            "use app, instrument or group",
-        ));
+    if let Err(problem) = parameters.only(&["app", "instrument", "group"]) {
+        return wrong(&problem);
     }
-    let selection = Selection { group: parameters.get("group").cloned(), part: Part::of(app, instrument) };
+    let selection = Selection {
+        group: parameters.get("group").map(str::to_owned),
+        part: Part::of(app.as_ref(), instrument.as_ref()),
+    };
     let Some(snapshot) = parts.pipeline.in_force() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n").into_response();
     };
@@ -65,9 +65,7 @@ async fn feed(
     let tag = format!("\"{}\"", rendered.tag);
     let left_out = HeaderValue::try_from(rendered.feed.left_out.join("; ")).ok();
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| {
-        known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
-    });
+    let is_known = known.is_some_and(|known| tag::holds(known, &tag));
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -83,9 +81,4 @@ async fn feed(
         }
     }
     response
-}
-
-/// What is said when there is no such list.
-fn absent(problem: &Problem) -> Response {
-    (StatusCode::NOT_FOUND, Json(json!({ "problems": [problem] }))).into_response()
 }

@@ -1,26 +1,26 @@
 //! Owns what operators read of people's questions: what a change would mean for them, and what shadow mode would have blocked.
-//! Names that were asked, and clients, are shown only to who may change state. Never changes anything.
+//! Names that were asked, and clients, are shown only to who is known. Never changes anything.
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 use axum::{Router, routing::get};
 
-use super::api::{Parameters, Parts, between, compute, wrong};
-use super::change::{owner, stranger};
+use super::answer::{Parameters, stranger, wrong};
+use super::api::{Parts, between, compute};
+use super::visitor::Visitor;
 
 pub(super) fn routes() -> Router<Parts> {
     Router::new().route("/api/v1/impact", get(impact)).route("/api/v1/report/shadow", get(shadow))
 }
 
 /// What a reload would have meant for what was asked in the last day, or going from one generation to another.
-async fn impact(State(parts): State<Parts>, headers: HeaderMap, Query(parameters): Parameters) -> Response {
-    if owner(&parts, &headers).await.is_none() {
+async fn impact(State(parts): State<Parts>, visitor: Visitor, parameters: Parameters) -> Response {
+    if !visitor.is_known() {
         return stranger();
     }
-    let between = match between(&parameters) {
+    let between = match between(&parts, &parameters) {
         Ok(between) => between,
         Err(problem) => return wrong(&problem),
     };
@@ -29,9 +29,12 @@ async fn impact(State(parts): State<Parts>, headers: HeaderMap, Query(parameters
 }
 
 /// What shadow mode would have blocked.
-async fn shadow(State(parts): State<Parts>, headers: HeaderMap) -> Response {
-    if owner(&parts, &headers).await.is_none() {
+async fn shadow(State(parts): State<Parts>, visitor: Visitor, parameters: Parameters) -> Response {
+    if !visitor.is_known() {
         return stranger();
+    }
+    if let Err(problem) = parameters.only(&[]) {
+        return wrong(&problem);
     }
     compute(None, move || Ok(parts.last_day.rehearsed())).await
 }

@@ -1,35 +1,34 @@
 //! Operators: API, health, metrics, auth, and the client side of it for the command line. Owns who may change what; never
 //! reloads by itself.
 
+mod answer;
 mod api;
 mod auth;
 mod change;
 mod client;
+mod config;
+mod door;
 mod egress;
+mod explain;
 mod feeds;
 mod lately;
+mod live;
+mod openapi;
+mod pages;
+mod person;
+mod policy;
+mod records;
 mod report;
 mod serve;
-
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+mod session;
+mod tag;
+mod visitor;
 
 pub use api::{BLOCKED, Parts};
 pub use auth::{LOCAL_TOKEN, Tokens};
 pub use client::{Client, ClientError};
+pub use config::{Config, Reading};
+pub use door::{Door, problems};
+pub use live::{Tail, TailWiring, Trend};
 pub use serve::serve;
-
-/// Settings of the operators' door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Where it listens. Default 127.0.0.1:9153: metrics and status are for this machine unless an operator says otherwise.
-    pub listen: SocketAddr,
-    /// File with the tokens that may change state.
-    pub tokens: Option<PathBuf>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9153), tokens: None }
-    }
-}
+pub use session::Sessions;

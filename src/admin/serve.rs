@@ -10,13 +10,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::api::{Parts, router};
-use super::change::Peer;
+use super::door::{Door, Met};
+use super::visitor::Peer;
 use crate::net::accept;
 
 /// Connections at once. A scraper, a dashboard and a few people need ten; the next one waits for a place.
@@ -30,7 +32,8 @@ const LIFETIME: Duration = Duration::from_secs(300);
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` changes.
-pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, door: Door, parts: Parts, mut stop: watch::Receiver<bool>) {
+    let door = Arc::new(door);
     let service = TowerToHyperService::new(router(parts));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -45,9 +48,18 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receive
             Some(_) = connections.join_next() => continue,
             _ = stop.changed() => break,
         };
-        let (service, stop) = (service.clone(), stop.clone());
+        let (service, mut stop, door) = (service.clone(), stop.clone(), Arc::clone(&door));
         connections.spawn(async move {
-            connection(stream, Peer(peer.ip()), service, stop).await;
+            let met = tokio::select! {
+                met = timeout(HEAD, door.meet(stream, peer)) => met,
+                _ = stop.changed() => return,
+            };
+            // A client that speaks something else concerns nobody but itself.
+            match met {
+                Ok(Ok((Met::Clear(stream), peer))) => connection(stream, peer, service, stop).await,
+                Ok(Ok((Met::Encrypted(stream), peer))) => connection(stream, peer, service, stop).await,
+                Ok(Err(_)) | Err(_) => {}
+            }
             drop(place);
         });
     }
@@ -58,13 +70,13 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stop: watch::Receive
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: Peer,
     service: TowerToHyperService<axum::Router>,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         service.call(request)
     });
     let served = http1::Builder::new()

@@ -5,6 +5,7 @@ mod announce;
 mod ask;
 mod before;
 mod egress;
+mod newest;
 mod numbers;
 mod start;
 mod words;

@@ -14,6 +14,7 @@ use super::announce::announce;
 use super::ask::resolve as resolve_as;
 use super::before::{answered_before, asked_before, counted_before, trusted_before};
 use super::egress::{Prepared, Surroundings};
+use super::newest::newest;
 use super::numbers::{BUILD, Blocked, Build};
 use super::words::describe;
 use crate::clock::Clock;
@@ -118,6 +119,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let beside = beside([egress.beside(), trouble_of(&resolving)]);
     let pipeline = Arc::new(pipeline.recalling(Arc::clone(&last_day)).minding(beside));
     let certificate = listen::read_certificate(boot.tls.clone())?;
+    let door = admin::Door::open(&boot.admin, clock.clone())
+        .map_err(|error| vec![Problem::error(Place::file("[admin]"), error.to_string(), error.hint())])?;
     let mut sockets = bind(&boot)?;
     // What comes from a server is read by the service's own user, who also keeps it: a later generation must be written
     // where the first one was.
@@ -153,6 +156,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let counting = counted_before(&boot.report, state.as_deref(), wiring)
         .map_err(|error| vec![Problem::error(Place::file("[report]"), error.to_string(), "")])?;
     let (ledger, tap) = counting.unzip();
+    let (tail, tap) = newest(&boot, Arc::clone(&describe), tap);
     let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe, tap, &clock);
     let querylog = querylog.map_err(|error| {
         vec![Problem::error(
@@ -175,7 +179,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         .map_err(|error| vec![Problem::error(Place::file("[last_day]"), error.to_string(), "")])?;
     let designated = listen::designated(&boot.announcement, &sockets.listeners.listeners());
     let (notices, noticed) = mpsc::channel(NOTICES);
-    let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some();
+    let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some() || tail.is_some();
     // Before the engine has the queues for itself.
     let proxied = (is_told && !boot.proxies.is_empty()).then(|| rings.add());
     let writes_held = boot.egress.as_ref().is_some_and(|egress| egress.nflog_group.is_some());
@@ -239,10 +243,13 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         tasks.extend(serving);
         statistics
     });
-    let blocked = Blocked { labels, counters: Arc::clone(&counters) };
+    let blocked: Arc<dyn Collect> = Arc::new(Blocked { labels, counters: Arc::clone(&counters) });
+    let shown = vec![Arc::clone(&counters) as _, Arc::clone(&blocked), Arc::clone(&resolver) as _];
+    let trend = admin::Trend::new(clock.clone(), shown);
+    tasks.push(tokio::spawn(Arc::clone(&trend).watch(stopped.clone())));
     let mut collectors: Vec<Arc<dyn Collect>> = vec![
         Arc::new(Build),
-        Arc::new(blocked),
+        blocked,
         counters,
         store,
         Arc::clone(&resolver) as _,
@@ -266,7 +273,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         collectors.push(Arc::clone(&zone) as _);
         zone
     });
-    let mut tokens = admin::Tokens::of(boot.admin.tokens);
+    let mut tokens = admin::Tokens::of(boot.admin.tokens.clone());
     let mut problems = started.problems;
     problems.extend(proxy_problems);
     problems.extend(unreadable);
@@ -292,13 +299,18 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         requests: requests.clone(),
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
+        sessions: Arc::new(admin::Sessions::new(clock.clone())),
+        config: Arc::new(boot.admin),
+        clock: clock.clone(),
+        trend,
+        tail,
         feeds: Arc::default(),
         compiling: Arc::new(Semaphore::new(1)),
     };
     tasks.push(tokio::spawn(resolver.follow_trust(stopped.clone())));
     tasks.push(tokio::spawn(engine.mind_patience(stopped.clone())));
     tasks.push(tokio::spawn(answer_notices(Arc::clone(&pipeline), noticed, stopped.clone())));
-    tasks.push(tokio::spawn(admin::serve(sockets.admin, parts, stopped)));
+    tasks.push(tokio::spawn(admin::serve(sockets.admin, door, parts, stopped)));
     tasks.push(tokio::spawn(reload::watch(pipeline, clock, asked)));
     announce(&live.load(), &addresses);
     Ok(Running {

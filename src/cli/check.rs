@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::{Exit, complain, print_json};
-use crate::app;
 use crate::clock::Clock;
 use crate::listen::check_certificates;
 use crate::policy::Labels;
 use crate::problem::Problem;
+use crate::{admin, app};
 
 pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     let pipeline = app::pipeline(config.clone(), None, None, Clock::system(), Labels::default());
@@ -16,6 +16,7 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     if let Ok(boot) = app::boot(config.as_deref()) {
         checked.problems.extend(boot.upstream.problems());
         checked.problems.extend(check_certificates(boot.tls, &boot.listeners, Clock::system().wall()));
+        checked.problems.extend(admin::problems(&boot.admin, Clock::system()));
     }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();
     if json {

@@ -18,6 +18,7 @@ mod report;
 mod serve;
 mod source;
 mod status;
+mod top;
 mod verbs;
 
 use std::path::{Path, PathBuf};

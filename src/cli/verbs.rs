@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use super::remote::Why;
 use super::{
     Exit, approve, audit, bundle, check, compile, explain, export, history, impact, remote, report, serve,
-    status,
+    status, top,
 };
 
 /// A protective DNS resolver and egress filter that enforces app bans on government networks.
@@ -63,6 +63,8 @@ enum Verb {
     Status,
     /// Report who was blocked and by which act, on which devices an app very likely is, or what shadow mode would have blocked
     Report(report::Arguments),
+    /// Show what happens now: rates, blocked queries by app, cache, upstreams, the newest blocked queries
+    Top(top::Arguments),
     /// Show what came into force when, by whom and why
     History {
         /// How many of the newest to show
@@ -114,6 +116,7 @@ pub fn run() -> ExitCode {
         Verb::Diff { from, to, impact: None } => remote::diff(at, from.zip(to), json),
         Verb::Reload { accept_shrink, why } => remote::reload(at, accept_shrink, &why, json),
         Verb::Status => status::run(at, json),
+        Verb::Top(options) => top::run(at, &options, json),
         Verb::Report(options) => report::run(at, &options, json),
         Verb::History { last } => history::run(at, last, json),
         Verb::Rollback { to, why } => remote::rollback(at, to, &why, json),

@@ -156,15 +156,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
             boot.cache.kept = kept;
         }
     }
-    {
-        let mut admin = top.section("admin");
-        if let Some(address) =
-            admin.parsed::<SocketAddr>("listen", "write an address and port such as \"127.0.0.1:9153\"")
-        {
-            boot.admin.listen = address.value;
-        }
-        boot.admin.tokens = admin.string("tokens").map(|path| path.value.into());
-    }
+    boot.admin = super::admin::read(&mut top.section("admin"));
     boot.querylog = super::querylog::read(&mut top.section("querylog"));
     boot.query.log_all = boot.querylog.wants_all();
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);

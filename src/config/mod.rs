@@ -1,6 +1,7 @@
 //! The file on disk, versioned; composes each room's own `Config`. Owns the keys and their meaning; defaults and their
 //! reasons are the rooms'. Never opens a socket or a list.
 
+mod admin;
 mod boot;
 mod egress;
 mod identity;

@@ -159,9 +159,14 @@ pub fn verify(log: impl BufRead, anchors: &[Anchor]) -> io::Result<Verified> {
 
 /// The newest entries of a log, at most `most`, oldest first. Lines that are no entries are left out.
 pub fn newest(path: &Path, most: usize) -> io::Result<Vec<Entry>> {
+    newest_before(path, most, u64::MAX)
+}
+
+/// The same of the entries whose number is smaller than `before`.
+pub(super) fn newest_before(path: &Path, most: usize, before: u64) -> io::Result<Vec<Entry>> {
     let mut entries = VecDeque::new();
     each_line(BufReader::new(File::open(path)?), |line| {
-        if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
+        if let Some(entry) = serde_json::from_slice::<Entry>(line).ok().filter(|one| one.sequence < before) {
             entries.push_back(entry);
             if entries.len() > most {
                 entries.pop_front();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::audit::{Entry, newest};
+use super::audit::{Entry, Event, newest_before};
 use super::guard;
 use super::history::{Generation, Then, generations};
 use super::inputs::{self, Failed, Inputs, SourceReport, Understood};
@@ -279,11 +279,11 @@ impl Pipeline {
         self.force()?.snapshot.next_transition()
     }
 
-    /// The newest entries of the audit log, oldest first.
-    pub fn audit(&self, most: usize) -> Result<Vec<Entry>, Vec<Problem>> {
+    /// The newest entries of the audit log whose number is smaller than `before`, oldest first.
+    pub fn audit(&self, most: usize, before: Option<u64>) -> Result<Vec<Entry>, Vec<Problem>> {
         let path = self.parts.state.as_ref().map(|state| state.join(AUDIT_FILE));
         let Some(path) = path.filter(|path| path.exists()) else { return Ok(Vec::new()) };
-        newest(&path, most).map_err(|error| {
+        newest_before(&path, most, before.unwrap_or(u64::MAX)).map_err(|error| {
             let place = Place::file(path.display().to_string());
             vec![Problem::error(place, format!("cannot be read: {error}"), "")]
         })
@@ -292,6 +292,12 @@ impl Pipeline {
     /// Writes down that somebody without a valid token asked for a change.
     pub fn refuse_stranger(&self, from: Option<IpAddr>, what: &str) {
         self.recorder.stranger(from, what, self.parts.clock.wall());
+    }
+
+    /// Writes down that somebody asked for a change whose role does not allow it.
+    pub fn refuse(&self, by: &By, from: Option<IpAddr>, what: &str) {
+        let detail = from.map(|from| format!("from {from}")).into_iter().collect();
+        self.record(Event { detail, ..self.event(by, what, "forbidden", None) });
     }
 
     /// Writes down that the process stops.

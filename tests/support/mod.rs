@@ -1,6 +1,7 @@
 //! A running interdict with a scripted upstream, on ports of its own. Shared by the suites.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each suite uses the part it needs")]
 
+pub mod dashboard;
 pub mod listening;
 pub mod operator;
 

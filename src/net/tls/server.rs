@@ -24,6 +24,8 @@ pub enum Application {
     Http,
     /// HTTP/3 (RFC 9114 section 3.1): `h3`.
     Http3,
+    /// HTTP/1.1 alone.
+    Http1,
 }
 
 /// Whose certificates clients may show.
@@ -106,6 +108,7 @@ fn settings(
         Application::Doq => vec![b"doq".to_vec()],
         Application::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Application::Http3 => vec![b"h3".to_vec()],
+        Application::Http1 => vec![b"http/1.1".to_vec()],
     };
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each connection brings a new one, and clients of a resolver open one at a time.

@@ -1,0 +1,39 @@
+//! The dashboard: pages for people, rendered here, whole without a script, in English and French. Owns how things look; what is shown comes from where
+//! the API has it, and what is asked for goes the way of the API.
+
+mod act;
+mod assets;
+mod audit;
+mod chart;
+mod difference;
+mod explain;
+mod frame;
+mod generations;
+mod login;
+mod now;
+mod parts;
+mod policy;
+mod reports;
+mod view;
+mod words;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::api::Parts;
+
+/// Every page, and where its forms go.
+pub(super) fn routes() -> Router<Parts> {
+    Router::new()
+        .route("/", get(now::page))
+        .route("/policy", get(policy::page))
+        .route("/explain", get(explain::page))
+        .route("/generations", get(generations::page))
+        .route("/reports", get(reports::page))
+        .route("/reports/file", get(reports::file))
+        .route("/audit", get(audit::page))
+        .route("/login", get(login::page).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/act", post(act::act))
+        .merge(assets::routes())
+}

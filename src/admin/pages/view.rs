@@ -1,0 +1,184 @@
+//! Owns what every page is rendered with: language, zone, who looks, and how numbers, times and links are written. Never holds anything of one page.
+
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderMap, Uri, header, request};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::super::answer::Parameters;
+use super::super::api::Parts;
+use super::super::visitor::{Visitor, cookie};
+use super::words::{Words, speak};
+use crate::report::render::Language;
+
+/// What a page is rendered with.
+pub(super) struct View {
+    pub(super) parts: Parts,
+    pub(super) visitor: Visitor,
+    pub(super) parameters: Parameters,
+    pub(super) language: Language,
+    /// Whether the language was chosen by this request, and is to be remembered.
+    pub(super) is_chosen: bool,
+    pub(super) words: &'static Words,
+    pub(super) zone: TimeZone,
+    pub(super) uri: Uri,
+}
+
+/// Name of the cookie that remembers the language.
+pub(super) const LANGUAGE: &str = "interdict-language";
+
+impl FromRequestParts<Parts> for View {
+    type Rejection = axum::response::Response;
+
+    async fn from_request_parts(
+        request: &mut request::Parts,
+        parts: &Parts,
+    ) -> Result<Self, Self::Rejection> {
+        let parameters = Parameters::from_request_parts(request, parts).await?;
+        let Ok(visitor) = Visitor::from_request_parts(request, parts).await;
+        let chosen = parameters.get("lang").and_then(|tag| tag.parse().ok());
+        let language = chosen.unwrap_or_else(|| preferred(&request.headers));
+        let snapshot = parts.pipeline.in_force();
+        let zone = snapshot.map_or(TimeZone::UTC, |snapshot| snapshot.config().time_zone.clone());
+        Ok(Self {
+            parts: parts.clone(),
+            visitor,
+            parameters,
+            language,
+            is_chosen: chosen.is_some(),
+            words: speak(language),
+            zone,
+            uri: request.uri.clone(),
+        })
+    }
+}
+
+/// The language that was chosen before, or the first of those that the browser asks for (RFC 9110 section 12.5.4).
+fn preferred(headers: &HeaderMap) -> Language {
+    if let Some(chosen) = cookie(headers, LANGUAGE).and_then(|tag| tag.parse().ok()) {
+        return chosen;
+    }
+    let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut best = (Language::En, 0.0);
+    for part in asked.split(',') {
+        let mut fields = part.split(';').map(str::trim);
+        let tag = fields.next().unwrap_or("").to_ascii_lowercase();
+        let weight =
+            fields.find_map(|field| field.strip_prefix("q=")).map_or(1.0, |text| text.parse().unwrap_or(0.0));
+        let Ok(language) = tag.split('-').next().unwrap_or("").parse::<Language>() else { continue };
+        if weight > best.1 {
+            best = (language, weight);
+        }
+    }
+    best.0
+}
+
+impl View {
+    /// A moment to the minute, which programs can read too.
+    pub(super) fn moment(&self, at: Timestamp) -> Markup {
+        html! { time datetime=(at.to_string()) { (self.language.minute(at, &self.zone)) } }
+    }
+
+    /// A moment to the second.
+    pub(super) fn second(&self, at: Timestamp) -> Markup {
+        let text = at.to_zoned_datetime(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        html! { time datetime=(at.to_string()) { (text) } }
+    }
+
+    /// A count.
+    pub(super) fn count(&self, number: u64) -> String {
+        self.language.number(number)
+    }
+
+    /// A number with as many digits behind the point as are of use.
+    pub(super) fn decimal(&self, number: f64) -> String {
+        if number >= 100.0 {
+            return self.count(number.round() as u64);
+        }
+        let text = if number >= 10.0 { format!("{number:.1}") } else { format!("{number:.2}") };
+        self.language.choose(text.clone(), text.replace('.', ","))
+    }
+
+    /// A share of one as a percentage.
+    pub(super) fn share(&self, share: Option<f64>) -> String {
+        share
+            .map_or_else(|| NOTHING.to_owned(), |share| self.language.percent((share * 100.0).round() as u64))
+    }
+
+    /// A time in the unit in which it is readable.
+    pub(super) fn time(&self, seconds: Option<f64>) -> String {
+        let Some(seconds) = seconds else { return NOTHING.to_owned() };
+        let (number, unit) = match seconds {
+            s if s < 0.001 => (s * 1e6, "µs"),
+            s if s < 1.0 => (s * 1e3, "ms"),
+            s => (s, "s"),
+        };
+        let text = if number >= 10.0 { self.count(number.round() as u64) } else { self.decimal(number) };
+        format!("{text}\u{a0}{unit}")
+    }
+
+    /// This page in another language.
+    pub(super) fn in_language(&self, language: Language) -> String {
+        let mut pairs: Vec<(&str, &str)> =
+            self.parameters.all().filter(|(key, _)| *key != "lang" && *key != "token").collect();
+        pairs.push(("lang", language.tag()));
+        link(self.uri.path(), &pairs)
+    }
+}
+
+/// What stands where there is nothing to show.
+pub(super) const NOTHING: &str = "–";
+
+/// A path with parameters.
+pub(super) fn link(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut whole = path.to_owned();
+    for (place, (key, value)) in pairs.iter().enumerate() {
+        whole.push(if place == 0 { '?' } else { '&' });
+        encode(key, &mut whole);
+        whole.push('=');
+        encode(value, &mut whole);
+    }
+    whole
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            into.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_the_one_chosen_or_the_one_liked_most() {
+        let of = |name: header::HeaderName, value: &str| {
+            preferred(&HeaderMap::from_iter([(name, value.parse().unwrap())]))
+        };
+        for (asked, language) in [
+            ("fr-CA,fr;q=0.9,en;q=0.8", Language::Fr),
+            ("en;q=0.5,fr;q=0.7", Language::Fr),
+            ("de,en;q=0.3", Language::En),
+            ("", Language::En),
+            ("fr;q=x", Language::En),
+        ] {
+            assert_eq!(of(header::ACCEPT_LANGUAGE, asked), language, "{asked}");
+        }
+        assert_eq!(of(header::COOKIE, "interdict-language=fr"), Language::Fr);
+    }
+
+    #[test]
+    fn links_hold_what_was_meant() {
+        assert_eq!(
+            link("/explain", &[("name", "a&b=<é>"), ("on", "")]),
+            "/explain?name=a%26b%3D%3C%C3%A9%3E&on="
+        );
+    }
+}

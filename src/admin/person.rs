@@ -1,0 +1,81 @@
+//! Owns who somebody is to the operators' interface: a name and what it may do. Never looks at a token or a certificate.
+
+use std::str::FromStr;
+
+/// Somebody known. Everybody known may read what only known people are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name in the tokens file, as history and audit log show it.
+    pub name: String,
+    /// What else it may do.
+    pub roles: Roles,
+}
+
+/// What somebody known may do beside reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// Reload, roll back, pin and unpin.
+    pub operator: bool,
+    /// Hand in an approval. Apart from [`Self::operator`], so that the two-person rule can be two people.
+    pub approver: bool,
+}
+
+/// One thing that needs a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Hands in approvals.
+    Approver,
+    /// Changes what is in force.
+    Operator,
+    /// Reads.
+    Viewer,
+}
+
+impl Role {
+    /// The word in the tokens file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approver => "approver",
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+impl Roles {
+    /// Both: a line without a role means what it meant before there were roles.
+    pub const ALL: Self = Self { operator: true, approver: true };
+
+    /// Whether `role` is among them.
+    pub fn hold(self, role: Role) -> bool {
+        match role {
+            Role::Approver => self.approver,
+            Role::Operator => self.operator,
+            Role::Viewer => true,
+        }
+    }
+
+    /// The words, for people.
+    pub fn words(self) -> Vec<&'static str> {
+        let all = [Role::Viewer, Role::Operator, Role::Approver];
+        all.into_iter().filter(|role| self.hold(*role)).map(Role::as_str).collect()
+    }
+}
+
+impl FromStr for Roles {
+    type Err = &'static str;
+
+    /// `viewer`, `operator`, `approver`, or more than one with commas.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut roles = Self::default();
+        for word in text.split(',') {
+            match word {
+                "approver" => roles.approver = true,
+                "operator" => roles.operator = true,
+                "viewer" => {}
+                _ => return Err("use viewer, operator, approver, or more than one with commas"),
+            }
+        }
+        Ok(roles)
+    }
+}

@@ -1,0 +1,223 @@
+//! Owns the sessions of browsers and how often somebody may try to begin one: both in memory, bounded, and gone with the process. A session's
+//! secret is kept as a digest, and so is the token it began with. Never reads a cookie or a form.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::auth::Tokens;
+use crate::clock::{Clock, Moment};
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    clock: Clock,
+    open: Mutex<HashMap<String, Session>>,
+    attempts: Mutex<HashMap<IpAddr, Attempts>>,
+    /// What forms' tokens are made with.
+    secret: [u8; 32],
+}
+
+#[derive(Debug)]
+struct Session {
+    /// Digest of the token it began with, which is looked up each time: a line taken out of the file ends its sessions.
+    token: String,
+    began: Moment,
+    seen: Moment,
+}
+
+#[derive(Debug)]
+struct Attempts {
+    since: Moment,
+    failed: u32,
+}
+
+/// Sessions at once. Beyond it the one that was idle longest ends: a department has a few dozen operators.
+const SESSIONS: usize = 256;
+/// A session ends after this time without a request: as long as a meeting.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// And after this in any case: a working day.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// Failed attempts of one address within [`WINDOW`].
+const FAILURES: u32 = 10;
+/// Time in which attempts are counted.
+const WINDOW: Duration = Duration::from_secs(5 * 60);
+/// Addresses whose attempts are told apart; all others share one count.
+const ADDRESSES: usize = 4096;
+
+impl Sessions {
+    /// None yet.
+    pub fn new(clock: Clock) -> Self {
+        let (open, attempts) = Default::default();
+        Self { clock, open, attempts, secret: random().unwrap_or_default() }
+    }
+
+    /// Begins a session for the token of that digest; returns its secret, which only the browser keeps. `None` when the system gives no
+    /// randomness.
+    pub fn begin(&self, token: String) -> Option<String> {
+        let secret = crate::policy::hexadecimal(&random()?);
+        let now = self.clock.now();
+        let mut open = lock(&self.open);
+        open.retain(|_, session| session.lives(now));
+        if open.len() >= SESSIONS {
+            let idle = open.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| key.clone());
+            idle.and_then(|idle| open.remove(&idle));
+        }
+        open.insert(Tokens::digest(&secret), Session { token, began: now, seen: now });
+        Some(secret)
+    }
+
+    /// The digest of the token that a session began with, while it lives.
+    pub fn token_of(&self, secret: &str) -> Option<String> {
+        let now = self.clock.now();
+        let mut open = lock(&self.open);
+        let session = open.get_mut(&Tokens::digest(secret)).filter(|session| session.lives(now))?;
+        session.seen = now;
+        Some(session.token.clone())
+    }
+
+    /// Ends a session.
+    pub fn end(&self, secret: &str) {
+        lock(&self.open).remove(&Tokens::digest(secret));
+    }
+
+    /// What a form must send back that was made for whoever is known by `proof`: a session's secret, or a name on a certificate.
+    pub fn form_token(&self, proof: &str) -> String {
+        let proof = Tokens::digest(proof);
+        Tokens::digest(&(crate::policy::hexadecimal(&self.secret) + &proof))
+    }
+
+    /// Whether that address may try to log in; otherwise how long it must wait.
+    pub fn may_try(&self, address: IpAddr) -> Result<(), Duration> {
+        let now = self.clock.now();
+        let attempts = lock(&self.attempts);
+        match attempts
+            .get(&counted(address))
+            .or_else(|| attempts.get(&OTHERS).filter(|_| attempts.len() >= ADDRESSES))
+        {
+            Some(known) if known.failed >= FAILURES && now.since(known.since) < WINDOW => {
+                Err(WINDOW.saturating_sub(now.since(known.since)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that that address failed to log in.
+    pub fn failed(&self, address: IpAddr) {
+        let now = self.clock.now();
+        let mut attempts = lock(&self.attempts);
+        let mut address = counted(address);
+        if attempts.len() >= ADDRESSES && !attempts.contains_key(&address) {
+            attempts.retain(|_, known| now.since(known.since) < WINDOW);
+            if attempts.len() >= ADDRESSES {
+                address = OTHERS;
+            }
+        }
+        let known = attempts.entry(address).or_insert(Attempts { since: now, failed: 0 });
+        if now.since(known.since) >= WINDOW {
+            *known = Attempts { since: now, failed: 0 };
+        }
+        known.failed += 1;
+    }
+}
+
+/// Where the attempts of all addresses are counted for which there is no room.
+const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// What attempts are counted by: whoever has an IPv6 network has all its addresses.
+fn counted(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 64))),
+    }
+}
+
+fn random() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    fn lives(&self, now: Moment) -> bool {
+        now.since(self.seen) < IDLE && now.since(self.began) < LONGEST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions() -> (Clock, Sessions) {
+        let clock = Clock::manual("2026-11-20T12:00:00Z".parse().unwrap());
+        (clock.clone(), Sessions::new(clock))
+    }
+
+    #[test]
+    fn a_session_ends_idle_and_after_a_day_of_work_and_when_it_is_told_to() {
+        let (clock, sessions) = sessions();
+        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        assert_eq!(secret.len(), 64);
+        assert_eq!(sessions.token_of("another"), None);
+        for _ in 0..24 {
+            assert_eq!(sessions.token_of(&secret).as_deref(), Some("of ops"));
+            clock.advance(IDLE - Duration::from_secs(1));
+        }
+        assert!(sessions.token_of(&secret).is_some());
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(sessions.token_of(&secret), None, "twelve hours are over");
+        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        clock.advance(IDLE);
+        assert_eq!(sessions.token_of(&secret), None, "idle");
+        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        sessions.end(&secret);
+        assert_eq!(sessions.token_of(&secret), None, "told to");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_idlest_goes_first() {
+        let (clock, sessions) = sessions();
+        let mut secrets = Vec::new();
+        for _ in 0..=SESSIONS {
+            secrets.push(sessions.begin("of ops".to_owned()).unwrap());
+            clock.advance(Duration::from_millis(1));
+        }
+        assert_eq!(sessions.token_of(&secrets[0]), None);
+        assert!(sessions.token_of(&secrets[1]).is_some());
+        for number in 0..2 * ADDRESSES as u32 {
+            sessions.failed(IpAddr::from(number.to_be_bytes()));
+        }
+        assert!(lock(&sessions.attempts).len() <= ADDRESSES + 1);
+        assert!(
+            sessions.may_try(IpAddr::from([203, 0, 113, 9])).is_err(),
+            "those without room share one count"
+        );
+    }
+
+    #[test]
+    fn an_address_that_failed_often_waits_and_its_neighbours_of_ipv6_with_it() {
+        let (clock, sessions) = sessions();
+        let [one, beside, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());
+        for _ in 0..FAILURES {
+            assert!(sessions.may_try(one).is_ok());
+            sessions.failed(one);
+        }
+        assert!(sessions.may_try(beside).is_err() && sessions.may_try(other).is_ok());
+        clock.advance(WINDOW);
+        assert!(sessions.may_try(one).is_ok());
+    }
+
+    #[test]
+    fn a_forms_token_is_of_one_session() {
+        let (_, sessions) = sessions();
+        assert_eq!(sessions.form_token("a"), sessions.form_token("a"));
+        assert_ne!(sessions.form_token("a"), sessions.form_token("b"));
+        assert_ne!(sessions.form_token("a"), self::sessions().1.form_token("a"), "of another process");
+    }
+}

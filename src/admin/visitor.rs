@@ -1,0 +1,259 @@
+//! Owns who is asking: by a token, a session or a certificate; whether the request was meant for this server, and whether one who is not known may read.
+//! Never says what a role may do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{HeaderMap, StatusCode, header, request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::answer::{problem, stranger};
+use super::api::Parts;
+use super::auth::Tokens;
+use super::config::Reading;
+use super::person::{Person, Role};
+use crate::problem::{Place, Problem};
+
+/// What is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// Whether nobody on the way can read along.
+    pub(super) is_encrypted: bool,
+    /// The names on its certificate, which was checked; empty without one.
+    pub(super) certificate: Arc<[String]>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Visitor {
+    /// Somebody known.
+    pub(super) person: Option<Person>,
+    /// What it is known by.
+    pub(super) proof: Proof,
+    /// From where.
+    pub(super) from: Option<IpAddr>,
+    /// Whether nobody on the way can read along.
+    pub(super) is_encrypted: bool,
+    /// What the request says of the page that sent it.
+    pub(super) origin: Origin,
+}
+
+/// What somebody is known by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A token that comes with the request.
+    Bearer,
+    /// A name on a certificate.
+    Certificate(String),
+    /// Nothing.
+    #[default]
+    None,
+    /// A session, by its secret.
+    Session(String),
+}
+
+/// Which page sent a request (RFC 6454 section 7): browsers say so of all that may change something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Another server's, or one that hides.
+    Foreign,
+    /// One of this server.
+    Own,
+    /// Nothing is said.
+    #[default]
+    Unsaid,
+}
+
+/// Name of the cookie that holds a session's secret.
+pub(super) const SESSION: &str = "interdict-session";
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
+impl Visitor {
+    /// Whether it is somebody known.
+    pub(super) fn is_known(&self) -> bool {
+        self.person.is_some()
+    }
+
+    /// Whether it is somebody who holds `role`.
+    pub(super) fn holds(&self, role: Role) -> bool {
+        self.person.as_ref().is_some_and(|person| person.roles.hold(role))
+    }
+
+    /// Whoever may change something by a request without a form. A browser sends cookies, and a certificate, by itself, whoever made the request:
+    /// a session counts for forms alone, a certificate not from another server's page.
+    pub(super) fn by_request(&self) -> Option<&Person> {
+        match (&self.proof, self.origin) {
+            (Proof::Bearer, _) | (Proof::Certificate(_), Origin::Own | Origin::Unsaid) => {
+                self.person.as_ref()
+            }
+            _ => None,
+        }
+    }
+
+    /// What a form must send back that is made for this visitor; `None` when it may send none.
+    pub(super) fn form_token(&self, parts: &Parts) -> Option<String> {
+        match &self.proof {
+            Proof::Session(proof) | Proof::Certificate(proof) => Some(parts.sessions.form_token(proof)),
+            Proof::Bearer | Proof::None => None,
+        }
+    }
+
+    /// Whoever may change something by a form that sends `token` back.
+    pub(super) fn by_form(&self, parts: &Parts, token: &str) -> Option<&Person> {
+        let wanted = self.form_token(parts)?;
+        // Digests are compared, so that timing tells nothing.
+        let fits = Tokens::digest(&wanted) == Tokens::digest(token);
+        self.person.as_ref().filter(|_| fits && self.origin == Origin::Own)
+    }
+}
+
+/// Finds out who asks, before anything is answered.
+pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let peer = request.extensions().get::<Peer>().cloned();
+    let bearer =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let path = request.uri().path();
+    if bearer.is_none() && !is_for_machines(path) && !is_ours(headers, &parts.config.names) {
+        return misdirected(headers);
+    }
+    let mut visitor = Visitor {
+        origin: origin(headers),
+        from: peer.as_ref().map(|peer| peer.address),
+        is_encrypted: peer.as_ref().is_some_and(|peer| peer.is_encrypted),
+        ..Visitor::default()
+    };
+    let certificate = peer.filter(|peer| !peer.certificate.is_empty()).map(|peer| peer.certificate);
+    let (bearer, session) = (bearer.map(str::to_owned), cookie(headers, SESSION).map(str::to_owned));
+    if bearer.is_some() || session.is_some() || certificate.is_some() {
+        let (tokens, sessions) = (Arc::clone(&parts.tokens), Arc::clone(&parts.sessions));
+        let found = tokio::task::spawn_blocking(move || {
+            if let Some(token) = bearer {
+                return Some((tokens.of_digest(&Tokens::digest(&token))?, Proof::Bearer));
+            }
+            let by_session = session.and_then(|secret| {
+                let person = tokens.of_digest(&sessions.token_of(&secret)?)?;
+                Some((person, Proof::Session(secret)))
+            });
+            by_session.or_else(|| {
+                let person = tokens.of_certificate(&certificate?)?;
+                let proof = Proof::Certificate(person.name.clone());
+                Some((person, proof))
+            })
+        });
+        if let Some((person, proof)) = found.await.ok().flatten() {
+            (visitor.person, visitor.proof) = (Some(person), proof);
+        }
+    }
+    if parts.config.read == Reading::Viewer && !visitor.is_known() && !is_open(path) {
+        return match path.starts_with("/api/") || path.starts_with("/feeds/") {
+            true => stranger(),
+            false => Redirect::to("/login").into_response(),
+        };
+    }
+    request.extensions_mut().insert(visitor);
+    next.run(request).await
+}
+
+/// What scrapers, probes and firewalls read, by whatever name they find this server; nothing in it is of one person.
+fn is_for_machines(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/readyz") || path.starts_with("/feeds/")
+}
+
+/// What is open to everybody however reading is set.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/readyz" | "/login" | "/favicon.ico" | "/api/v1/openapi.json")
+        || path.starts_with("/assets/")
+}
+
+/// Whether the request names this server. A page of somebody else's whose name was made to lead here (DNS rebinding) sends that name; addresses, and
+/// names of one label, nobody outside can make lead here.
+fn is_ours(headers: &HeaderMap, names: &[String]) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    let bare = bare.trim_end_matches('.');
+    bare.parse::<IpAddr>().is_ok()
+        || !bare.contains('.')
+        || names.iter().any(|name| name.eq_ignore_ascii_case(bare))
+}
+
+fn misdirected(headers: &HeaderMap) -> Response {
+    let host = headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    let what = format!("`{}` is not a name of this server", host.unwrap_or_default());
+    let one =
+        Problem::error(Place::file("Host"), what, "add it to `names` under [admin], or use the address");
+    problem(StatusCode::MISDIRECTED_REQUEST, &[one])
+}
+
+fn origin(headers: &HeaderMap) -> Origin {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Unsaid };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // Whether TLS ends here or at a proxy in front does not matter.
+    let named = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    match named {
+        Some(named) if host.is_some_and(|host| host.eq_ignore_ascii_case(named)) => Origin::Own,
+        _ => Origin::Foreign,
+    }
+}
+
+/// A cookie's value.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_owns_is_not_ours() {
+        let names = ["dns.example.gc.ca".to_owned()];
+        for (host, ours) in [
+            ("127.0.0.1:9153", true),
+            ("[::1]:9153", true),
+            ("localhost:9153", true),
+            ("DNS.example.gc.ca", true),
+            ("evil.example:9153", false),
+            ("127.0.0.1.evil.example", false),
+            ("", true),
+        ] {
+            assert_eq!(is_ours(&headers(&[(header::HOST, host)]), &names), ours, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_own_only_with_the_same_host_and_port() {
+        let of = |value: &str| origin(&headers(&[(header::HOST, "127.0.0.1:9153"), (header::ORIGIN, value)]));
+        assert_eq!(of("http://127.0.0.1:9153"), Origin::Own);
+        assert_eq!(of("http://127.0.0.1:8080"), Origin::Foreign);
+        assert_eq!(of("null"), Origin::Foreign);
+        assert_eq!(origin(&HeaderMap::new()), Origin::Unsaid);
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let headers = headers(&[(header::COOKIE, "x-interdict-session=1; interdict-session=2; a=b")]);
+        assert_eq!(cookie(&headers, SESSION), Some("2"));
+        assert_eq!(cookie(&headers, "interdict"), None);
+    }
+}
