@@ -11,6 +11,7 @@ mod door;
 mod egress;
 mod explain;
 mod feeds;
+pub mod fields;
 mod lately;
 mod live;
 mod openapi;

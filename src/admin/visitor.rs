@@ -13,6 +13,7 @@ use super::answer::{problem, stranger};
 use super::api::Parts;
 use super::auth::Tokens;
 use super::config::Reading;
+use super::fields::{self, Origin, SESSION};
 use super::person::{Person, Role};
 use crate::problem::{Place, Problem};
 
@@ -55,21 +56,6 @@ pub(super) enum Proof {
     /// A session, by its secret.
     Session(String),
 }
-
-/// Which page sent a request (RFC 6454 section 7): browsers say so of all that may change something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// Another server's, or one that hides.
-    Foreign,
-    /// One of this server.
-    Own,
-    /// Nothing is said.
-    #[default]
-    Unsaid,
-}
-
-/// Name of the cookie that holds a session's secret.
-pub(super) const SESSION: &str = "interdict-session";
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = std::convert::Infallible;
@@ -177,19 +163,10 @@ fn is_open(path: &str) -> bool {
         || path.starts_with("/assets/")
 }
 
-/// Whether the request names this server. A page of somebody else's whose name was made to lead here (DNS rebinding) sends that name; addresses, and
-/// names of one label, nobody outside can make lead here.
+/// Whether the request names this server; what names none comes from no browser.
 fn is_ours(headers: &HeaderMap, names: &[String]) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    let bare = bare.trim_end_matches('.');
-    bare.parse::<IpAddr>().is_ok()
-        || !bare.contains('.')
-        || names.iter().any(|name| name.eq_ignore_ascii_case(bare))
+    host.to_str().is_ok_and(|host| fields::is_ours(host, names))
 }
 
 fn misdirected(headers: &HeaderMap) -> Response {
@@ -203,57 +180,11 @@ fn misdirected(headers: &HeaderMap) -> Response {
 fn origin(headers: &HeaderMap) -> Origin {
     let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Unsaid };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // Whether TLS ends here or at a proxy in front does not matter.
-    let named = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    match named {
-        Some(named) if host.is_some_and(|host| host.eq_ignore_ascii_case(named)) => Origin::Own,
-        _ => Origin::Foreign,
-    }
+    origin.to_str().map_or(Origin::Foreign, |origin| fields::origin(origin, host))
 }
 
 /// A cookie's value.
-pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn a_name_that_somebody_else_owns_is_not_ours() {
-        let names = ["dns.example.gc.ca".to_owned()];
-        for (host, ours) in [
-            ("127.0.0.1:9153", true),
-            ("[::1]:9153", true),
-            ("localhost:9153", true),
-            ("DNS.example.gc.ca", true),
-            ("evil.example:9153", false),
-            ("127.0.0.1.evil.example", false),
-            ("", true),
-        ] {
-            assert_eq!(is_ours(&headers(&[(header::HOST, host)]), &names), ours, "{host}");
-        }
-    }
-
-    #[test]
-    fn an_origin_is_own_only_with_the_same_host_and_port() {
-        let of = |value: &str| origin(&headers(&[(header::HOST, "127.0.0.1:9153"), (header::ORIGIN, value)]));
-        assert_eq!(of("http://127.0.0.1:9153"), Origin::Own);
-        assert_eq!(of("http://127.0.0.1:8080"), Origin::Foreign);
-        assert_eq!(of("null"), Origin::Foreign);
-        assert_eq!(origin(&HeaderMap::new()), Origin::Unsaid);
-    }
-
-    #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let headers = headers(&[(header::COOKIE, "x-interdict-session=1; interdict-session=2; a=b")]);
-        assert_eq!(cookie(&headers, SESSION), Some("2"));
-        assert_eq!(cookie(&headers, "interdict"), None);
-    }
+    lines.filter_map(|line| fields::cookie(line, name)).next()
 }

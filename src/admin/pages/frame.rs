@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{SCRIPT, STYLE};
-use super::view::{LANGUAGE, View};
+use super::view::View;
+use crate::admin::fields::LANGUAGE;
 use crate::report::render::Language;
 
 /// What a browser may load and send: our own style and script, forms to us, nothing inline, and no frame around it (Content Security Policy 3).

@@ -11,7 +11,8 @@ use super::act::Sent;
 use super::frame::{Place, whole_with};
 use super::view::View;
 use crate::admin::auth::Tokens;
-use crate::admin::visitor::{Origin, Proof, SESSION};
+use crate::admin::fields::{Origin, SESSION};
+use crate::admin::visitor::Proof;
 
 pub(super) async fn page(view: View) -> Response {
     form(&view, StatusCode::OK, None)

@@ -18,9 +18,13 @@ mod view;
 mod words;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::api::Parts;
+
+/// Bytes of a form: a signature with every byte encoded, and a reason.
+const FORM: usize = 32 << 10;
 
 /// Every page, and where its forms go.
 pub(super) fn routes() -> Router<Parts> {
@@ -36,4 +40,5 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/logout", post(login::log_out))
         .route("/act", post(act::act))
         .merge(assets::routes())
+        .layer(DefaultBodyLimit::max(FORM))
 }

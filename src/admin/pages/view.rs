@@ -8,7 +8,8 @@ use maud::{Markup, html};
 
 use super::super::answer::Parameters;
 use super::super::api::Parts;
-use super::super::visitor::{Visitor, cookie};
+use super::super::fields;
+use super::super::visitor::Visitor;
 use super::words::{Words, speak};
 use crate::report::render::Language;
 
@@ -24,9 +25,6 @@ pub(super) struct View {
     pub(super) zone: TimeZone,
     pub(super) uri: Uri,
 }
-
-/// Name of the cookie that remembers the language.
-pub(super) const LANGUAGE: &str = "interdict-language";
 
 impl FromRequestParts<Parts> for View {
     type Rejection = axum::response::Response;
@@ -54,24 +52,10 @@ impl FromRequestParts<Parts> for View {
     }
 }
 
-/// The language that was chosen before, or the first of those that the browser asks for (RFC 9110 section 12.5.4).
+/// The language that was chosen before, or that the browser asks for.
 fn preferred(headers: &HeaderMap) -> Language {
-    if let Some(chosen) = cookie(headers, LANGUAGE).and_then(|tag| tag.parse().ok()) {
-        return chosen;
-    }
-    let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let mut best = (Language::En, 0.0);
-    for part in asked.split(',') {
-        let mut fields = part.split(';').map(str::trim);
-        let tag = fields.next().unwrap_or("").to_ascii_lowercase();
-        let weight =
-            fields.find_map(|field| field.strip_prefix("q=")).map_or(1.0, |text| text.parse().unwrap_or(0.0));
-        let Ok(language) = tag.split('-').next().unwrap_or("").parse::<Language>() else { continue };
-        if weight > best.1 {
-            best = (language, weight);
-        }
-    }
-    best.0
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    fields::preferred(value(header::COOKIE), value(header::ACCEPT_LANGUAGE))
 }
 
 impl View {
@@ -156,23 +140,6 @@ fn encode(text: &str, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_language_is_the_one_chosen_or_the_one_liked_most() {
-        let of = |name: header::HeaderName, value: &str| {
-            preferred(&HeaderMap::from_iter([(name, value.parse().unwrap())]))
-        };
-        for (asked, language) in [
-            ("fr-CA,fr;q=0.9,en;q=0.8", Language::Fr),
-            ("en;q=0.5,fr;q=0.7", Language::Fr),
-            ("de,en;q=0.3", Language::En),
-            ("", Language::En),
-            ("fr;q=x", Language::En),
-        ] {
-            assert_eq!(of(header::ACCEPT_LANGUAGE, asked), language, "{asked}");
-        }
-        assert_eq!(of(header::COOKIE, "interdict-language=fr"), Language::Fr);
-    }
 
     #[test]
     fn links_hold_what_was_meant() {
