@@ -72,8 +72,14 @@ fuzz_target!(|bytes: &[u8]| {
             let name: Name = name.parse().unwrap();
             let client = IpAddr::from(Ipv4Addr::LOCALHOST);
             let address = Some(IpAddr::from(Ipv4Addr::new(192, 0, 2, 9)));
-            let inquiry =
-                Inquiry { name: Some(name), record_type: RecordType::A, client, identity: None, address, name_server: None };
+            let inquiry = Inquiry {
+                name: Some(name),
+                record_type: RecordType::A,
+                client,
+                identity: None,
+                address,
+                name_server: None,
+            };
             let _words = snapshot.explain(&inquiry);
         }
         let _changes = Difference::between(&BEFORE, &snapshot);

@@ -28,7 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
     for message in [bytes, &answer, &service] {
         if let Ok(Some(stripped)) = without_ech(message) {
             assert_eq!(without_ech(&stripped), Ok(None));
-            assert!(stripped.len() <= MAX_MESSAGE && !Message::new(&stripped).unwrap().flags().has(Flags::AD));
+            assert!(
+                stripped.len() <= MAX_MESSAGE && !Message::new(&stripped).unwrap().flags().has(Flags::AD)
+            );
         }
     }
     for message in [bytes, &answer] {
