@@ -393,6 +393,48 @@ fn modules() -> Option<String> {
     folder.join("node_modules/puppeteer-core").exists().then(|| folder.display().to_string())
 }
 
+/// Keys of two people, of whom nobody has the secret part.
+const RULE: &str = "[guard]\napprovals = 2\napprovers = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 alice\", \
+                    \"RWTh5/N8uNMAKD7b1Tc2iQQ3WObp38dI07aBfJd3cmsnlxI3Tz28lYfw bob\"]\n";
+
+#[test]
+fn a_change_that_waits_is_shown_with_the_form_for_whoever_may_approve_it() {
+    let mut site = furnished(Clock::system(), "");
+    site.stop();
+    let text = read(&site.config);
+    std::fs::write(&site.config, format!("{text}{RULE}")).unwrap();
+    let site = site.started();
+    std::fs::write(site.path("own.txt"), "*.one.example\n*.two.example\n*.three.example\n").unwrap();
+    assert_eq!(site.reload("")["outcome"], "waiting");
+    let waiting = site.status()["waiting"]["law"].as_str().unwrap().to_owned();
+    let shown = |session: &str| site.browse("GET", "/generations", &cookie(session), "").1;
+    let operators = shown(&site.log_in("operator-token"));
+    assert!(operators.contains("three.example") && !operators.contains("name=\"signature\""), "{operators}");
+    let session = site.log_in("approver-token");
+    let approvers = shown(&session);
+    assert!(approvers.contains(&format!("name=\"candidate\" value=\"{waiting}\"")), "{approvers}");
+    assert!(!approvers.contains("value=\"reload\""), "an approver does not reload");
+    let fields = format!("{}{}", cookie(&session), site.own_origin());
+    let (_, rest) = approvers.split_once("name=\"token\" value=\"").unwrap();
+    let body = format!("token={}&what=approve&candidate={waiting}&signature=forged", &rest[..64]);
+    let (head, page) = site.browse("POST", "/act", &fields, &body);
+    assert!(status(&head) == 409 && page.contains("Rejected"), "{page}");
+    assert_eq!(last_entry(&site)["who"], json!("approver"));
+    let Some(modules) = modules().filter(|_| Path::new("/usr/bin/chromium").exists()) else { return };
+    let base = format!("http://127.0.0.1:{}", site.running.as_ref().unwrap().admin.port());
+    let pages = json!([
+        { "path": "/generations", "name": "waiting", "words": ["Waits for approval"] },
+        { "path": "/", "name": "now-waiting", "words": ["Waits for approval"] },
+    ]);
+    let asked = json!({
+        "modules": modules, "chromium": "/usr/bin/chromium", "base": base, "session": session, "pages": pages,
+        "shots": std::env::var("SHOTS").ok(),
+    });
+    let Some((looked, wrong)) = look(&asked) else { return };
+    assert!(wrong.is_empty(), "{}", serde_json::to_string_pretty(&wrong).unwrap());
+    assert_eq!(looked, 8 * 2);
+}
+
 /// Has the browser look; returns how often it did, and everything that is wrong.
 fn look(asked: &Value) -> Option<(u64, Vec<Value>)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/check.mjs");
