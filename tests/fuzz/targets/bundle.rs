@@ -20,8 +20,8 @@ fn book() -> Rulebook {
     let (catalog, _) = Catalog::read([("default.toml", "enforce = []")]);
     let rule = |name: &str, reach, action| Rule { name: name.parse().unwrap(), reach, action, line: 1 };
     let mut rules = vec![
-        rule("one.example", Reach::Exact, Some(Action::Refused)),
-        rule("two.example", Reach::Below, Some(Action::Redirect("safe.example".parse().unwrap()))),
+        rule("one.example", Reach::Exact, Some(Box::new(Action::Refused))),
+        rule("two.example", Reach::Below, Some(Box::new(Action::Redirect("safe.example".parse().unwrap())))),
     ];
     rules.extend((0..40).map(|i| rule(&format!("n{i}.many.example"), Reach::Subtree, None)));
     let source = SourceRules {
