@@ -240,6 +240,11 @@ type Answered = (u16, http::HeaderMap, Vec<u8>);
 
 impl Http3 {
     async fn connect(server: &Encrypted) -> Self {
+        Self::try_connect(server).await.expect("a place")
+    }
+
+    /// `None` without a place.
+    async fn try_connect(server: &Encrypted) -> Option<Self> {
         use rustls::pki_types::pem::PemObject as _;
         let pem = std::fs::read(server.site.path("cert.pem")).unwrap();
         let certificate = rustls::pki_types::CertificateDer::from_pem_slice(&pem).unwrap();
@@ -247,11 +252,11 @@ impl Http3 {
         let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         let connecting = endpoint.connect_with(config, port(server), "dns.example").unwrap();
-        let connection = timeout(PATIENCE, connecting).await.unwrap().unwrap();
+        let connection = timeout(PATIENCE, connecting).await.expect("an end of the handshake").ok()?;
         let opened = h3::client::new(h3_quinn::Connection::new(connection.clone()));
         let (mut driver, requests) = timeout(PATIENCE, opened).await.unwrap().unwrap();
         tokio::spawn(async move { std::future::poll_fn(|context| driver.poll_close(context)).await });
-        Self { requests, connection, endpoint }
+        Some(Self { requests, connection, endpoint })
     }
 
     async fn request(&self, method: &str, uri: &str, kind: Option<&str>, body: &[u8]) -> Option<Answered> {
@@ -367,8 +372,12 @@ fn over_http3_places_are_bounded_and_whoever_stalls_ends() {
     let server = start_http3("connections = 2\nidle = \"1s\"\n", "");
     run(async {
         let first = Http3::connect(&server).await;
-        let second = Http3::connect(&server).await;
+        // Only now is its handshake done for the server too, which takes few at once.
         assert_eq!(first.post("www.canada.ca").await.0, 200);
+        let second = Http3::connect(&server).await;
+        assert_eq!(second.post("www.canada.ca").await.0, 200);
+        let refused = Http3::try_connect(&server).await;
+        assert!(refused.is_none(), "there are two places");
         // A body that never comes, of which nobody waits for the end.
         let mut requests = second.requests.clone();
         let request = http::Request::post("https://dns.example/dns-query")
