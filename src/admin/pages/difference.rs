@@ -19,7 +19,7 @@ pub(super) fn difference(view: &View, difference: &Difference) -> Markup {
                 @for (sign, changes) in [("+", &difference.added), ("−", &difference.removed)] {
                     @for (list, change) in changes {
                         li {
-                            (sign) " " (list) (words.colon) (view.count(change.count as u64)) (words.colon)
+                            (sign) " " (list) " (" (view.count(change.count as u64)) ")" (words.colon)
                             (change.names.join(", ")) @if change.count > change.names.len() { " …" }
                         }
                     }

@@ -25,7 +25,7 @@ pub(super) async fn page(view: View) -> Response {
     let Ok((now, buckets, status, snapshot)) = read.await else { return crate::admin::api::failed() };
     let words = view.words;
     let content = html! {
-        div id="now-status" data-live="" { (standing(&view, status.as_ref())) }
+        div id="now-status" data-live="" { (waiting(&view, status.as_ref())) (standing(&view, status.as_ref())) }
         div id="now-figures" data-live="" { (figures(&view, &now)) }
         section aria-labelledby="over-time" {
             h2 id="over-time" { (words.blocked_by_app) }
@@ -64,15 +64,6 @@ pub(super) fn standing(view: &View, status: Option<&Status>) -> Markup {
             ", " (view.moment(status.published_at)) ", " (status.who)
             @if let Some(next) = status.next_transition { ". " (words.next_change) (words.colon) (view.moment(next)) }
         }
-        @if let Some(waiting) = &status.waiting {
-            div class="notice warn" {
-                h2 { (words.waiting) }
-                p {
-                    a href="/generations#waiting" { (waiting.approved_by.len()) " / " (waiting.needed) " " (words.approval_missing) }
-                    ", " (words.until) " " (view.moment(waiting.until))
-                }
-            }
-        }
         @if let Some(hold) = &status.hold {
             div class="notice warn" { p { (words.held) " " (hold.kind.as_str()) ", " (hold.who) ", " (view.moment(hold.since)) } }
         }
@@ -80,6 +71,24 @@ pub(super) fn standing(view: &View, status: Option<&Status>) -> Markup {
             div class="notice bad" {
                 h2 { (words.degraded) }
                 ul class="plain" { @for line in &status.degraded { li { (line) } } }
+            }
+        }
+    }
+}
+
+/// That something waits, and the way to it.
+fn waiting(view: &View, status: Option<&Status>) -> Markup {
+    let words = view.words;
+    html! {
+        @if let Some(waiting) = status.and_then(|status| status.waiting.as_ref()) {
+            div class="notice warn" {
+                h2 { (words.waiting) }
+                p {
+                    a href="/generations#waiting" {
+                        (words.approval_missing) (words.colon) (waiting.approved_by.len()) " / " (waiting.needed)
+                    }
+                    ". " (words.until) (words.colon) (view.moment(waiting.until))
+                }
             }
         }
     }

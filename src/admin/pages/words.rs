@@ -28,7 +28,7 @@ words! {
     answers_most = "99 of 100 within", "99 sur 100 en";
     answers_path = "How the answer came", "Provenance de la réponse";
     app = "App", "Application";
-    approval_missing = "approvals given", "approbations données";
+    approval_missing = "Approvals given", "Approbations données";
     approve = "Hand in an approval", "Remettre une approbation";
     approve_how = "Sign the candidate with minisign, as `interdict approve` shows, and paste the signature file here.", "Signez la candidate avec minisign, comme le montre `interdict approve`, puis collez ici le fichier de signature.";
     apps = "Apps", "Applications";
