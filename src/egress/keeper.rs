@@ -474,7 +474,7 @@ impl Keeper {
     }
 
     async fn list(&self) -> Result<Option<Listing>, Failure> {
-        let Some(text) = self.nft.list(TABLE, false).await? else { return Ok(None) };
+        let Some(text) = self.nft.list(TABLE).await? else { return Ok(None) };
         read_listing(&text).map(Some).ok_or_else(|| Failure::Refused("its list cannot be read".to_owned()))
     }
 

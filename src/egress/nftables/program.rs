@@ -48,10 +48,9 @@ impl Nft {
         self.run(&["-f", "-"], script).await.map(drop)
     }
 
-    /// What is in a table, `bare` without the elements of its sets; `None` without it.
-    pub(in crate::egress) async fn list(&self, table: &str, bare: bool) -> Result<Option<String>, Failure> {
-        let mut arguments = if bare { vec!["-t"] } else { Vec::new() };
-        arguments.extend(["-j", "list", "table"]);
+    /// What is in a table; `None` without it.
+    pub(in crate::egress) async fn list(&self, table: &str) -> Result<Option<String>, Failure> {
+        let mut arguments = vec!["-j", "list", "table"];
         arguments.extend(table.split(' '));
         match self.run(&arguments, "").await {
             Ok(text) => Ok(Some(text)),

@@ -10,7 +10,6 @@
 
 use std::net::IpAddr;
 
-use super::listing::Listing;
 use super::names::Counted;
 use super::script::line;
 use crate::egress::config::{Config, Hook};
@@ -45,19 +44,20 @@ pub(in crate::egress) fn remove_resolved() -> String {
     format!("add table {RESOLVED}\ndelete table {RESOLVED}\n")
 }
 
-/// The table around the pairs that are there: all that `listing` shows but the sets is made anew.
-pub(in crate::egress) fn around(
+/// The table around the pairs that are there: all but the sets is made anew, in place of those chains and counters.
+pub(in crate::egress) fn around<'t>(
     plan: &Plan,
     config: &Config,
     user: Option<u32>,
-    listing: &Listing,
+    chains: &[String],
+    counters: impl Iterator<Item = &'t String>,
 ) -> String {
     let mut out = String::new();
     line(&mut out, &format!("flush table {RESOLVED}"));
-    for chain in &listing.chains {
+    for chain in chains {
         line(&mut out, &format!("delete chain {RESOLVED} {chain}"));
     }
-    for counter in listing.counters.keys() {
+    for counter in counters {
         line(&mut out, &format!("delete counter {RESOLVED} {counter}"));
     }
     body(&mut out, plan, config, user);

@@ -8,18 +8,21 @@ use sha2::{Digest, Sha256};
 use super::message::{HEAD, INET, NF_TABLES, REQUEST, TABLE, attribute, framed, text};
 use crate::egress::nftables::RESOLVED_NAME;
 
-/// Requests for rules and for objects, and the kinds of their answers.
+/// Requests for rules, objects and chains, and the kinds of their answers.
 const RULES: u16 = NF_TABLES << 8 | 7;
 const RULE: u16 = NF_TABLES << 8 | 6;
 const OBJECTS: u16 = NF_TABLES << 8 | 19;
 const OBJECT: u16 = NF_TABLES << 8 | 18;
+const CHAINS: u16 = NF_TABLES << 8 | 4;
+const CHAIN: u16 = NF_TABLES << 8 | 3;
 /// A request for all there is, and the mark of an answer that a change came into.
 const ALL: u16 = 0x300;
 const INTERRUPTED: u16 = 0x10;
 /// The end of an answer, and an error.
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
-/// Attributes of an object, and of a counter.
+/// Attributes of a chain, of an object, and of a counter.
+const CHAIN_NAME: u16 = 3;
 const NAME: u16 = 2;
 const KIND: u16 = 3;
 const COUNTED: u16 = 4;
@@ -33,6 +36,11 @@ const FAMILY: usize = 4;
 pub(super) fn rules() -> Vec<u8> {
     let table = attribute(TABLE, &text(RESOLVED_NAME));
     framed(RULES, REQUEST | ALL, &[&[INET, 0, 0, 0][..], &table].concat())
+}
+
+/// Asks for the chains of all tables.
+pub(super) fn chains() -> Vec<u8> {
+    framed(CHAINS, REQUEST | ALL, &[INET, 0, 0, 0])
 }
 
 /// Asks for its counters.
@@ -62,6 +70,17 @@ pub(super) fn fingerprint(answer: &[u8]) -> Option<[u8; 32]> {
         digest.update(body);
     }
     (count > 0).then(|| digest.finalize().into())
+}
+
+/// The names of the table's chains; none without it.
+pub(super) fn read_chains(answer: &[u8]) -> Vec<String> {
+    let word = |body: &[u8], wanted: u16| {
+        let (_, value) = attributes(body).find(|(kind, _)| *kind == wanted)?;
+        Some(String::from_utf8_lossy(value.split(|byte| *byte == 0).next()?).into_owned())
+    };
+    let chains = messages(answer).filter(|(kind, ..)| *kind == CHAIN);
+    let own = chains.filter(|(_, _, body)| word(body, TABLE).as_deref() == Some(RESOLVED_NAME));
+    own.filter_map(|(_, _, body)| word(body, CHAIN_NAME)).collect()
 }
 
 /// Packets and bytes by counter.
@@ -133,6 +152,16 @@ mod tests {
         for cut in 0..counted.len() {
             let _bounded = (read_counters(&counted[..cut]), fingerprint(&counted[..cut]));
         }
+        let chain = |table: &[u8], name: &[u8]| {
+            framed(
+                CHAIN,
+                2,
+                &[&[INET, 0, 0, 0][..], &attribute(TABLE, table), &attribute(CHAIN_NAME, name)].concat(),
+            )
+        };
+        let chains =
+            [chain(b"interdict-resolved\0", b"look\0"), chain(b"filter\0", b"input\0"), rule(1)].concat();
+        assert_eq!(read_chains(&chains), ["look"]);
         assert!(is_interrupted(&framed(RULE, 2 | INTERRUPTED, &[0; 8])));
     }
 }

@@ -6,13 +6,12 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::dump::{counters, fingerprint, read_counters, rules};
+use super::dump::{chains, counters, fingerprint, read_chains, read_counters, rules};
 use super::pairs::Pair;
 use super::socket::{Kernel, Refusal};
 use crate::egress::config::Hook;
 use crate::egress::nftables::{
-    Failure, Kept, Listing, Nft, RESOLVED, anew, around, is_looked_at, read_listing, read_pairs,
-    remove_resolved,
+    Failure, Kept, Nft, RESOLVED, anew, around, is_looked_at, read_pairs, remove_resolved,
 };
 use crate::egress::plan::Plan;
 use crate::egress::shown::Egress;
@@ -35,14 +34,13 @@ impl Table {
         plan: &Plan,
         user: Option<u32>,
     ) -> Result<(), Failure> {
-        let listing = list(nft).await?;
+        // One that changes all the time is made anew like one that is not there.
+        let chains = self.look(&chains())?.map(|answer| read_chains(&answer)).unwrap_or_default();
         if plan.guarded.is_empty() {
             self.fingerprint = None;
-            return match listing {
-                Some(_) => nft.apply(&remove_resolved()).await,
-                None => Ok(()),
-            };
+            return if chains.is_empty() { Ok(()) } else { nft.apply(&remove_resolved()).await };
         }
+        let counters = self.look(&counters())?.map(|answer| read_counters(&answer)).unwrap_or_default();
         if !self.is_warned
             && shown.config.hooks.iter().any(|hook| *hook == Hook::Output && !is_looked_at(*hook, user))
         {
@@ -51,9 +49,9 @@ impl Table {
                 "what this host sends itself is not held to what was resolved: run as a user of its own ([server] user), so that its own questions are known"
             );
         }
-        let changed = match &listing {
-            Some(listing) => nft.apply(&around(plan, &shown.config, user, listing)).await,
-            None => Err(Failure::Refused(String::new())),
+        let changed = match chains.is_empty() {
+            false => nft.apply(&around(plan, &shown.config, user, &chains, counters.keys())).await,
+            true => Err(Failure::Refused(String::new())),
         };
         match changed {
             Ok(()) => {}
@@ -115,7 +113,7 @@ impl Table {
 
     /// Takes over the pairs of a process before, so that a restart forgets none that the kernel knows.
     pub(in crate::egress) async fn take_over(nft: &Nft, shown: &Egress) {
-        let Ok(Some(text)) = nft.list(RESOLVED, false).await else { return };
+        let Ok(Some(text)) = nft.list(RESOLVED).await else { return };
         let now = shown.permits.clock.now();
         let pairs = read_pairs(&text);
         let mut count = 0;
@@ -144,9 +142,4 @@ fn kept(shown: &Egress) -> Vec<Kept> {
     let kept: Vec<(IpAddr, IpAddr, u64)> =
         pairs.map(|(pair, left)| (pair.client, pair.address, seconds(left))).collect();
     kept
-}
-
-async fn list(nft: &Nft) -> Result<Option<Listing>, Failure> {
-    let Some(text) = nft.list(RESOLVED, true).await? else { return Ok(None) };
-    read_listing(&text).map(Some).ok_or_else(|| Failure::Refused("its list cannot be read".to_owned()))
 }
