@@ -197,8 +197,20 @@ fn a_flood_of_misses_keeps_memory_within_its_bound() {
     };
     // Until every table that holds answers is full.
     assert!(flood(0, 40_000) > 39_000);
-    let (before, descriptors) = (served.memory(), served.descriptors());
-    assert!(flood(40_000, 60_000) > 59_000);
+    // How soon that is, and how soon what was freed is used again, differs with what else the machine does.
+    let mut asked = 40_000;
+    let mut before = served.memory();
+    while asked < 120_000 {
+        assert!(flood(asked, 20_000) > 19_000);
+        asked += 20_000;
+        let grown = served.memory().saturating_sub(before);
+        before += grown;
+        if grown < 1 << 20 {
+            break;
+        }
+    }
+    let descriptors = served.descriptors();
+    assert!(flood(asked, 60_000) > 59_000);
     let after = served.memory();
     assert!(after < before + (4 << 20), "{} KiB, then {} KiB", before >> 10, after >> 10);
     assert!(served.metric("interdict_cache_bytes") <= served.metric("interdict_cache_limit_bytes"));
