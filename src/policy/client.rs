@@ -203,30 +203,26 @@ impl ClientTable {
 
     /// Every address, as ranges from first to last that are as long as can be, with the group of who is there; those of IPv4 first.
     pub(super) fn groups(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
-        let ipv4 = self.ipv4.groups(u32::MAX, |first| first - 1);
-        let ipv6 = self.ipv6.groups(u128::MAX, |first| first - 1);
-        let ipv4 = ipv4
-            .into_iter()
-            .map(|(first, last, group)| (Ipv4Addr::from(first).into(), Ipv4Addr::from(last).into(), group));
-        ipv4.chain(
-            ipv6.into_iter().map(|(first, last, group)| {
-                (Ipv6Addr::from(first).into(), Ipv6Addr::from(last).into(), group)
-            }),
-        )
+        self.grouped(|client| Some(client.group))
     }
 
     /// The ranges of those who may ask, with the group of who is there.
     pub(super) fn admitted(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
-        let ipv4 = self.ipv4.admitted(u32::MAX, |first| first - 1);
-        let ipv6 = self.ipv6.admitted(u128::MAX, |first| first - 1);
+        self.grouped(|client| Some(client.group).filter(|_| client.admitted))
+    }
+
+    /// Every address that has a group by `group_of`.
+    fn grouped(
+        &self,
+        group_of: impl Fn(&Client) -> Option<u16>,
+    ) -> impl Iterator<Item = (IpAddr, IpAddr, u16)> {
+        let ipv4 = self.ipv4.grouped(u32::MAX, |first| first - 1, &group_of).into_iter();
+        let ipv6 = self.ipv6.grouped(u128::MAX, |first| first - 1, &group_of).into_iter();
         let ipv4 = ipv4
-            .into_iter()
             .map(|(first, last, group)| (Ipv4Addr::from(first).into(), Ipv4Addr::from(last).into(), group));
-        ipv4.chain(
-            ipv6.into_iter().map(|(first, last, group)| {
-                (Ipv6Addr::from(first).into(), Ipv6Addr::from(last).into(), group)
-            }),
-        )
+        let ipv6 = ipv6
+            .map(|(first, last, group)| (Ipv6Addr::from(first).into(), Ipv6Addr::from(last).into(), group));
+        ipv4.chain(ipv6)
     }
 
     /// What the table says of `address`; IPv4-mapped IPv6 addresses are looked up as IPv4.
@@ -243,29 +239,17 @@ impl ClientTable {
 }
 
 impl<T: Ord + Copy> Ranges<T> {
-    /// Ranges by group; `before` tells what comes before a range's first.
-    fn groups(&self, highest: T, before: impl Fn(T) -> T) -> Vec<(T, T, u16)> {
-        let mut ranges: Vec<(T, T, u16)> = Vec::new();
-        for (first, client) in self.firsts.iter().zip(&self.clients) {
-            match ranges.last_mut() {
-                Some((.., group)) if *group == client.group => {}
-                last => {
-                    if let Some((_, last, _)) = last {
-                        *last = before(*first);
-                    }
-                    ranges.push((*first, highest, client.group));
-                }
-            }
-        }
-        ranges
-    }
-
-    /// Ranges of those who may ask, by group; `before` tells what comes before a range's first.
-    fn admitted(&self, highest: T, before: impl Fn(T) -> T) -> Vec<(T, T, u16)> {
+    /// Ranges of those who have a group by `group_of`; `before` tells what comes before a range's first.
+    fn grouped(
+        &self,
+        highest: T,
+        before: impl Fn(T) -> T,
+        group_of: impl Fn(&Client) -> Option<u16>,
+    ) -> Vec<(T, T, u16)> {
         let mut ranges: Vec<(T, T, u16)> = Vec::new();
         let mut open = None;
         for (first, client) in self.firsts.iter().zip(&self.clients) {
-            let group = Some(client.group).filter(|_| client.admitted);
+            let group = group_of(client);
             if open.map(|(_, group)| group) == group {
                 continue;
             }
