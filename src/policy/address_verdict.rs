@@ -59,11 +59,22 @@ impl Snapshot {
                 self.rank(group, compiled, Whose::Answer, address, &mut bests);
             }
         }
-        let enforced = bests.enforced.map(|best| best.cause);
+        let [enforced, shadow] = [bests.enforced, bests.shadow].map(|best| best.map(|best| best.cause));
+        self.weigh_beside(met, enforced, shadow)
+    }
+
+    /// The verdict that follows from the rules that decide about an answer, beside one that was `met` before: they count only where they
+    /// stand before that.
+    pub(super) fn weigh_beside(
+        &self,
+        met: Option<&Cause>,
+        enforced: Option<Cause>,
+        shadow: Option<Cause>,
+    ) -> Verdict {
         match (met, enforced) {
             (Some(met), Some(found)) if self.position(&found) < self.position(met) => self.verdict_of(found),
             (Some(met), _) => self.verdict_of(*met),
-            (None, enforced) => self.weigh(enforced, bests.shadow.map(|best| best.cause)),
+            (None, enforced) => self.weigh(enforced, shadow),
         }
     }
 
@@ -181,15 +192,21 @@ impl Snapshot {
             }
         }
         for group in &mut self.groups {
-            let counting = group.by_set.iter().zip(&listed).filter(|(_, listed)| **listed);
-            for counting in counting.map(|(counting, _)| *counting) {
-                let position = |number: u16| {
-                    group.enforcements.get(usize::from(number)).map_or(snapshot::NONE, |found| found.position)
-                };
-                group.screens_addresses |=
-                    counting.enforced != snapshot::NONE || counting.shadow != snapshot::NONE;
-                group.addresses_from = group.addresses_from.min(position(counting.enforced));
-            }
+            (group.screens_addresses, group.addresses_from) = group.counts_from(&listed);
         }
+    }
+}
+
+impl CompiledGroup {
+    /// Whether any of the sets that are marked counts here, and the lowest position at which one is enforced.
+    pub(super) fn counts_from(&self, marked: &[bool]) -> (bool, u16) {
+        let mut found = (false, snapshot::NONE);
+        for (counting, _) in self.by_set.iter().zip(marked).filter(|(_, marked)| **marked) {
+            let enforced = self.enforcements.get(usize::from(counting.enforced));
+            let position = enforced.map_or(snapshot::NONE, |found| found.position);
+            let counts = counting.enforced != snapshot::NONE || counting.shadow != snapshot::NONE;
+            found = (found.0 | counts, found.1.min(position));
+        }
+        found
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::address::Whose;
+use super::address::{ListedPrefix, Whose};
 use super::snapshot::{Counting, NONE, Snapshot};
 use super::verdict::{Cause, Trigger, Verdict};
 use crate::dns::CanonicalName;
@@ -25,8 +25,10 @@ impl Snapshot {
 
     /// Whether there are rules about the IPv4 and the IPv6 addresses of zones' servers, so that these must be known.
     pub fn asks_for_name_server_addresses(&self) -> (bool, bool) {
+        // Those of IPv4 stand first.
         let rules = self.addresses.name_servers.rules();
-        (rules.iter().any(|rule| rule.prefix.is_ipv4()), rules.iter().any(|rule| !rule.prefix.is_ipv4()))
+        let is_ipv4 = |rule: &ListedPrefix| rule.prefix.is_ipv4();
+        (rules.first().is_some_and(is_ipv4), rules.last().is_some_and(|rule| !is_ipv4(rule)))
     }
 
     /// True when a rule about zones' servers stands before what was met, so that the servers must be known first.
@@ -66,11 +68,7 @@ impl Snapshot {
             }
         }
         let [enforced, shadow] = [enforced, shadow].map(|best| best.map(|(_, cause)| cause));
-        match (met, enforced) {
-            (Some(met), Some(found)) if self.position(&found) < self.position(met) => self.verdict_of(found),
-            (Some(met), _) => self.verdict_of(*met),
-            (None, enforced) => self.weigh(enforced, shadow),
-        }
+        self.weigh_beside(met, enforced, shadow)
     }
 
     /// Takes a rule in the place of the one that decides so far, if it goes before it: by place in the group's order, by `rank`, passthru
@@ -108,12 +106,7 @@ impl Snapshot {
             }
         }
         for group in &mut self.groups {
-            for (counting, _) in group.by_set.iter().zip(&listed).filter(|(_, listed)| **listed) {
-                let enforced = group.enforcements.get(usize::from(counting.enforced));
-                let position = enforced.map_or(NONE, |found| found.position);
-                group.screens_name_servers |= counting.enforced != NONE || counting.shadow != NONE;
-                group.name_servers_from = group.name_servers_from.min(position);
-            }
+            (group.screens_name_servers, group.name_servers_from) = group.counts_from(&listed);
         }
     }
 }

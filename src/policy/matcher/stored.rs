@@ -69,12 +69,7 @@ impl NameTable {
 
     /// Whether each rule is where a search for its name finds it, and its name is one.
     pub(crate) fn is_searchable(&self) -> bool {
-        let mut numbers = (0..self.rows().len()).flat_map(|group| {
-            let filled =
-                self.group_at(group).map_or(0, |group| group.tags.iter().filter(|tag| **tag != 0).count());
-            (0..filled).map(move |place| (group * PLACES + place) as u32)
-        });
-        numbers.all(|number| {
+        self.rule_numbers().all(|number| {
             let Some((wire, ..)) = self.rule(number) else { return false };
             let Some(name) = CanonicalName::read(&wire).filter(|name| name.as_wire() == wire) else {
                 return false;
