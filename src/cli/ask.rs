@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Exit, complain, print_json};
-use crate::admin::{Client, ClientError, LOCAL_TOKEN};
+use crate::admin::{Client, ClientError, LOCAL_TOKEN, link};
 use crate::app;
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{CONFIG_FILE, read_file};
@@ -64,29 +64,8 @@ pub(super) fn state(config: Option<&Path>) -> Result<PathBuf, Vec<Problem>> {
 
 /// `path` with what is `Some` of `parameters` as its query string.
 pub(super) fn with(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
-    let mut whole = path.to_owned();
-    let mut separator = '?';
-    for (key, value) in parameters {
-        if let Some(value) = value {
-            whole.push(separator);
-            whole.push_str(key);
-            whole.push('=');
-            encode(value, &mut whole);
-            separator = '&';
-        }
-    }
-    whole
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986 2.3).
-fn encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            into.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let given: Vec<_> = parameters.iter().filter_map(|(key, value)| Some((*key, (*value)?))).collect();
+    link(path, &given)
 }
 
 /// The problems of an answer, as they would be shown here.

@@ -3,9 +3,10 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::super::link::link;
 use super::frame::{Place, whole};
 use super::parts;
-use super::view::{View, link};
+use super::view::View;
 use crate::admin::records::{entries, read};
 
 /// Entries of a page.

@@ -4,11 +4,12 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::super::link::link;
 use super::difference::{difference, impact};
 use super::frame::{Place, whole};
 use super::now::standing;
 use super::parts;
-use super::view::{View, link};
+use super::view::View;
 use crate::admin::api::between;
 use crate::admin::person::Role;
 use crate::admin::records::{Page, generations, read};

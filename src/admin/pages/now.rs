@@ -4,10 +4,11 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::super::link::link;
 use super::chart;
 use super::frame::{Place, whole};
 use super::parts;
-use super::view::{NOTHING, View, link};
+use super::view::{NOTHING, View};
 use crate::admin::live::{Bucket, Filter, Now, Span, VERDICTS, read_filter};
 use crate::policy::Snapshot;
 use crate::reload::Status;

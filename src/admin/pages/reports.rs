@@ -5,9 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
+use super::super::link::link;
 use super::frame::{Place, whole, whole_with};
 use super::parts;
-use super::view::{View, link};
+use super::view::View;
 use crate::admin::report::{asked, read, uncounted};
 use crate::problem::Problem;
 use crate::report::render::{
