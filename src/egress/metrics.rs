@@ -48,35 +48,31 @@ static APPLIED: Metric = Metric {
     kind: Kind::Gauge,
     labels: &[],
 };
-static BYTES: Metric = counter(
+static BYTES: Metric = Metric::counter(
     "interdict_egress_dropped_bytes_total",
     "Bytes of packets that the kernel held, or would have held in shadow mode.",
     &["app", "group", "direction", "mode"],
 );
-static FAILURES: Metric = counter(
+static FAILURES: Metric = Metric::counter(
     "interdict_egress_failures_total",
     "Times that the kernel could not be told or asked, by reason.",
     &["reason"],
 );
-static PACKETS: Metric = counter(
+static PACKETS: Metric = Metric::counter(
     "interdict_egress_dropped_packets_total",
     "Packets that the kernel held, or would have held in shadow mode.",
     &["app", "group", "direction", "mode"],
 );
-static RESTORED: Metric = counter(
+static RESTORED: Metric = Metric::counter(
     "interdict_egress_restored_total",
     "Times that the kernel's table was gone or changed and was put back.",
     &[],
 );
-static SPARED: Metric = counter(
+static SPARED: Metric = Metric::counter(
     "interdict_egress_spared_total",
     "Addresses found to be somebody else's too and therefore not held, by reason.",
     &["reason"],
 );
-
-const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
-    Metric { name, help, kind: Kind::Counter, labels }
-}
 
 impl Counts {
     pub(super) fn failed(&self, reason: &str) {

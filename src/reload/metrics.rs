@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::outcome::Outcome;
 use super::pipeline::Pipeline;
-use crate::telemetry::{Collect, Kind, Metric, Sample};
+use crate::telemetry::{Collect, Metric, Sample};
 
 /// Reloads by outcome.
 #[derive(Debug, Default)]
@@ -49,65 +49,60 @@ pub static METRICS: &[&Metric] = &[
     &STRANGERS,
 ];
 
-static RELOADS: Metric = Metric {
-    name: "interdict_reloads_total",
-    help: "Reloads, by how they ended.",
-    kind: Kind::Counter,
-    labels: &["outcome"],
-};
-static GENERATION: Metric = gauge("interdict_policy_generation", "Generation in force.", &[]);
-static LOADED: Metric =
-    gauge("interdict_policy_loaded_timestamp_seconds", "When the generation in force was published.", &[]);
-static RULES: Metric = gauge("interdict_policy_rules", "Rules in force.", &[]);
+static RELOADS: Metric =
+    Metric::counter("interdict_reloads_total", "Reloads, by how they ended.", &["outcome"]);
+static GENERATION: Metric = Metric::gauge("interdict_policy_generation", "Generation in force.", &[]);
+static LOADED: Metric = Metric::gauge(
+    "interdict_policy_loaded_timestamp_seconds",
+    "When the generation in force was published.",
+    &[],
+);
+static RULES: Metric = Metric::gauge("interdict_policy_rules", "Rules in force.", &[]);
 static MEMORY: Metric =
-    gauge("interdict_policy_memory_bytes", "Memory of names, rules and their index.", &[]);
-static TRANSITION: Metric = gauge(
+    Metric::gauge("interdict_policy_memory_bytes", "Memory of names, rules and their index.", &[]);
+static TRANSITION: Metric = Metric::gauge(
     "interdict_policy_next_transition_timestamp_seconds",
     "When an instrument or exception next starts or ends; 0 for never.",
     &[],
 );
 static SOURCE_RULES: Metric =
-    gauge("interdict_policy_names", "Rules in force, by the list they come from.", &["source"]);
-static DEGRADED: Metric = gauge("interdict_degraded", "Things that do not work as they should.", &[]);
+    Metric::gauge("interdict_policy_names", "Rules in force, by the list they come from.", &["source"]);
+static DEGRADED: Metric = Metric::gauge("interdict_degraded", "Things that do not work as they should.", &[]);
 
-static PINNED: Metric = gauge(
+static PINNED: Metric = Metric::gauge(
     "interdict_policy_pinned",
     "1 while a pin or a rollback holds a generation in force, 0 while reloads are published.",
     &[],
 );
-static HELD_BACK: Metric = gauge(
+static HELD_BACK: Metric = Metric::gauge(
     "interdict_policy_held_back_timestamp_seconds",
     "Since when a change is held back by a pin or a rollback; 0 for none.",
     &[],
 );
-static LACKING: Metric = gauge(
+static LACKING: Metric = Metric::gauge(
     "interdict_policy_approvals_lacking",
     "Approvals that the waiting change still needs; 0 when none waits.",
     &[],
 );
-static EXCEPTION_EXPIRY: Metric = gauge(
+static EXCEPTION_EXPIRY: Metric = Metric::gauge(
     "interdict_exception_expiry_timestamp_seconds",
     "When an exception that has not ended yet will end.",
     &["exception"],
 );
-static BREAK_GLASS: Metric = gauge("interdict_break_glass_exceptions", "Emergency exceptions in force.", &[]);
+static BREAK_GLASS: Metric =
+    Metric::gauge("interdict_break_glass_exceptions", "Emergency exceptions in force.", &[]);
 static AUDIT_SEQUENCE: Metric =
-    gauge("interdict_audit_sequence", "Number of the newest entry of the audit log.", &[]);
-static AUDIT_HEAD: Metric = gauge(
+    Metric::gauge("interdict_audit_sequence", "Number of the newest entry of the audit log.", &[]);
+static AUDIT_HEAD: Metric = Metric::gauge(
     "interdict_audit_head",
     "First 48 bits of the hash of the newest entry of the audit log, as a number.",
     &[],
 );
-static STRANGERS: Metric = Metric {
-    name: "interdict_unauthorised_requests_total",
-    help: "Requests for a change without a valid token.",
-    kind: Kind::Counter,
-    labels: &[],
-};
-
-const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
-    Metric { name, help, kind: Kind::Gauge, labels }
-}
+static STRANGERS: Metric = Metric::counter(
+    "interdict_unauthorised_requests_total",
+    "Requests for a change without a valid token.",
+    &[],
+);
 
 impl Collect for Pipeline {
     fn collect(&self, samples: &mut Vec<Sample>) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::health::Health;
 use super::resolver::Counts;
 use super::secure::{ProofCounts, Rollover};
-use crate::telemetry::{Kind, Metric, Sample};
+use crate::telemetry::{Metric, Sample};
 
 /// The rows of this room.
 pub static METRICS: &[&Metric] = &[
@@ -26,76 +26,64 @@ pub static METRICS: &[&Metric] = &[
 ];
 
 static QUERIES: Metric =
-    counter("interdict_upstream_queries_total", "Questions asked of an upstream.", &["upstream"]);
+    Metric::counter("interdict_upstream_queries_total", "Questions asked of an upstream.", &["upstream"]);
 static ANSWERS: Metric =
-    counter("interdict_upstream_answers_total", "Answers an upstream gave.", &["upstream"]);
-static FAILURES: Metric = counter(
+    Metric::counter("interdict_upstream_answers_total", "Answers an upstream gave.", &["upstream"]);
+static FAILURES: Metric = Metric::counter(
     "interdict_upstream_failures_total",
     "Questions an upstream did not answer well, by reason.",
     &["upstream", "reason"],
 );
-static TCP: Metric = counter("interdict_upstream_tcp_total", "Answers that came over TCP.", &["upstream"]);
-static SECONDS: Metric =
-    counter("interdict_upstream_seconds_total", "Time spent waiting for answers that came.", &["upstream"]);
-static HEALTHY: Metric = Metric {
-    name: "interdict_upstream_healthy",
-    help: "1 while an upstream answers, 0 while it is asked last.",
-    kind: Kind::Gauge,
-    labels: &["upstream"],
-};
-static SOCKETS: Metric = Metric {
-    name: "interdict_upstream_sockets",
-    help: "UDP sockets open to an upstream.",
-    kind: Kind::Gauge,
-    labels: &["upstream"],
-};
+static TCP: Metric =
+    Metric::counter("interdict_upstream_tcp_total", "Answers that came over TCP.", &["upstream"]);
+static SECONDS: Metric = Metric::counter(
+    "interdict_upstream_seconds_total",
+    "Time spent waiting for answers that came.",
+    &["upstream"],
+);
+static HEALTHY: Metric = Metric::gauge(
+    "interdict_upstream_healthy",
+    "1 while an upstream answers, 0 while it is asked last.",
+    &["upstream"],
+);
+static SOCKETS: Metric =
+    Metric::gauge("interdict_upstream_sockets", "UDP sockets open to an upstream.", &["upstream"]);
 
-static ENCRYPTED: Metric = Metric {
-    name: "interdict_upstream_encrypted",
-    help: "1 while an upstream is asked inside of TLS, 0 while it is asked in clear.",
-    kind: Kind::Gauge,
-    labels: &["upstream"],
-};
+static ENCRYPTED: Metric = Metric::gauge(
+    "interdict_upstream_encrypted",
+    "1 while an upstream is asked inside of TLS, 0 while it is asked in clear.",
+    &["upstream"],
+);
 
-static JUDGED: Metric = counter(
+static JUDGED: Metric = Metric::counter(
     "interdict_dnssec_answers_total",
     "Answers validated, by what came of it; failed: not to be had.",
     &["result"],
 );
 
-static SYNTHESISED: Metric = counter(
+static SYNTHESISED: Metric = Metric::counter(
     "interdict_dnssec_synthesised_answers_total",
     "Answers made of kept proofs without asking anybody (RFC 8198), by what they say.",
     &["result"],
 );
-static PROOFS: Metric = Metric {
-    name: "interdict_dnssec_proofs_bytes",
-    help: "Memory held by proofs that answers are made of.",
-    kind: Kind::Gauge,
-    labels: &[],
-};
+static PROOFS: Metric =
+    Metric::gauge("interdict_dnssec_proofs_bytes", "Memory held by proofs that answers are made of.", &[]);
 
-static ANCHORS: Metric = Metric {
-    name: "interdict_trust_anchors",
-    help: "Keys of the root, by how far they are trusted (RFC 5011).",
-    kind: Kind::Gauge,
-    labels: &["state"],
-};
-static CHECKS: Metric = counter(
+static ANCHORS: Metric = Metric::gauge(
+    "interdict_trust_anchors",
+    "Keys of the root, by how far they are trusted (RFC 5011).",
+    &["state"],
+);
+static CHECKS: Metric = Metric::counter(
     "interdict_trust_anchor_checks_total",
     "Looks at the root's keys, by what came of them.",
     &["result"],
 );
-static CHECKED: Metric = Metric {
-    name: "interdict_trust_anchor_checked_timestamp_seconds",
-    help: "When the root's keys were last seen, signed by a trusted one; 0 for never.",
-    kind: Kind::Gauge,
-    labels: &[],
-};
-
-const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
-    Metric { name, help, kind: Kind::Counter, labels }
-}
+static CHECKED: Metric = Metric::gauge(
+    "interdict_trust_anchor_checked_timestamp_seconds",
+    "When the root's keys were last seen, signed by a trusted one; 0 for never.",
+    &[],
+);
 
 pub(super) fn collect(server: &Health, sockets: usize, is_encrypted: bool, samples: &mut Vec<Sample>) {
     let upstream = server.upstream.to_string();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Zone;
 use crate::dns::RecordType;
-use crate::telemetry::{Collect, Kind, Metric, Sample};
+use crate::telemetry::{Collect, Metric, Sample};
 
 /// Counts of everything the zone's sockets did.
 #[derive(Debug, Default)]
@@ -131,35 +131,36 @@ fn count(counts: &[AtomicU64], at: usize) {
 pub static METRICS: &[&Metric] =
     &[&BEHIND, &HISTORY, &LEFT_OUT, &NOTIFIES, &RECORDS, &REFUSED, &REQUESTS, &SERIAL, &TRANSFERS];
 
-static BEHIND: Metric = gauge(
+static BEHIND: Metric = Metric::gauge(
     "interdict_zone_secondaries_behind",
     "Secondaries to be notified that have not answered for the present serial.",
+    &[],
 );
-static HISTORY: Metric =
-    gauge("interdict_zone_history_bytes", "Memory of the differences kept for incremental transfer.");
+static HISTORY: Metric = Metric::gauge(
+    "interdict_zone_history_bytes",
+    "Memory of the differences kept for incremental transfer.",
+    &[],
+);
 static LEFT_OUT: Metric =
-    gauge("interdict_zone_names_left_out", "Listed names that have no place in the zone.");
+    Metric::gauge("interdict_zone_names_left_out", "Listed names that have no place in the zone.", &[]);
 static NOTIFIES: Metric =
-    counter("interdict_zone_notifies_total", "NOTIFY messages sent, by how they ended.", &["result"]);
-static RECORDS: Metric = gauge("interdict_zone_records", "Records in the zone, SOA and NS apart.");
-static REFUSED: Metric = counter(
+    Metric::counter("interdict_zone_notifies_total", "NOTIFY messages sent, by how they ended.", &["result"]);
+static RECORDS: Metric =
+    Metric::gauge("interdict_zone_records", "Records in the zone, SOA and NS apart.", &[]);
+static REFUSED: Metric = Metric::counter(
     "interdict_zone_refused_total",
     "Requests for the zone that were refused, by reason.",
     &["reason"],
 );
-static REQUESTS: Metric =
-    counter("interdict_zone_requests_total", "Requests for the zone, by what was asked for.", &["type"]);
-static SERIAL: Metric = gauge("interdict_zone_serial", "Serial of the zone; 0 before the first version.");
+static REQUESTS: Metric = Metric::counter(
+    "interdict_zone_requests_total",
+    "Requests for the zone, by what was asked for.",
+    &["type"],
+);
+static SERIAL: Metric =
+    Metric::gauge("interdict_zone_serial", "Serial of the zone; 0 before the first version.", &[]);
 static TRANSFERS: Metric =
-    counter("interdict_zone_transfers_total", "Transfers of the zone, by what was sent.", &["sent"]);
-
-const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, help, kind: Kind::Gauge, labels: &[] }
-}
-
-const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
-    Metric { name, help, kind: Kind::Counter, labels }
-}
+    Metric::counter("interdict_zone_transfers_total", "Transfers of the zone, by what was sent.", &["sent"]);
 
 impl Collect for Zone {
     fn collect(&self, samples: &mut Vec<Sample>) {

@@ -51,12 +51,12 @@ pub struct PermitStatus {
     pub failures: u64,
 }
 
-pub(in crate::egress) static FAILURES: Metric = counter(
+pub(in crate::egress) static FAILURES: Metric = Metric::counter(
     "interdict_egress_permit_failures_total",
     "Replies, or what they lead to, that the kernel could not be made to permit, by reason.",
     &["reason"],
 );
-pub(in crate::egress) static HELD: Metric = counter(
+pub(in crate::egress) static HELD: Metric = Metric::counter(
     "interdict_egress_held_replies_total",
     "Replies that waited for the kernel to permit what they lead to.",
     &[],
@@ -79,27 +79,26 @@ pub(in crate::egress) static MOST: Metric = Metric {
     kind: Kind::Gauge,
     labels: &[],
 };
-pub(in crate::egress) static PERMITS: Metric = counter(
+pub(in crate::egress) static PERMITS: Metric = Metric::counter(
     "interdict_egress_permits_total",
     "Pairs that the kernel was told of: new ones, and those that hold longer now.",
     &["kind"],
 );
-pub(in crate::egress) static RESTORED: Metric = counter(
+pub(in crate::egress) static RESTORED: Metric = Metric::counter(
     "interdict_egress_permits_restored_total",
     "Times that somebody took the pairs out of the kernel and they were put back.",
     &[],
 );
-pub(in crate::egress) static SECONDS: Metric =
-    counter("interdict_egress_permit_seconds_total", "Time that the kernel took for pairs, in seconds.", &[]);
-pub(in crate::egress) static TRANSACTIONS: Metric = counter(
+pub(in crate::egress) static SECONDS: Metric = Metric::counter(
+    "interdict_egress_permit_seconds_total",
+    "Time that the kernel took for pairs, in seconds.",
+    &[],
+);
+pub(in crate::egress) static TRANSACTIONS: Metric = Metric::counter(
     "interdict_egress_permit_transactions_total",
     "Transactions in which the kernel was told of pairs.",
     &[],
 );
-
-const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
-    Metric { name, help, kind: Kind::Counter, labels }
-}
 
 impl Reason {
     pub(super) const ALL: [Self; 5] =
