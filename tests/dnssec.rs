@@ -49,6 +49,20 @@ fn recursion(tree: &Tree, more: &str) -> String {
     format!("mode = \"recurse\"\n{more}\nroot_hints = \"{}\"", tree.path("hints").display())
 }
 
+/// A resolver that recurses in the tree and validates, one that validates and forwards to an Unbound that does not, and the Unbound that both are
+/// compared with.
+fn compared(tree: &mut Tree) -> (Site, Site, SocketAddr) {
+    tree.unbound(UNBOUND, true);
+    tree.unbound(PLAIN_UNBOUND, false);
+    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
+    let recursive = resolver(&recursion(tree, &anchors));
+    let forwarding = resolver(&format!(
+        "servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}"
+    ));
+    let unbound: SocketAddr = format!("127.0.0.1:{UNBOUND}").parse().unwrap();
+    (recursive, forwarding, unbound)
+}
+
 /// What a client gets: code, AD, the answer's records in no order, and the codes of extended errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Got {
@@ -155,14 +169,7 @@ fn clients_get_what_unbound_gives_them() {
 #[ignore = "run in a namespace by another test"]
 fn inside_the_tree() {
     let mut tree = Tree::grow();
-    tree.unbound(UNBOUND, true);
-    tree.unbound(PLAIN_UNBOUND, false);
-    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
-    let recursive = resolver(&recursion(&tree, &anchors));
-    let forwarding = resolver(&format!(
-        "servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}"
-    ));
-    let unbound: SocketAddr = format!("127.0.0.1:{UNBOUND}").parse().unwrap();
+    let (recursive, forwarding, unbound) = compared(&mut tree);
     let mut differences: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut asked = 0;
     for zone in tree::zones() {
@@ -310,14 +317,7 @@ fn the_reasons_for_failures_are_those_of_unbound() {
 #[ignore = "run in a namespace by another test"]
 fn reasons_inside_the_tree() {
     let mut tree = Tree::grow();
-    tree.unbound(UNBOUND, true);
-    tree.unbound(PLAIN_UNBOUND, false);
-    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
-    let recursive = resolver(&recursion(&tree, &anchors));
-    let forwarding = resolver(&format!(
-        "servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}"
-    ));
-    let unbound: SocketAddr = format!("127.0.0.1:{UNBOUND}").parse().unwrap();
+    let (recursive, forwarding, unbound) = compared(&mut tree);
     let (mut unexplained, mut explained, mut failures) = (Vec::new(), BTreeMap::new(), 0);
     for zone in tree::zones() {
         for (label, kind) in QUESTIONS {
@@ -553,14 +553,7 @@ fn proofs_inside_the_tree() {
     // No asterisk among the labels: Unbound takes such a name that a wildcard answered for bogus. Not CNAME: below a DNAME, Unbound answers such a question with the code of where it leads, and BIND does not.
     const KINDS: &[u16] = &[1, 28, 16, 15, 43, 2, 52, 65];
     let mut tree = Tree::grow();
-    tree.unbound(UNBOUND, true);
-    tree.unbound(PLAIN_UNBOUND, false);
-    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
-    let recursive = resolver(&recursion(&tree, &anchors));
-    let forwarding = resolver(&format!(
-        "servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}"
-    ));
-    let unbound: SocketAddr = format!("127.0.0.1:{UNBOUND}").parse().unwrap();
+    let (recursive, forwarding, unbound) = compared(&mut tree);
     let (mut asked, mut wrong) = (0, Vec::new());
     for zone in ["rsa", "ed25519", "nsec3", "optout", "unsigned"] {
         for number in 0..600 {
@@ -762,14 +755,7 @@ fn attackers_zones_cost_little() {
 fn attackers_inside_the_tree() {
     const QUESTIONS: usize = 120;
     let mut tree = Tree::grow_with_attackers();
-    tree.unbound(PLAIN_UNBOUND, false);
-    tree.unbound(UNBOUND, true);
-    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
-    let recursive = resolver(&recursion(&tree, &anchors));
-    let forwarding = resolver(&format!(
-        "servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}"
-    ));
-    let unbound: SocketAddr = format!("127.0.0.1:{UNBOUND}").parse().unwrap();
+    let (recursive, forwarding, unbound) = compared(&mut tree);
     let (own, other) = (std::process::id(), tree.last_process());
     let deep = "a.".repeat(100);
     let attacks: [(&str, Named); 6] = [
