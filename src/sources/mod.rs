@@ -8,6 +8,7 @@ mod bundle;
 mod collection;
 mod condition;
 mod config;
+mod cut;
 mod entry;
 mod fetch;
 mod file;

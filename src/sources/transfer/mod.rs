@@ -10,7 +10,6 @@
 mod address;
 mod config;
 mod connection;
-mod cut;
 mod exchange;
 mod record;
 mod refused;

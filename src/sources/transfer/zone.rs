@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::iter;
 
-use super::cut::{Cutter, first_line};
 use super::soa::Soa;
 use crate::dns::Name;
 use crate::formats::{Piece, Text};
+use crate::sources::cut::{Cutter, first_line};
 
 /// Records of a whole transfer, in the order they came.
 #[derive(Debug, Default)]
@@ -296,7 +296,7 @@ mod tests {
             let records: Vec<String> = present.iter().map(|number| record(*number)).collect();
             text(&records.iter().map(String::as_str).collect::<Vec<_>>(), SOA)
         };
-        let begins = |number: &u32| crate::sources::transfer::cut::begins_piece(record(*number).as_bytes());
+        let begins = |number: &u32| crate::sources::cut::begins_piece(record(*number).as_bytes());
         let cuts: Vec<u32> = (0..60_000).filter(begins).collect();
         let mut held = whole(&present);
         assert_eq!((held.pieces().len(), cuts.len() > 3), (cuts.len() + 2, true));
