@@ -5,7 +5,7 @@ use interdict::formats::{Format, Options, Parsed, ZoneHead, parse};
 use interdict::policy::{Action, Reach};
 
 fn read(format: Format, text: &[u8]) -> Parsed {
-    parse(format, "list", text, &Options::default())
+    parse(format, "list", &[text], &Options::default())
 }
 
 fn rules(parsed: &Parsed) -> Vec<String> {
@@ -42,7 +42,7 @@ fn domains() {
         "5 xn--vuqz89a.xn--fiqs8s exact -",
     ];
     assert_eq!(rules(&parsed), expected);
-    let wide = parse(Format::Domains, "list", b"a.example", &Options { subdomains: true, zone: None });
+    let wide = parse(Format::Domains, "list", &[b"a.example"], &Options { subdomains: true, zone: None });
     assert_eq!(rules(&wide), ["1 a.example subtree -"]);
 }
 

@@ -5,7 +5,7 @@ use super::hosts;
 use super::lines::Reader;
 use crate::policy::{Action, Reach};
 
-pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8]) {
+pub(super) fn parse(reader: &mut Reader<'_>, text: &[&[u8]]) {
     reader.each_line(text, |reader, line| {
         let line = line.trim();
         let comment = line.starts_with('!') || line.starts_with('[') || line.starts_with("# ") || line == "#";

@@ -52,7 +52,7 @@ pub fn reread(
     }
     let lines = |text: &[u8], at: usize, before: u32, carried: &Carried| {
         let mut reader = Reader::within(file, format, at, before, carried.clone());
-        read(&mut reader, format, text, options);
+        read(&mut reader, format, &[text], options);
         reader.finish()
     };
     let mut now: Vec<Part> = Vec::new();

@@ -29,7 +29,7 @@ const OTHER: &[&str] = &[
     "addn-hosts",
 ];
 
-pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8]) {
+pub(super) fn parse(reader: &mut Reader<'_>, text: &[&[u8]]) {
     reader.each_line(text, |reader, line| {
         let line = without_comment(line, &['#']);
         if line.is_empty() {

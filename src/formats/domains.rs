@@ -4,7 +4,7 @@
 use super::lines::{Reader, without_comment};
 use crate::policy::Reach;
 
-pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], subdomains: bool) {
+pub(super) fn parse(reader: &mut Reader<'_>, text: &[&[u8]], subdomains: bool) {
     let plain = if subdomains { Reach::Subtree } else { Reach::Exact };
     reader.each_line(text, |reader, line| {
         let line = without_comment(line, &['#', '!', ';']);

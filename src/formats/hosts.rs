@@ -22,7 +22,7 @@ const OWN: &[&str] = &[
     "localhost6",
 ];
 
-pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], subdomains: bool) {
+pub(super) fn parse(reader: &mut Reader<'_>, text: &[&[u8]], subdomains: bool) {
     let reach = if subdomains { Reach::Subtree } else { Reach::Exact };
     reader.each_line(text, |reader, line| {
         // A comment begins anywhere in this syntax.

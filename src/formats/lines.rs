@@ -89,17 +89,15 @@ impl<'f> Reader<'f> {
     }
 
     /// Calls `read` for each line that is text, without line ends and surrounding blanks.
-    pub(super) fn each_line(&mut self, text: &[u8], mut read: impl FnMut(&mut Self, &str)) {
-        let mark = if self.at == 0 { text.strip_prefix(b"\xEF\xBB\xBF") } else { None };
-        let mut next = self.at + if mark.is_some() { 3 } else { 0 };
-        let text = mark.unwrap_or(text);
-        if text.is_empty() {
-            return;
-        }
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        for bytes in text.split(|byte| *byte == b'\n') {
+    pub(super) fn each_line<'t>(&mut self, text: &[&'t [u8]], mut read: impl FnMut(&mut Self, &str)) {
+        let mut next = self.at;
+        let pieces = text.iter().copied().filter(|piece| !piece.is_empty());
+        let lines = |piece: &'t [u8]| piece.strip_suffix(b"\n").unwrap_or(piece).split(|byte| *byte == b'\n');
+        for bytes in pieces.flat_map(lines) {
             self.at = next;
             next += bytes.len() + 1;
+            let bytes =
+                if self.at == 0 { bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes) } else { bytes };
             self.line += 1;
             self.part.lines += 1;
             self.noted = false;

@@ -49,13 +49,14 @@ pub struct Options {
 /// Enough complaints to see what is wrong with a list.
 pub const MOST_PROBLEMS: usize = 1000;
 
-/// Reads a list. `file` is its name in complaints. Never fails: what is wrong is in the result.
-pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Parsed {
+/// Reads a list, whose text is in these pieces, each of which but the last ends with a line. `file` is its name in complaints. Never
+/// fails: what is wrong is in the result.
+pub fn parse(format: Format, file: &str, text: &[&[u8]], options: &Options) -> Parsed {
     let mut reader = lines::Reader::new(file, format);
-    if !reader.is_something_else(text) {
+    if !reader.is_something_else(text.first().unwrap_or(&&[][..])) {
         // Mostly a rule a line, and some room for what joins them later: memory that is reserved and not written to is none, growing would
         // need it twice.
-        let lines = text.iter().filter(|byte| **byte == b'\n').count();
+        let lines = text.iter().flat_map(|piece| piece.iter()).filter(|byte| **byte == b'\n').count();
         reader.rules().reserve(lines + lines / 64 + 64);
         read(&mut reader, format, text, options);
     }
@@ -65,7 +66,7 @@ pub fn parse(format: Format, file: &str, text: &[u8], options: &Options) -> Pars
 }
 
 /// Reads lines, with the reader where it stands.
-fn read(reader: &mut lines::Reader<'_>, format: Format, text: &[u8], options: &Options) {
+fn read(reader: &mut lines::Reader<'_>, format: Format, text: &[&[u8]], options: &Options) {
     match format {
         Format::Adblock => adblock::parse(reader, text),
         Format::Dnsmasq => dnsmasq::parse(reader, text),

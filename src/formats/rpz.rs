@@ -24,7 +24,7 @@ const TRIGGERS: &[(&str, Trigger)] = &[
     ("rpz-nsip", Trigger::Address(Whose::NameServer)),
 ];
 
-pub(super) fn parse(reader: &mut Reader<'_>, text: &[u8], zone: Option<&Name>) {
+pub(super) fn parse(reader: &mut Reader<'_>, text: &[&[u8]], zone: Option<&Name>) {
     if reader.carried.origin.is_none() {
         reader.carried.origin = zone.cloned();
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inputs::SourceReport;
-use crate::formats::{self, Format, Options, Parsed, Part, Reread};
+use crate::formats::{self, Format, Options, Parsed, Part, Piece, Reread};
 use crate::policy::{AddressRule, Edit, Override, Rule};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{self, Raw};
@@ -96,7 +96,8 @@ fn options(source: &sources::Config) -> Options {
 
 fn whole(source: &sources::Config, raw: &Raw) -> (Found, Content) {
     let options = options(source);
-    let mut found = formats::parse(source.format, &raw.name, &raw.bytes(), &options);
+    let text: Vec<&[u8]> = raw.content.pieces().map(Piece::bytes).collect();
+    let mut found = formats::parse(source.format, &raw.name, &text, &options);
     let rules = found.rule_count();
     let content = Content::Whole(std::mem::take(&mut found.rules), std::mem::take(&mut found.addresses));
     let parts = std::mem::take(&mut found.parts);

@@ -82,9 +82,12 @@ fuzz_target!(|bytes: &[u8]| {
     // Pieces in pairs: before the change, after it.
     let pieces: Vec<&[u8]> = text.split(|byte| *byte == 0xFF).take(6).collect();
     let [old, new] = [0, 1].map(|side| list(format, pieces.iter().skip(side).step_by(2).copied()));
-    let before = parse(format, "list", &old, &options);
-    let whole = parse(format, "list", &new, &options);
+    let whole = parse(format, "list", &[&new], &options);
     let old = in_pieces(old, choice & 0x40 != 0);
+    let pieces: Vec<&[u8]> = old.pieces().map(Piece::bytes).collect();
+    let before = parse(format, "list", &pieces, &options);
+    let at_once = parse(format, "list", &[&old.bytes()], &options);
+    assert_eq!(format!("{before:?}"), format!("{at_once:?}"), "a text reads alike wherever it is cut");
     let new = in_pieces(new, choice & 0x20 != 0).sharing(&old);
     if let Some(read) = reread(format, "list", &options, (&old, &before.parts), &new) {
         compare(&before, &whole, &read);

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, text)) = bytes.split_first() else { return };
     let zone = (choice & 1 == 1).then(|| "rpz.example".parse().expect("a name"));
-    let parsed = parse(Format::Rpz, "zone", text, &Options { subdomains: false, zone });
+    let parsed = parse(Format::Rpz, "zone", &[text], &Options { subdomains: false, zone });
     let listed: Vec<(Whose, IpAddr)> = parsed
         .addresses
         .iter()

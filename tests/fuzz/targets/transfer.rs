@@ -61,7 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     assert!(lines[0].starts_with(b"$ORIGIN ") && lines[1].starts_with(b"@ "), "{lines:?}");
     assert!(lines[2..lines.len() - 1].is_sorted_by(|one, other| one < other), "{lines:?}");
-    let parsed = parse(Format::Rpz, "zone", &text, &Options::default());
+    let parsed = parse(Format::Rpz, "zone", &[&*text], &Options::default());
     assert_eq!(parsed.lines as usize, lines.len() - 1);
     assert!(parsed.zone.is_some_and(|zone| zone.serial.is_some()));
 });
