@@ -13,9 +13,20 @@ use crate::policy::hexadecimal;
 /// A list's text. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Text {
-    pieces: Arc<[(usize, Piece)]>,
+    pieces: Arc<[Placed]>,
     len: usize,
     digest: [u8; 32],
+    sha256: [u8; 32],
+}
+
+/// A piece in its place.
+#[derive(Clone, Debug)]
+struct Placed {
+    /// Bytes before it.
+    at: usize,
+    piece: Piece,
+    /// The hash of all bytes before it, from which that of a text that differs behind them goes on.
+    before: Sha256,
 }
 
 /// By what tells it from others.
@@ -56,33 +67,48 @@ impl Piece {
 }
 
 impl Text {
-    /// A text in one piece; its digest is the SHA-256 of its bytes.
+    /// A text in one piece.
     pub fn whole(bytes: impl Into<Arc<Vec<u8>>>) -> Self {
         Self::of(vec![Piece::new(bytes)])
     }
 
-    /// A text of pieces, each of which but the last ends with a line. The digest of more than one is the SHA-256 of what
-    /// [`Text::contents`] tells.
+    /// A text of pieces, each of which but the last ends with a line.
     pub fn of(pieces: Vec<Piece>) -> Self {
-        let mut len = 0;
-        let mut place = |piece: Piece| {
-            let at = len;
-            len += piece.bytes.len();
-            (at, piece)
+        Self::after(None, pieces)
+    }
+
+    /// The same, of which what begins as the text `known` does is not hashed again.
+    pub fn after(known: Option<&Self>, pieces: Vec<Piece>) -> Self {
+        let known = known.map_or(&[][..], |known| &known.pieces);
+        let same =
+            pieces.iter().zip(known).take_while(|(piece, known)| piece.digest == known.piece.digest).count();
+        let (mut at, mut hash) = (0, Sha256::new());
+        let mut placed: Vec<Placed> = Vec::with_capacity(pieces.len());
+        for (number, piece) in pieces.into_iter().enumerate() {
+            match (known.get(number).filter(|_| number <= same), placed.last()) {
+                (Some(known), _) => hash = known.before.clone(),
+                (None, Some(last)) => hash.update(last.piece.bytes()),
+                (None, None) => {}
+            }
+            let length = piece.bytes.len();
+            placed.push(Placed { at, piece, before: hash.clone() });
+            at += length;
+        }
+        let sha256 = match placed.as_slice() {
+            [only] => only.piece.digest,
+            pieces => {
+                pieces.last().into_iter().for_each(|last| hash.update(last.piece.bytes()));
+                hash.finalize().into()
+            }
         };
-        let pieces: Arc<[_]> = pieces.into_iter().map(&mut place).collect();
-        let text = Self { pieces, len, digest: [0; 32] };
-        let digest = match (text.contents(), text.pieces().next()) {
-            (Some(contents), _) => Sha256::digest(contents).into(),
-            (None, Some(only)) => only.digest,
-            (None, None) => Sha256::digest([]).into(),
-        };
+        let text = Self { pieces: placed.into(), len: at, digest: sha256, sha256 };
+        let digest = text.contents().map_or(sha256, |contents| Sha256::digest(contents).into());
         Self { digest, ..text }
     }
 
     /// Its pieces, in order.
     pub fn pieces(&self) -> impl ExactSizeIterator<Item = &Piece> {
-        self.pieces.iter().map(|(_, piece)| piece)
+        self.pieces.iter().map(|placed| &placed.piece)
     }
 
     /// True when it is in more than one piece.
@@ -112,25 +138,30 @@ impl Text {
         self.len == 0
     }
 
-    /// What tells it from others.
+    /// What tells it, cut as it is, from others: of one in several pieces the SHA-256 of what [`Text::contents`] tells.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// SHA-256 of its bytes, wherever it is cut.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 
     /// All of it; copied when it is in several pieces.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match &*self.pieces {
             [] => Cow::Borrowed(&[]),
-            [(_, only)] => Cow::Borrowed(&only.bytes),
+            [only] => Cow::Borrowed(only.piece.bytes()),
             _ => Cow::Owned(self.pieces().flat_map(|piece| piece.bytes.iter().copied()).collect()),
         }
     }
 
     /// The bytes from `at` to the end of the piece in which that is; empty at the end of the text.
     pub fn rest(&self, at: usize) -> &[u8] {
-        let number = self.pieces.partition_point(|(from, _)| *from <= at);
+        let number = self.pieces.partition_point(|placed| placed.at <= at);
         let found = number.checked_sub(1).and_then(|number| self.pieces.get(number));
-        found.and_then(|(from, piece)| piece.bytes.get(at - from..)).unwrap_or(&[])
+        found.and_then(|placed| placed.piece.bytes.get(at - placed.at..)).unwrap_or(&[])
     }
 
     /// Some of it; copied when it is in several pieces. `None` when it is not all there.
@@ -184,7 +215,11 @@ impl Text {
             let found = pieces.binary_search_by_key(&piece.digest, |known| known.digest).ok();
             found.and_then(|found| pieces.get(found)).map_or_else(|| piece.clone(), |known| (*known).clone())
         };
-        let pieces = self.pieces.iter().map(|(at, piece)| (*at, same(piece))).collect();
+        let pieces = self
+            .pieces
+            .iter()
+            .map(|placed| Placed { piece: same(&placed.piece), ..placed.clone() })
+            .collect();
         Self { pieces, ..self }
     }
 
@@ -245,6 +280,16 @@ mod tests {
         assert_eq!(pieces(&["a\n", "b\n", "c\n"]).digest(), known.digest());
         // Where it is cut tells texts apart too: what is kept by its digest is found by it.
         assert_ne!(pieces(&["a\nb\n", "c\n"]).digest(), known.digest());
+        // The bytes alone, however they are cut and whatever was known of them before.
+        let sha256 = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+        assert_eq!((known.sha256(), next.sha256()), (sha256(b"a\nb\nc\n"), sha256(b"a\nx\nc\n")));
+        for lines in
+            [&["a\n"][..], &["a\n", "b\n"], &["a\n", "b\n", "c\n", "d\n"], &["x\n", "b\n", "c\n"], &[]]
+        {
+            let pieces = lines.iter().map(|lines| Piece::new(lines.as_bytes().to_vec())).collect();
+            let text = Text::after(Some(&known), pieces);
+            assert_eq!(text.sha256(), sha256(lines.concat().as_bytes()), "{lines:?}");
+        }
         let whole = Text::whole(b"a\n".to_vec());
         assert_eq!((whole.digest(), whole.contents()), (known.pieces().next().unwrap().digest(), None));
         assert!(known.contents().unwrap().lines().nth(1).unwrap().ends_with(" 2"));

@@ -17,7 +17,7 @@ use crate::policy::{self, Draft};
 use crate::problem::{Place, Problem, Severity};
 use crate::sources::{
     self, Arrival, Bundle, BundleConfig, CONFIG_FILE, Condition, FetchError, Holding, Origin, Raw, Reason,
-    Refusal, read_bundle, read_catalog, read_file,
+    Refusal, read_bundle, read_catalog, read_file, read_list,
 };
 
 /// What a configuration asks for.
@@ -171,7 +171,7 @@ pub(super) fn gather(
     for source in &plan.sources {
         let good = last_good.and_then(|good| good.sources.get(&source.name));
         let found = match (&source.origin, holdings.get(&source.name)) {
-            (Origin::File { path, .. }, None) => plain(source, path),
+            (Origin::File { path, .. }, None) => plain(source, path, good),
             (_, holding) => collected(source, holding, good, &mut arrivals, &mut warnings),
         };
         match (found, good) {
@@ -202,8 +202,8 @@ pub(super) fn gather(
 }
 
 /// A plain file, read now.
-fn plain(source: &sources::Config, path: &Path) -> Result<Option<Raw>, Problem> {
-    match read_file(path, source.max_bytes) {
+fn plain(source: &sources::Config, path: &Path, good: Option<&Raw>) -> Result<Option<Raw>, Problem> {
+    match read_list(path, source.max_bytes, good.map(|good| &good.content)) {
         Ok(raw) if raw.content.is_empty() => Err(Problem::error(
             Place::file(path.display().to_string()),
             "the file is empty",

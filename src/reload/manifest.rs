@@ -61,7 +61,7 @@ pub struct Input {
     pub key: String,
     /// Name in complaints.
     pub name: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes, or of what tells its pieces.
     pub digest: String,
     /// Size.
     #[serde(default)]

@@ -109,7 +109,7 @@ impl Store {
                 role,
                 key: key.to_owned(),
                 name: raw.name.clone(),
-                digest: raw.digest.to_string(),
+                digest: Digest::from(raw.content.digest()).to_string(),
                 bytes: raw.content.len() as u64,
                 in_pieces: raw.content.is_in_pieces(),
             });

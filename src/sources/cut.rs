@@ -1,10 +1,10 @@
-//! Owns where the text of a zone is cut into pieces: before lines that say so themselves, so that two versions share all
+//! Owns where a list's text is cut into pieces: before lines that say so themselves, so that two versions share all
 //! pieces but those in which a line differs, whichever way they came. Never knows what a line means.
 
 use crate::formats::{Piece, Text};
 
 /// Makes a text in pieces of lines that come in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cutter {
     done: Vec<Piece>,
     /// The piece that may still grow: one of another version as it is, until it does.
@@ -12,10 +12,14 @@ pub(super) struct Cutter {
     own: Vec<u8>,
 }
 
+/// Pieces of a text at most, each of which is a file where it is kept. Lists of ten million names are in a bit more than a
+/// thousand; one that is cut more often was made so that it is, and is left in one.
+const MOST_PIECES: usize = 1 << 14;
+
 impl Cutter {
     /// A text that begins with a piece of its own.
     pub(super) fn new(head: Vec<u8>) -> Self {
-        Self { done: vec![Piece::new(head)], shared: None, own: Vec::new() }
+        Self { done: vec![Piece::new(head)], ..Self::default() }
     }
 
     /// The next line, without its end.
@@ -55,9 +59,14 @@ impl Cutter {
         }
     }
 
-    pub(super) fn finish(mut self) -> Text {
+    /// The text; what it shares with the beginning of `known` is not hashed again.
+    pub(super) fn finish(mut self, known: Option<&Text>) -> Text {
         self.close();
-        Text::of(self.done)
+        if self.done.len() > MOST_PIECES {
+            let bytes: Vec<u8> = self.done.iter().flat_map(Piece::bytes).copied().collect();
+            return Text::whole(bytes);
+        }
+        Text::after(known, self.done)
     }
 
     fn own(&mut self) -> &mut Vec<u8> {

@@ -24,7 +24,7 @@ pub struct Raw {
     pub name: String,
     /// The bytes; cheap to share, and never copied on the way here: a list may be most of what the process holds.
     pub content: Text,
-    /// Their digest.
+    /// Their digest, however the text is cut.
     pub digest: Digest,
 }
 
@@ -54,7 +54,7 @@ impl Raw {
 
     /// A text that is already in memory.
     pub fn of(name: impl Into<String>, content: Text) -> Self {
-        Self { name: name.into(), digest: Digest(content.digest()), content }
+        Self { name: name.into(), digest: Digest(content.sha256()), content }
     }
 
     /// All bytes, for those who need them in a row; copied when they are in several pieces.

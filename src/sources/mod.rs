@@ -14,6 +14,7 @@ mod fetch;
 mod file;
 mod http;
 mod kept;
+mod list_file;
 mod map;
 mod metrics;
 mod notify;
@@ -34,6 +35,7 @@ pub use config::{
 };
 pub use file::{CATALOG_FILE, CONFIG_FILE, Digest, FetchError, LIST_FILE, Raw, read_catalog, read_file};
 pub use http::Proxy;
+pub use list_file::read_list;
 pub use metrics::METRICS;
 pub use pieces::{PieceFile, keep_text, pieces_of, read_text};
 pub use refusal::{Reason, Refusal};

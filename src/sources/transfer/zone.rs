@@ -61,7 +61,7 @@ impl Lines {
         lines.dedup();
         let mut text = Cutter::new(beginning(zone, soa));
         lines.into_iter().for_each(|line| text.line(line));
-        text.finish()
+        text.finish(None)
     }
 }
 
@@ -110,7 +110,7 @@ impl Changes {
                 piece => change(piece.map_or(&[], Piece::bytes), mine, &mut out)?,
             }
         }
-        Ok(out.finish())
+        Ok(out.finish(Some(text)))
     }
 }
 
@@ -156,7 +156,7 @@ fn cut(text: &Text) -> Option<Text> {
     let mut cut = Cutter::new(head.to_vec());
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
     lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| cut.line(line));
-    Some(cut.finish())
+    Some(cut.finish(None))
 }
 
 /// What the SOA record of a zone's text says, if it is the text of `zone`.
