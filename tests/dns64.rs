@@ -3,14 +3,19 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::string_slice,
-    reason = "a test that panics has failed"
+    clippy::disallowed_methods,
+    reason = "a test that panics has failed, and may look at the clock"
 )]
 #![allow(dead_code, reason = "shares files with other suites")]
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use hickory_proto::op::Message;
 use interdict::clock::Clock;
+use interdict::dns::{CanonicalName, Name, RecordType};
+use interdict::resolve::{self, Resolver};
 use support::{Site, code, query};
 
 const DNS64: &str = "[dns64]\nprefix = \"64:ff9b::/96\"\n";
@@ -83,4 +88,40 @@ fn own_records_and_special_names_count_for_addresses_that_stand_for_others_too()
     // The prefix that everybody knows stands for no address inside.
     let site = Site::start(&format!("{DNS64}{own}"), Clock::system());
     assert!(site.ask("printer.corp.example", 28).answers.is_empty());
+}
+
+/// Some servers say nothing to a question for IPv6 addresses; some say nothing to any.
+#[test]
+fn both_questions_share_one_deadline() {
+    let upstream = support::Upstream::scripted(|query, tcp| {
+        let is_ipv6 = query[12..].windows(5).any(|part| part == [0, 0, 28, 0, 1]);
+        support::answer(query, tcp).filter(|_| !is_ipv6)
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let deadline = Duration::from_millis(1500);
+    let config = resolve::Config {
+        servers: vec![format!("udp://{}", upstream.address).parse().unwrap()],
+        dns64: Some("64:ff9b::/96".parse().unwrap()),
+        timeout: Duration::from_secs(10),
+        deadline,
+        ..resolve::Config::default()
+    };
+    let resolver = Resolver::start(config, Clock::system(), runtime.handle().clone()).unwrap();
+    let asked = |name: &str| {
+        let (told, outcome) = std::sync::mpsc::sync_channel(1);
+        let name = CanonicalName::from(&name.parse::<Name>().unwrap());
+        let ask = resolve::Ask {
+            name: &name,
+            record_type: RecordType::AAAA,
+            dnssec_ok: false,
+            checking_disabled: false,
+        };
+        let began = Instant::now();
+        resolver.ask(ask, Box::new(move |answer| told.send(answer.map(<[u8]>::to_vec)).unwrap()));
+        let outcome = outcome.recv_timeout(Duration::from_secs(10)).expect("told");
+        assert!(began.elapsed() < deadline * 5 / 4, "{:?}", began.elapsed());
+        outcome.map(|message| data(&Message::from_vec(&message).unwrap()))
+    };
+    assert_eq!(asked("www.canada.ca"), Ok(vec!["64:ff9b::c000:207".to_owned()]));
+    assert_eq!(asked("silent.example"), Err(resolve::Failure::Timeout));
 }

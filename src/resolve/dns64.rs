@@ -23,6 +23,10 @@ pub(super) enum Detour {
 /// The longest that a made-up address holds where nothing says how long the name has no other, in seconds (RFC 6147 section 5.1.7).
 const LONGEST: u32 = 600;
 
+/// The share of a client's patience that the question for IPv6 addresses may take: more than one wait for a server, with time left for the
+/// question for IPv4 addresses.
+pub(super) const FIRST: f64 = 0.6;
+
 impl Detour {
     /// What a question takes besides; `None` for nothing. Who checks signatures itself gets what was signed (section 5.5).
     pub(super) fn of(prefix: Nat64, ask: &Ask<'_>) -> Option<Self> {

@@ -13,7 +13,7 @@ use super::question::{Question, Then};
 use super::receive;
 use super::servers::Server;
 use super::upstream::Config;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, Class, ExtendedError, MAX_NAME, RecordType};
 use crate::telemetry::{Collect, Sample};
 
@@ -106,6 +106,16 @@ impl Forwarder {
     /// Asks until one upstream answers, they all failed, or the deadline is over, and then tells `then`. Returns at once,
     /// never having waited: over UDP the query is on its way by then.
     pub fn ask(&self, ask: Ask<'_>, then: Then) {
+        self.ask_until(ask, self.now() + self.0.config.deadline, then);
+    }
+
+    /// The time that deadlines are counted in.
+    pub(super) fn now(&self) -> Moment {
+        self.0.network.now()
+    }
+
+    /// The same with a deadline of the question's own.
+    pub(super) fn ask_until(&self, ask: Ask<'_>, deadline: Moment, then: Then) {
         let name = ask.name.as_wire();
         let mut wire = [0; MAX_NAME + 4];
         let (kind, class) = (ask.record_type.0.to_be_bytes(), Class::IN.0.to_be_bytes());
@@ -114,7 +124,6 @@ impl Forwarder {
         }
         let wire = wire.get(..name.len() + 4).unwrap_or(&[]);
         let (servers, _) = self.0.servers.route(ask.name);
-        let deadline = self.0.network.now() + self.0.config.deadline;
         let question = Question::new(wire, ask.dnssec_ok, ask.checking_disabled, servers, deadline, then);
         self.0.go_on(&Arc::new(question), 0, None);
     }
@@ -129,7 +138,7 @@ impl Drop for Forwarder {
 
 impl Collect for Forwarder {
     fn collect(&self, samples: &mut Vec<Sample>) {
-        let now = self.0.network.now();
+        let now = self.now();
         for server in self.0.servers.all() {
             let sockets = server.ports.as_ref().map_or(0, |ports| ports.count(now));
             metrics::collect(&server.health, sockets, server.is_encrypted(), samples);

@@ -20,7 +20,7 @@ use super::recurse::roots;
 use super::secure::{Anchors, Exempt, Judgement, Proofs, Rollover, TrustAnchor, render};
 use super::upstream::{Config, Dnssec, Mode};
 use super::way::{Asked, Making, Way};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, Nat64};
 use crate::telemetry::{Collect, Sample, Storage};
 
@@ -145,9 +145,10 @@ impl Resolver {
 
     /// Resolves a question within its deadline, and then tells `then`. Returns at once.
     pub fn ask(&self, ask: Ask<'_>, then: Then) {
+        let deadline = self.0.forwarder.now() + self.0.deadline;
         match self.0.dns64.and_then(|prefix| Some((prefix, Detour::of(prefix, &ask)?))) {
-            None => self.0.ask(ask, then),
-            Some((prefix, detour)) => self.0.ask_around(ask, prefix, detour, then),
+            None => self.0.ask(ask, deadline, then),
+            Some((prefix, detour)) => self.0.ask_around(ask, deadline, (prefix, detour), then),
         }
     }
 }
@@ -177,8 +178,15 @@ impl Ways {
         next.after
     }
 
-    /// The same for hosts with IPv6 alone.
-    fn ask_around(self: &Arc<Self>, ask: Ask<'_>, prefix: Nat64, detour: Detour, then: Then) {
+    /// The same for hosts with IPv6 alone. One deadline holds for both questions; the first leaves the second a part of the time, as
+    /// servers that say nothing to the one may answer the other.
+    fn ask_around(
+        self: &Arc<Self>,
+        ask: Ask<'_>,
+        deadline: Moment,
+        (prefix, detour): (Nat64, Detour),
+        then: Then,
+    ) {
         let name = ask.name.clone();
         match detour {
             Detour::Addresses => {
@@ -196,9 +204,10 @@ impl Ways {
                         Err(failure) => then(Err(failure)),
                     };
                     let second = Ask { name: &question, record_type, dnssec_ok, checking_disabled };
-                    ways.ask(second, Box::new(then));
+                    ways.ask(second, deadline, Box::new(then));
                 };
-                self.ask(ask, Box::new(then));
+                let first = self.forwarder.now() + self.deadline.mul_f64(dns64::FIRST);
+                self.ask(ask, first.min(deadline), Box::new(then));
             }
             Detour::Pointer(target) => {
                 let at = target.clone();
@@ -209,19 +218,19 @@ impl Ways {
                     },
                     Err(failure) => then(Err(failure)),
                 };
-                self.ask(Ask { name: &target, ..ask }, Box::new(then));
+                self.ask(Ask { name: &target, ..ask }, deadline, Box::new(then));
             }
         }
     }
 
     /// What a route leads to is passed on as it comes: inside zones are rarely signed, and never by the root.
-    fn ask(self: &Arc<Self>, ask: Ask<'_>, then: Then) {
+    fn ask(self: &Arc<Self>, ask: Ask<'_>, deadline: Moment, then: Then) {
         let way = self.way();
         let is_plain = matches!(*way, Way::Plain) || self.forwarder.is_routed(ask.name);
         let unprotected = !is_plain && (ask.checking_disabled || self.is_exempt(ask.name));
         if is_plain || (unprotected && matches!(*way, Way::Validated(_))) {
             let checking_disabled = ask.checking_disabled || unprotected;
-            return self.forwarder.ask(Ask { checking_disabled, ..ask }, then);
+            return self.forwarder.ask_until(Ask { checking_disabled, ..ask }, deadline, then);
         }
         let Ok(name) = Name::from_bytes(ask.name.as_wire()) else { return then(Err(Failure::Network)) };
         let query = Query::query(name, RecordType::from(ask.record_type.0));
@@ -233,9 +242,10 @@ impl Ways {
         }
         let (ways, dnssec_ok) = (Arc::clone(self), ask.dnssec_ok);
         let asked = Asked { began: self.clock.instant(), now: self.seconds() };
+        let longest = deadline.since(self.forwarder.now());
         self.runtime.spawn(async move {
             let resolved = way.resolve(query.clone(), asked);
-            let judged = tokio::time::timeout(ways.deadline, resolved).await.unwrap_or(Err(Failure::Timeout));
+            let judged = tokio::time::timeout(longest, resolved).await.unwrap_or(Err(Failure::Timeout));
             if !unprotected {
                 ways.counts.note(&judged);
                 if let (Some(proofs), Ok(Judgement::Secure(message))) = (&ways.proofs, &judged) {
