@@ -7,6 +7,8 @@
     reason = "a test that panics has failed, and may look at the clock and at its own process"
 )]
 
+#[path = "support/encrypted.rs"]
+mod encrypted;
 mod support;
 
 use std::collections::{HashMap, HashSet};
@@ -510,6 +512,231 @@ fn a_forwarder_that_is_let_go_lets_go_of_everything() {
     drop(asker);
     // The question goes with the thread that would have heard its answer.
     assert_eq!(outcomes.recv_timeout(Duration::from_secs(5)), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+// --- What clients see ---
+
+/// What comes of the questions of one client.
+#[derive(Debug, Default)]
+struct SeenByClient {
+    /// How often which response code came with which extended error.
+    replies: std::collections::BTreeMap<(u8, Option<u16>), usize>,
+    /// How long each reply took; shortest first.
+    took: Vec<Duration>,
+    lost: usize,
+    lies: usize,
+}
+
+/// What no honest server says of any name.
+const LIE: [u8; 4] = [192, 0, 2, 66];
+
+/// Asks for `count` names one after the other, so far apart, without waiting for replies; each may take seven seconds.
+fn ask_apart(server: SocketAddr, prefix: &str, count: u16, apart: Duration) -> SeenByClient {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let asking = socket.try_clone().unwrap();
+    let prefix = prefix.to_owned();
+    let sent = std::thread::spawn(move || {
+        let asked = |id| {
+            std::thread::sleep(apart);
+            asking
+                .send_to(&query(id, 0x0100, &format!("{prefix}{id}.example"), 1, Some(1232)), server)
+                .unwrap();
+            Instant::now()
+        };
+        (0..count).map(asked).collect::<Vec<_>>()
+    });
+    let (mut came, mut seen) = (vec![None; usize::from(count)], SeenByClient::default());
+    let end = Instant::now() + apart * u32::from(count) + Duration::from_secs(7);
+    let mut buffer = [0; 4096];
+    while came.contains(&None) && Instant::now() < end {
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let Ok(length) = socket.recv(&mut buffer) else { continue };
+        let reply = hickory_proto::op::Message::from_vec(&buffer[..length]).unwrap();
+        let place = &mut came[usize::from(reply.metadata.id)];
+        assert!(place.is_none(), "a second reply");
+        *place = Some(Instant::now());
+        let edns = reply.edns.as_ref().and_then(|edns| edns.option(15.into()));
+        let error = edns.map(|option| {
+            let bytes = Vec::<u8>::try_from(option).unwrap();
+            u16::from_be_bytes([bytes[0], bytes[1]])
+        });
+        let rcode = u16::from(reply.metadata.response_code) as u8;
+        *seen.replies.entry((rcode, error)).or_default() += 1;
+        seen.lies += usize::from(buffer[..length].windows(4).any(|part| part == LIE));
+    }
+    let sent = sent.join().unwrap();
+    seen.took = sent.iter().zip(&came).filter_map(|(sent, came)| came.map(|came| came - *sent)).collect();
+    seen.took.sort_unstable();
+    seen.lost = came.iter().filter(|came| came.is_none()).count();
+    seen
+}
+
+/// An upstream's fault, and what a site that asks it alone has to tell its clients: the only replies that may come.
+struct Fault {
+    name: &'static str,
+    /// As in the configuration.
+    server: String,
+    alone: &'static [(u8, Option<u16>)],
+    /// Keeps it running.
+    _upstream: Option<Scripted>,
+}
+
+const ANSWERED: (u8, Option<u16>) = (0, None);
+const NOT_IN_TIME: (u8, Option<u16>) = (2, Some(22));
+const BROKEN: (u8, Option<u16>) = (2, Some(23));
+/// What a server itself says is passed on.
+const SAID: (u8, Option<u16>) = (2, None);
+
+fn faults() -> Vec<Fault> {
+    let over = |scheme: &str, name, alone, script: Box<dyn Fn(&Asked) -> Replies + Send + Sync>| {
+        let upstream = Scripted::start(script);
+        let server = format!("{scheme}://{}", upstream.address);
+        Fault { name, server, alone, _upstream: Some(upstream) }
+    };
+    let udp = |name, alone, script: fn(&Asked) -> Replies| over("udp", name, alone, Box::new(script));
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let resetting = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let reset = resetting.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in resetting.incoming() {
+            let stream = socket2::SockRef::from(stream.as_ref().unwrap());
+            // Closed with a reset instead of an end.
+            stream.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    let began = Instant::now();
+    let named = |name, server: String, alone| Fault { name, server, alone, _upstream: None };
+    vec![
+        named("dead: its port is closed", format!("udp://{closed}"), &[BROKEN]),
+        udp("dead: silent", &[NOT_IN_TIME], |_| vec![]),
+        udp("slow: after 0.7 s", &[ANSWERED], |asked| vec![(Duration::from_millis(700), asked.answer())]),
+        udp("slow: after 6 s", &[NOT_IN_TIME], |asked| vec![(Duration::from_secs(6), asked.answer())]),
+        udp("lies: wrong id", &[NOT_IN_TIME, BROKEN], |asked| {
+            let mut lie = asked.with(0x8180, Some(LIE));
+            lie[0] ^= 1;
+            vec![now(lie)]
+        }),
+        udp("lies: another question", &[NOT_IN_TIME, BROKEN], |asked| {
+            let mut lie = asked.with(0x8180, Some(LIE));
+            lie[13] ^= 3;
+            vec![now(lie)]
+        }),
+        udp("truncated, and over TCP too", &[NOT_IN_TIME, BROKEN], |asked| {
+            vec![now(asked.with(0x8380, None))]
+        }),
+        udp("truncated, and nothing over TCP", &[NOT_IN_TIME, BROKEN], |asked| match asked.tcp {
+            true => vec![],
+            false => vec![now(asked.with(0x8380, None))],
+        }),
+        udp("garbage", &[NOT_IN_TIME, BROKEN], |asked| {
+            vec![now(asked.packet.iter().map(|byte| byte ^ 0x55).collect())]
+        }),
+        udp("cut short", &[NOT_IN_TIME, BROKEN], |asked| {
+            let mut cut = asked.with(0x8180, Some(LIE));
+            cut.truncate(cut.len() - 3);
+            vec![now(cut)]
+        }),
+        udp("says SERVFAIL", &[SAID], |asked| vec![now(asked.with(0x8182, None))]),
+        named("resets TCP", format!("tcp://{reset}"), &[BROKEN]),
+        over(
+            "udp",
+            "flaps every 0.3 s",
+            &[ANSWERED, NOT_IN_TIME],
+            Box::new(move |asked: &Asked| match began.elapsed().as_millis() / 300 % 2 {
+                0 => vec![now(asked.answer())],
+                _ => vec![],
+            }),
+        ),
+    ]
+}
+
+/// A site that asks these and nobody else, with the settings that it ships with.
+fn asking(servers: &[&str], more: &str) -> Site {
+    let site = Site::prepare("", Clock::system());
+    let text = support::read(&site.config);
+    let begin = text.find("servers = ").unwrap();
+    let end = begin + text[begin..].find("[policy]").unwrap();
+    let servers = servers.iter().map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", ");
+    let whole = format!("{}servers = [{servers}]\n{more}{}", &text[..begin], &text[end..]);
+    std::fs::write(&site.config, whole).unwrap();
+    site.started()
+}
+
+/// Each fault of an upstream with the program as it ships: alone, where nothing can be had, and as the first of two. Prints a table.
+#[test]
+fn whatever_an_upstream_does_clients_hear_the_truth_in_time_or_that_there_is_none() {
+    let elsewhere = encrypted::Encrypted::start("");
+    let stranger = elsewhere.site.running.as_ref().unwrap().addresses[1];
+    let ca = format!("ca = \"{}\"\n", elsewhere.site.path("cert.pem").display());
+    let mut faults = faults();
+    faults.push(Fault {
+        name: "TLS under another name",
+        server: format!("tls://{stranger}#dns.other.example"),
+        alone: &[BROKEN],
+        _upstream: None,
+    });
+    let rows: Vec<_> = faults
+        .into_iter()
+        .map(|fault| {
+            let ca = ca.clone();
+            std::thread::spawn(move || {
+                let good = Scripted::start(|asked| vec![now(asked.answer())]);
+                let alone = asking(&[&fault.server], &ca);
+                let beside = asking(&[&fault.server, &format!("udp://{}", good.address)], &ca);
+                let asked = |site: &Site| {
+                    let address = site.address();
+                    std::thread::spawn(move || ask_apart(address, "n", 20, Duration::from_millis(50)))
+                };
+                let asked = [asked(&alone), asked(&beside)];
+                // In the midst of it.
+                std::thread::sleep(Duration::from_millis(500));
+                for site in [&alone, &beside] {
+                    let began = Instant::now();
+                    assert_eq!(site.rcode("tiktok.com"), "Non-Existent Domain", "{}", fault.name);
+                    assert!(
+                        began.elapsed() < Duration::from_secs(1),
+                        "{}: a ban waits for nobody",
+                        fault.name
+                    );
+                }
+                let [alone, beside] = asked.map(|asked| asked.join().unwrap());
+                (fault, alone, beside)
+            })
+        })
+        .collect();
+    for row in rows {
+        let (fault, alone, beside) = row.join().unwrap();
+        for (how, seen) in [("alone", &alone), ("with another", &beside)] {
+            let replies: Vec<String> = seen
+                .replies
+                .iter()
+                .map(|((rcode, error), count)| {
+                    let error = error.map_or(String::new(), |error| format!(" EDE {error}"));
+                    let code =
+                        if *rcode == 0 { "NOERROR".to_owned() } else { format!("rcode {rcode}{error}") };
+                    format!("{count} {code}")
+                })
+                .collect();
+            let at =
+                |share: usize| seen.took.get(seen.took.len() * share / 100).map_or(0, Duration::as_millis);
+            let most = seen.took.last().map_or(0, Duration::as_millis);
+            eprintln!(
+                "{:32} {how:12} {:32} median {:4} ms, longest {most:4} ms, lost {}",
+                fault.name,
+                replies.join(", "),
+                at(50),
+                seen.lost
+            );
+            assert_eq!((seen.lost, seen.lies), (0, 0), "{} {how}: {seen:?}", fault.name);
+            // Clients give up after five seconds; with another server to ask nobody comes near that.
+            let bound = if how == "alone" { 6000 } else { 1500 };
+            assert!(most < bound, "{} {how}: {seen:?}", fault.name);
+        }
+        assert!(alone.replies.keys().all(|reply| fault.alone.contains(reply)), "{}: {alone:?}", fault.name);
+        let answered = alone.replies.get(&ANSWERED).copied().unwrap_or(0);
+        assert!(!fault.alone.contains(&ANSWERED) || answered >= 12, "{}: {alone:?}", fault.name);
+        assert!(beside.replies.keys().eq([&ANSWERED]), "{}: {beside:?}", fault.name);
+    }
 }
 
 // --- Floods ---

@@ -134,7 +134,10 @@ impl Asking {
         now: Moment,
     ) -> Result<(), Broken> {
         server.health.counts.queries.fetch_add(1, Ordering::Relaxed);
-        let patient_until = (now + server.health.patience(self.config.timeout)).min(question.deadline);
+        // A connection that is not made yet takes several round trips; and patience that may help is for later tries.
+        let others = latest == 1 && server.ports.is_some() && self.servers.has_others(question.servers);
+        let patience = server.health.patience(self.config.timeout, others);
+        let patient_until = (now + patience).min(question.deadline);
         let is_mixed = server.ports.is_some() && server.health.keeps_case(self.clock.now());
         let case = if is_mixed { Case::mixed()? } else { Case::PLAIN };
         let tried =
@@ -219,7 +222,7 @@ impl Asking {
     /// The same question to the same server over TCP, with a patience of its own.
     fn again_over_tcp(self: &Arc<Self>, server: u16, mut tried: Try, now: Moment) {
         let Some(asked) = self.servers.all().get(usize::from(server)) else { return };
-        let patience = asked.health.patience(self.config.timeout);
+        let patience = asked.health.patience(self.config.timeout, false);
         tried.patient_until = (now + patience).min(tried.question.deadline);
         self.ask_over_tcp(server, tried);
     }

@@ -78,9 +78,11 @@ impl Health {
             && self.retry_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// How long to wait for it, at most `longest`.
-    pub(super) fn patience(&self, longest: Duration) -> Duration {
+    /// How long to wait for it, at most `longest`. One of which nothing is known yet is given all of that, unless `others` are there to be
+    /// asked: should it be dead, nobody waits for long; should it be slow, its answer is taken all the same.
+    pub(super) fn patience(&self, longest: Duration, others: bool) -> Duration {
         match self.speed() {
+            0 if others => SHORTEST.min(longest),
             0 => longest,
             speed => Duration::from_micros(u64::from(speed) * 8).clamp(SHORTEST.min(longest), longest),
         }

@@ -95,6 +95,11 @@ impl Servers {
         }
     }
 
+    /// True when there are several servers for a zone.
+    pub(super) fn has_others(&self, zone: usize) -> bool {
+        self.zones.get(zone).is_some_and(|(_, servers)| servers.len() > 1)
+    }
+
     /// The next server to ask in a round: one that is down and due for a probe, when luck has it; then the healthy ones,
     /// the fastest first and now and then another, so that its speed stays known; last those that are down. `None` when
     /// all were tried.
