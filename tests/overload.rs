@@ -182,6 +182,10 @@ fn misses_that_nobody_answers_do_not_starve_hits_and_blocks() {
     assert!(resolved, "no new name is resolved after the flood");
 }
 
+/// Names a round, and rounds at most, until a round adds less than a MiB: 26 bytes a name, far less than a question or an answer takes.
+const ROUND: usize = 40_000;
+const ROUNDS: usize = 5;
+
 #[test]
 fn a_flood_of_misses_keeps_memory_within_its_bound() {
     let served = Served::start(&format!("[cache]\nmemory = \"4MiB\"\n{STATE}"), "");
@@ -195,24 +199,22 @@ fn a_flood_of_misses_keeps_memory_within_its_bound() {
             .collect();
         askers.into_iter().map(|asker| asker.join().unwrap()).sum::<usize>()
     };
-    // Until every table that holds answers is full.
-    assert!(flood(0, 40_000) > 39_000);
-    // How soon that is, and how soon what was freed is used again, differs with what else the machine does.
-    let mut asked = 40_000;
-    let mut before = served.memory();
-    while asked < 120_000 {
-        assert!(flood(asked, 20_000) > 19_000);
-        asked += 20_000;
-        let grown = served.memory().saturating_sub(before);
-        before += grown;
-        if grown < 1 << 20 {
-            break;
-        }
-    }
-    let descriptors = served.descriptors();
-    assert!(flood(asked, 60_000) > 59_000);
-    let after = served.memory();
-    assert!(after < before + (4 << 20), "{} KiB, then {} KiB", before >> 10, after >> 10);
+    // Until every table that holds answers is full. How soon that is, and how soon what was freed is used again, differs with what else
+    // the machine does: memory comes to rest sooner or later, unless something is kept of each question.
+    let mut seen = vec![served.memory()];
+    let mut descriptors = 0;
+    let is_at_rest = (0..ROUNDS).any(|round| {
+        assert!(flood(round * ROUND, ROUND) > ROUND - ROUND / 40);
+        descriptors = if round == 0 { served.descriptors() } else { descriptors };
+        let (most, now) = (seen.iter().copied().max().unwrap(), served.memory());
+        seen.push(now);
+        round > 0 && now < most + (1 << 20)
+    });
+    assert!(
+        is_at_rest,
+        "KiB after each round: {:?}",
+        seen.iter().map(|bytes| bytes >> 10).collect::<Vec<_>>()
+    );
     assert!(served.metric("interdict_cache_bytes") <= served.metric("interdict_cache_limit_bytes"));
     std::thread::sleep(Duration::from_secs(1));
     assert!(served.descriptors() <= descriptors + 64, "{descriptors}, then {}", served.descriptors());
