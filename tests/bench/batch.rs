@@ -2,7 +2,7 @@
 //! the product. Never looks into a datagram.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,9 +24,12 @@ pub fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// A socket of its own port, connected to `server`.
-pub fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+pub fn connected(server: SocketAddr, from: Option<IpAddr>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
     enlarge(&socket)?;
+    if let Some(from) = from {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
     socket.connect(&server.into())?;
     Ok(socket.into())
 }

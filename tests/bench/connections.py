@@ -45,11 +45,11 @@ def run(given, kinds, out):
                     load.own(bed, f"127.0.0.1:{server.port}", questions.path("warm"), ["--window", "64", "--patient"])
             # Some keep what came over connections apart.
             for server in servers:
-                for mode in MODES:
+                for mode in given.modes:
                     if spoken(mode) in server.connected_modes and mode == spoken(mode):
                         one(server, questions, mode, WARM)
             for number in range(given.rounds):
-                for mode in MODES:
+                for mode in given.modes:
                     for server in servers:
                         if spoken(mode) in server.connected_modes:
                             seen = one(server, questions, mode, given.seconds)
@@ -57,15 +57,15 @@ def run(given, kinds, out):
                             out.write(json.dumps({"mode": mode, "peer": server.name, "round": number, **seen}) + "\n")
                             say(f"{mode} {server.name}: {seen['cpu_us']:.2f} us, {seen['qps']:.0f}/s, lost {seen['lost']}")
             for server in servers:
-                if "dot" in server.connected_modes:
-                    memory[server.name] = idle(server)
+                if given.idle and "dot" in server.connected_modes:
+                    memory[server.name] = idle(server, given.idle)
                     say(f"idle {server.name}: {memory[server.name] / 1024:.1f} KiB")
         finally:
             for server in servers:
                 server.stop()
-    print(f"{'server':14} " + " ".join(f"{mode + ' us':>13}" for mode in MODES) + f" {'idle DoT KiB':>13}")
+    print(f"{'server':14} " + " ".join(f"{mode + ' us':>13}" for mode in given.modes) + f" {'idle DoT KiB':>13}")
     for server in servers:
-        cells = [cpu.get((mode, server.name)) for mode in MODES]
+        cells = [cpu.get((mode, server.name)) for mode in given.modes]
         shown = [f"{statistics.median(cell):13.2f}" if cell else f"{'-':>13}" for cell in cells]
         kept = f"{memory[server.name] / 1024:13.1f}" if server.name in memory else f"{'-':>13}"
         print(f"{server.name:14} {' '.join(shown)} {kept}", flush=True)
@@ -108,13 +108,13 @@ def wire(name):
     return b"\0\0\x01\0\0\x01\0\0\0\0\0\0" + labels + b"\0\0\x01\0\x01"
 
 
-def idle(server):
+def idle(server, count):
     """Resident bytes of each idle DoT connection that asked once."""
     context = ssl.create_default_context(cafile=server.bed.certificate)
     query = wire(server.bed.popular[0])
     before, kept = server.memory(), []
     try:
-        for number in range(IDLE):
+        for number in range(count):
             # Several addresses, as no client opens so many.
             tcp = socket.create_connection(("127.0.0.1", server.dot_port), 5, (f"127.0.1.{number % 50 + 1}", 0))
             tls = context.wrap_socket(tcp, server_hostname="dns.example")

@@ -14,7 +14,7 @@ mod histogram;
 mod questions;
 mod report;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,9 @@ struct Arguments {
     /// Queries a second, whatever comes back; latency then counts from when a query was due.
     #[arg(long)]
     rate: Option<f64>,
+    /// The address to ask from.
+    #[arg(long)]
+    from: Option<IpAddr>,
     /// Ports to ask from.
     #[arg(long, default_value_t = 8)]
     sockets: usize,
@@ -282,7 +285,7 @@ fn main() {
     let questions =
         Questions::read(&arguments.file, &arguments.questions, arguments.once).expect("the questions");
     let port = || Port {
-        socket: batch::connected(arguments.server).expect("a socket"),
+        socket: batch::connected(arguments.server, arguments.from).expect("a socket"),
         slots: vec![Slot::default(); SLOTS].into(),
         next: 0,
         oldest: 0,

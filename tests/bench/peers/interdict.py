@@ -65,6 +65,7 @@ key = "{self.bed.key}"
 [[listener]]
 protocol = "dot"
 address = "127.0.0.1:{self.dot_port}"
+connections = 12000
 idle = "10m"
 [[listener]]
 protocol = "doh"
