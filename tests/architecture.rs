@@ -107,7 +107,14 @@ fn a_foreign_crate_has_one_door() {
         ("arc_swap", &["policy/live.rs"]),
         (
             "base64::",
-            &["dns/tsig/key.rs", "listen/https/request.rs", "net/tls/pin.rs", "report/render/html.rs"],
+            &[
+                "admin/oidc/attempt.rs",
+                "dns/tsig/key.rs",
+                "listen/https/request.rs",
+                "net/tls/pin.rs",
+                "report/render/html.rs",
+                "sources/exchange.rs",
+            ],
         ),
         // The fetchers hand TLS its provider.
         (
@@ -168,7 +175,8 @@ fn a_foreign_crate_has_one_door() {
         ("quick_cache", &["cache/store.rs"]),
         ("comfy_table", &["cli/audit.rs", "cli/history.rs", "cli/report.rs"]),
         ("crossbeam_queue", &["telemetry/ring.rs"]),
-        ("ureq", &["admin/client.rs", "sources/address.rs", "sources/http.rs"]),
+        ("ureq", &["admin/client.rs", "sources/address.rs", "sources/exchange.rs", "sources/http.rs"]),
+        ("jsonwebtoken", &["admin/oidc/token.rs"]),
         (
             "rustls",
             &[
@@ -231,6 +239,7 @@ fn a_foreign_crate_has_one_door() {
                 "admin/pages/now.rs",
                 "admin/pages/policy.rs",
                 "admin/pages/reports.rs",
+                "admin/pages/sign_in.rs",
                 "admin/pages/view.rs",
                 "admin/policy.rs",
                 "admin/records.rs",
@@ -255,6 +264,7 @@ fn a_foreign_crate_has_one_door() {
                 "admin/pages/parts.rs",
                 "admin/pages/policy.rs",
                 "admin/pages/reports.rs",
+                "admin/pages/sign_in.rs",
                 "admin/pages/view.rs",
             ],
         ),

@@ -17,6 +17,7 @@ use super::answer::{Parameters, absent, problem, wrong};
 use super::auth::Tokens;
 use super::config::Config;
 use super::live::{self, Tail, Trend};
+use super::oidc::SignIn;
 use super::session::Sessions;
 use super::{change, egress, explain, feeds, lately, openapi, pages, policy, records, report, tag, visitor};
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub tokens: Arc<Tokens>,
     /// Browsers that logged in.
     pub sessions: Arc<Sessions>,
+    /// Signing in at a provider, where there is one.
+    pub sign_in: Option<Arc<SignIn>>,
     /// The settings of this door.
     pub config: Arc<Config>,
     /// What tells the time.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::oidc;
 use crate::net::tls::Files;
 
 /// Settings of the operators' door.
@@ -22,6 +23,8 @@ pub struct Config {
     pub tls: Option<Files>,
     /// Authority of the certificates that people may show.
     pub client_ca: Option<PathBuf>,
+    /// The provider that people may sign in at. Default none.
+    pub oidc: Option<oidc::Config>,
     /// Newest records kept in memory for the live tail; 0 for none. Default a thousand where records are made for a log or for reports anyway, else
     /// none.
     pub tail: Option<usize>,
@@ -58,6 +61,7 @@ impl Default for Config {
             names: Vec::new(),
             tls: None,
             client_ca: None,
+            oidc: None,
             tail: None,
         }
     }

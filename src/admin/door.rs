@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::auth::Tokens;
 use super::config::Config;
+use super::oidc;
 use super::visitor::Peer;
 use crate::clock::{Clock, Moment};
 use crate::net::tls::{Application, Authority, CertificateError, Renewable, Server, Stream};
@@ -45,7 +46,8 @@ pub fn problems(config: &Config, clock: Clock) -> Vec<Problem> {
     let complaint =
         |error: CertificateError| Problem::error(Place::file("[admin]"), error.to_string(), error.hint());
     let tokens = Tokens::of(config.tokens.clone()).problems();
-    opened.map(complaint).into_iter().chain(tokens).collect()
+    let oidc = config.oidc.iter().flat_map(oidc::Config::problems);
+    opened.map(complaint).into_iter().chain(tokens).chain(oidc).collect()
 }
 
 impl Door {

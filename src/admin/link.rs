@@ -1,14 +1,22 @@
-//! Owns the writing of a path with parameters, for the pages and for the command line that asks the same interface. Reads none.
+//! Owns the writing of a path or an address with parameters, for the pages, the provider that people sign in at, and the command line that asks the same
+//! interface. Reads none.
 
-/// A path with parameters.
+/// A path with parameters, behind those that it has.
 pub fn link(path: &str, pairs: &[(&str, &str)]) -> String {
     let mut whole = path.to_owned();
-    for (place, (key, value)) in pairs.iter().enumerate() {
-        whole.push(if place == 0 { '?' } else { '&' });
+    for (key, value) in pairs {
+        whole.push(if whole.contains('?') { '&' } else { '?' });
         encode(key, &mut whole);
         whole.push('=');
         encode(value, &mut whole);
     }
+    whole
+}
+
+/// A text in which nothing stands for anything else.
+pub(super) fn encoded(text: &str) -> String {
+    let mut whole = String::new();
+    encode(text, &mut whole);
     whole
 }
 
@@ -33,5 +41,6 @@ mod tests {
             link("/explain", &[("name", "a&b=<é>"), ("on", "")]),
             "/explain?name=a%26b%3D%3C%C3%A9%3E&on="
         );
+        assert_eq!(link("/explain?a=b", &[("c", "?")]), "/explain?a=b&c=%3F");
     }
 }

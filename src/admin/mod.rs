@@ -15,6 +15,7 @@ pub mod fields;
 mod lately;
 mod link;
 mod live;
+pub mod oidc;
 mod openapi;
 mod pages;
 mod person;
@@ -35,3 +36,6 @@ pub use link::link;
 pub use live::{Tail, TailWiring, Trend};
 pub use serve::serve;
 pub use session::Sessions;
+
+/// The rows of this room.
+pub static METRICS: &[&crate::telemetry::Metric] = oidc::METRICS;

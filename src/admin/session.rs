@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::auth::Tokens;
+use super::person::Person;
 use crate::clock::{Clock, Moment};
 
 /// All sessions.
@@ -21,10 +22,19 @@ pub struct Sessions {
 
 #[derive(Debug)]
 struct Session {
-    /// Digest of the token it began with, which is looked up each time: a line taken out of the file ends its sessions.
-    token: String,
+    holder: Holder,
+    longest: Duration,
     began: Moment,
     seen: Moment,
+}
+
+/// Whose a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Somebody whom the provider vouched for when it began, and for so long.
+    Signed(Person, Duration),
+    /// Whoever has the token of this digest, which is looked up each time: a line taken out of the file ends its sessions.
+    Token(String),
 }
 
 #[derive(Debug)]
@@ -53,9 +63,12 @@ impl Sessions {
         Self { clock, open, attempts, secret: random().unwrap_or_default() }
     }
 
-    /// Begins a session for the token of that digest; returns its secret, which only the browser keeps. `None` when the system gives no
-    /// randomness.
-    pub fn begin(&self, token: String) -> Option<String> {
+    /// Begins a session; returns its secret, which only the browser keeps. `None` when the system gives no randomness.
+    pub(super) fn begin(&self, holder: Holder) -> Option<String> {
+        let longest = match &holder {
+            Holder::Signed(_, longest) => LONGEST.min(*longest),
+            Holder::Token(_) => LONGEST,
+        };
         let secret = crate::policy::hexadecimal(&random()?);
         let now = self.clock.now();
         let mut open = lock(&self.open);
@@ -64,17 +77,17 @@ impl Sessions {
             let idle = open.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| key.clone());
             idle.and_then(|idle| open.remove(&idle));
         }
-        open.insert(Tokens::digest(&secret), Session { token, began: now, seen: now });
+        open.insert(Tokens::digest(&secret), Session { holder, longest, began: now, seen: now });
         Some(secret)
     }
 
-    /// The digest of the token that a session began with, while it lives.
-    pub fn token_of(&self, secret: &str) -> Option<String> {
+    /// Whose a session is, while it lives.
+    pub(super) fn holder_of(&self, secret: &str) -> Option<Holder> {
         let now = self.clock.now();
         let mut open = lock(&self.open);
         let session = open.get_mut(&Tokens::digest(secret)).filter(|session| session.lives(now))?;
         session.seen = now;
-        Some(session.token.clone())
+        Some(session.holder.clone())
     }
 
     /// Ends a session.
@@ -145,7 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Session {
     fn lives(&self, now: Moment) -> bool {
-        now.since(self.seen) < IDLE && now.since(self.began) < LONGEST
+        now.since(self.seen) < IDLE && now.since(self.began) < self.longest
     }
 }
 
@@ -158,25 +171,47 @@ mod tests {
         (clock.clone(), Sessions::new(clock))
     }
 
+    fn ops() -> Holder {
+        Holder::Token("of ops".to_owned())
+    }
+
+    #[test]
+    fn a_session_of_the_providers_ends_when_it_says_however_busy_it_is() {
+        let (clock, sessions) = sessions();
+        let person = || Person { name: "oidc:a".to_owned(), roles: Default::default() };
+        let begin = |longest| sessions.begin(Holder::Signed(person(), longest)).unwrap();
+        let (short, long) = (begin(Duration::from_secs(600)), begin(Duration::MAX));
+        clock.advance(Duration::from_secs(599));
+        assert!(sessions.holder_of(&short).is_some());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(sessions.holder_of(&short), None);
+        while clock.now().since(Moment::START) + Duration::from_secs(1000) < LONGEST {
+            assert!(sessions.holder_of(&long).is_some());
+            clock.advance(Duration::from_secs(1000));
+        }
+        clock.advance(Duration::from_secs(1000));
+        assert_eq!(sessions.holder_of(&long), None, "a working day in any case");
+    }
+
     #[test]
     fn a_session_ends_idle_and_after_a_day_of_work_and_when_it_is_told_to() {
         let (clock, sessions) = sessions();
-        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        let secret = sessions.begin(ops()).unwrap();
         assert_eq!(secret.len(), 64);
-        assert_eq!(sessions.token_of("another"), None);
+        assert_eq!(sessions.holder_of("another"), None);
         for _ in 0..24 {
-            assert_eq!(sessions.token_of(&secret).as_deref(), Some("of ops"));
+            assert_eq!(sessions.holder_of(&secret), Some(ops()));
             clock.advance(IDLE - Duration::from_secs(1));
         }
-        assert!(sessions.token_of(&secret).is_some());
+        assert!(sessions.holder_of(&secret).is_some());
         clock.advance(Duration::from_secs(60));
-        assert_eq!(sessions.token_of(&secret), None, "twelve hours are over");
-        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        assert_eq!(sessions.holder_of(&secret), None, "twelve hours are over");
+        let secret = sessions.begin(ops()).unwrap();
         clock.advance(IDLE);
-        assert_eq!(sessions.token_of(&secret), None, "idle");
-        let secret = sessions.begin("of ops".to_owned()).unwrap();
+        assert_eq!(sessions.holder_of(&secret), None, "idle");
+        let secret = sessions.begin(ops()).unwrap();
         sessions.end(&secret);
-        assert_eq!(sessions.token_of(&secret), None, "told to");
+        assert_eq!(sessions.holder_of(&secret), None, "told to");
     }
 
     #[test]
@@ -184,11 +219,11 @@ mod tests {
         let (clock, sessions) = sessions();
         let mut secrets = Vec::new();
         for _ in 0..=SESSIONS {
-            secrets.push(sessions.begin("of ops".to_owned()).unwrap());
+            secrets.push(sessions.begin(ops()).unwrap());
             clock.advance(Duration::from_millis(1));
         }
-        assert_eq!(sessions.token_of(&secrets[0]), None);
-        assert!(sessions.token_of(&secrets[1]).is_some());
+        assert_eq!(sessions.holder_of(&secrets[0]), None);
+        assert!(sessions.holder_of(&secrets[1]).is_some());
         for number in 0..2 * ADDRESSES as u32 {
             sessions.failed(IpAddr::from(number.to_be_bytes()));
         }

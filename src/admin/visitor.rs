@@ -14,7 +14,9 @@ use super::api::Parts;
 use super::auth::Tokens;
 use super::config::Reading;
 use super::fields::{self, Origin, SESSION};
+use super::oidc::{BACK, THERE};
 use super::person::{Person, Role};
+use super::session::Holder;
 use crate::problem::{Place, Problem};
 
 /// What is at the other end of a connection.
@@ -129,7 +131,10 @@ pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, n
                 return Some((tokens.of_digest(&Tokens::digest(&token))?, Proof::Bearer));
             }
             let by_session = session.and_then(|secret| {
-                let person = tokens.of_digest(&sessions.token_of(&secret)?)?;
+                let person = match sessions.holder_of(&secret)? {
+                    Holder::Signed(person, _) => person,
+                    Holder::Token(digest) => tokens.of_digest(&digest)?,
+                };
                 Some((person, Proof::Session(secret)))
             });
             by_session.or_else(|| {
@@ -160,6 +165,7 @@ fn is_for_machines(path: &str) -> bool {
 /// What is open to everybody however reading is set.
 fn is_open(path: &str) -> bool {
     matches!(path, "/metrics" | "/healthz" | "/readyz" | "/login" | "/favicon.ico" | "/api/v1/openapi.json")
+        || matches!(path, THERE | BACK)
         || path.starts_with("/assets/")
 }
 

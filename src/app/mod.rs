@@ -10,4 +10,5 @@ mod numbers;
 mod start;
 mod words;
 
-pub use start::{Running, boot, metrics, pipeline, start, state_directory};
+pub use numbers::metrics;
+pub use start::{Running, boot, pipeline, start, state_directory};

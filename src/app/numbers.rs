@@ -1,10 +1,11 @@
-//! Owns the numbers that no room alone can show: blocked queries by what the policy calls them, and which version runs. Never counts.
+//! Owns the numbers that no room alone can show: blocked queries by what the policy calls them, and which version runs;
+//! and the list of all. Never counts.
 
 use std::sync::Arc;
 
-use crate::admin;
 use crate::policy::Labels;
 use crate::telemetry::{Collect, Counters, Kind, Metric, Sample};
+use crate::{admin, cache, egress, listen, proxy, reload, report, resolve, sources, telemetry, zone};
 
 /// Blocked queries by label set: the policy knows the labels, the workers the numbers.
 #[derive(Debug)]
@@ -37,4 +38,25 @@ impl Collect for Build {
         let labels = vec![env!("CARGO_PKG_VERSION").to_owned()];
         samples.push(Sample { metric: &BUILD, labels, value: 1.0 });
     }
+}
+
+/// Every metric there is.
+pub fn metrics() -> Vec<&'static Metric> {
+    let mut all = vec![&BUILD, &admin::BLOCKED];
+    all.extend(telemetry::metrics());
+    for room in [
+        admin::METRICS,
+        cache::METRICS,
+        egress::METRICS,
+        listen::METRICS,
+        proxy::METRICS,
+        reload::METRICS,
+        report::METRICS,
+        resolve::METRICS,
+        sources::METRICS,
+        zone::METRICS,
+    ] {
+        all.extend(room.iter().copied());
+    }
+    all
 }

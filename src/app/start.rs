@@ -15,7 +15,7 @@ use super::ask::resolve as resolve_as;
 use super::before::{answered_before, asked_before, counted_before, trusted_before};
 use super::egress::{Prepared, Surroundings};
 use super::newest::newest;
-use super::numbers::{BUILD, Blocked, Build};
+use super::numbers::{Blocked, Build};
 use super::words::describe;
 use crate::clock::Clock;
 use crate::config::{self, Boot};
@@ -26,8 +26,8 @@ use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, LastDay, Metric, Rings, Wiring};
-use crate::{admin, cache, egress, listen, net, proxy, reload, report, resolve, sources, telemetry, zone};
+use crate::telemetry::{Collect, Counters, LastDay, Rings, Wiring};
+use crate::{admin, cache, listen, net, proxy, reload, report, resolve, telemetry, zone};
 
 /// A running interdict.
 #[derive(Debug)]
@@ -261,6 +261,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     collectors.extend(ledger.clone().map(|ledger| ledger as Arc<dyn Collect>));
     collectors.extend(proxied.map(|statistics| statistics as _));
     collectors.extend(egress.clone().map(|egress| egress as _));
+    let sign_in = boot.admin.oidc.clone().map(|oidc| admin::oidc::SignIn::new(oidc, clock.clone()));
+    collectors.extend(sign_in.clone().map(|sign_in| sign_in as _));
     if let Some(certificate) = &certificate {
         let renewal = listen::Renewal::new(Arc::clone(certificate), servers);
         tasks.push(tokio::spawn(Arc::clone(&renewal).watch(stopped.clone())));
@@ -280,6 +282,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     problems
         .extend(certificate.as_deref().and_then(|certificate| listen::ends_soon(certificate, clock.wall())));
     problems.extend(tokens.problems());
+    problems.extend(boot.admin.oidc.iter().flat_map(admin::oidc::Config::problems));
     if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
         let what = format!("no token for the command line could be written: {error}");
         problems.push(Problem::warning(
@@ -300,6 +303,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         collectors: Arc::new(collectors),
         tokens: Arc::new(tokens),
         sessions: Arc::new(admin::Sessions::new(clock.clone())),
+        sign_in,
         config: Arc::new(boot.admin),
         clock: clock.clone(),
         trend,
@@ -471,24 +475,4 @@ fn upstreams(boot: &Boot) -> Result<resolve::Config, Vec<Problem>> {
         );
     }
     Ok(upstream)
-}
-
-/// Every metric there is.
-pub fn metrics() -> Vec<&'static Metric> {
-    let mut all = vec![&BUILD, &admin::BLOCKED];
-    all.extend(telemetry::metrics());
-    for room in [
-        cache::METRICS,
-        egress::METRICS,
-        listen::METRICS,
-        proxy::METRICS,
-        reload::METRICS,
-        report::METRICS,
-        resolve::METRICS,
-        sources::METRICS,
-        zone::METRICS,
-    ] {
-        all.extend(room.iter().copied());
-    }
-    all
 }

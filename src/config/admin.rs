@@ -1,7 +1,9 @@
-//! Owns the reading of `[admin]`: where operators are served, who may read, by which names, with which certificate. Never opens a file.
+//! Owns the reading of `[admin]`: where operators are served, who may read, by which names, with which certificate,
+//! and where people may sign in. Never opens a file.
 
 use std::net::SocketAddr;
 
+use super::oidc;
 use crate::admin::{Config, Reading};
 use crate::document::Section;
 use crate::net::tls::Files;
@@ -50,6 +52,11 @@ pub(super) fn read(section: &mut Section<'_>) -> Config {
             section.problem(place, "`client_ca` without a certificate", "set `certificate` and `key` too");
         }
         config.client_ca = Some(path);
+    }
+    if let Some(oidc) = oidc::read(&mut section.section("oidc")) {
+        // Where the provider sends browsers back to is a name of this server.
+        config.names.push(oidc::host(&oidc.redirect).to_owned());
+        config.oidc = Some(oidc);
     }
     config.tail = section.integer("tail", 0..TAIL).map(|records| records as usize);
     config

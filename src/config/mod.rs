@@ -8,6 +8,7 @@ mod identity;
 mod limits;
 mod listener;
 mod local;
+mod oidc;
 mod policy;
 mod proxy;
 mod querylog;

@@ -199,7 +199,7 @@ impl Way {
 }
 
 /// The proxy; what is wrong with it is said without repeating it, as a password may stand in it.
-fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
+pub(super) fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
     let text = section.string("proxy")?;
     let parsed = text.value.parse().map_err(|why: &str| {
         let hint =

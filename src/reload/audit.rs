@@ -20,9 +20,9 @@ use crate::sources::Digest;
 pub struct Event {
     /// When.
     pub time: Timestamp,
-    /// Who asked: the name of a token, `signal`, `file`, `date`, `start`, or `stranger` without a valid token.
+    /// Who asked: the name of a token, `oidc:` and a name of the provider's, `signal`, `file`, `date`, `start`, or `stranger` without a valid token.
     pub who: String,
-    /// What was asked: `start`, `stop`, `reload`, `date`, `rollback`, `pin`, `unpin`, `approve`, `seal`.
+    /// What was asked: `start`, `stop`, `reload`, `date`, `rollback`, `pin`, `unpin`, `approve`, `login`, `seal`.
     pub what: String,
     /// How it ended: `published`, `rejected`, `waiting`, `held` and so on.
     pub outcome: String,

@@ -300,6 +300,12 @@ impl Pipeline {
         self.record(Event { detail, ..self.event(by, what, "forbidden", None) });
     }
 
+    /// Writes down that somebody was let in whom no file names.
+    pub fn admit(&self, by: &By, from: Option<IpAddr>, what: &str, mut detail: Vec<String>) {
+        detail.extend(from.map(|from| format!("from {from}")));
+        self.record(Event { detail, ..self.event(by, what, "admitted", None) });
+    }
+
     /// Writes down that the process stops.
     pub fn end(&self) {
         let _turn = self.turn();

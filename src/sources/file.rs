@@ -86,6 +86,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The digest of what was hashed piece by piece.
     pub(super) fn finish(hash: Sha256) -> Self {
         Self(hash.finalize().into())

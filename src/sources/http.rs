@@ -12,8 +12,10 @@ use std::time::Duration;
 use rustls::CertificateError;
 use rustls::crypto::aws_lc_rs;
 use serde::{Deserialize, Serialize};
+use ureq::config::ConfigBuilder;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Body, Timeout};
 
 use super::address::Address;
@@ -79,6 +81,12 @@ impl FromStr for Proxy {
     }
 }
 
+impl Proxy {
+    pub(super) fn settings(&self) -> ureq::Proxy {
+        self.0.clone()
+    }
+}
+
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.0.host(), self.0.port())
@@ -123,21 +131,26 @@ pub(super) fn get(request: Request<'_>) -> Result<Reply, Refusal> {
 }
 
 fn agent(request: &Request<'_>) -> Result<Agent, Refusal> {
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(certificates(request.network.ca.as_deref())?)))
-        .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-        .build();
-    Ok(Agent::config_builder()
-        .timeout_global(Some(request.timeout))
-        .timeout_connect(Some(CONNECT.min(request.timeout)))
-        .http_status_as_error(false)
+    Ok(settings(request.network.ca.as_deref(), request.timeout)?
         // An encrypted way never ends in the clear; one in the clear is for signed lists only.
         .https_only(request.address.is_secure())
         .max_redirects(REDIRECTS)
-        .proxy(request.network.proxy.as_ref().map(|proxy| proxy.0.clone()))
-        .tls_config(tls)
+        .proxy(request.network.proxy.as_ref().map(Proxy::settings))
         .build()
         .into())
+}
+
+/// What all requests go by: whose certificates count, and how long one may take in all.
+pub(super) fn settings(ca: Option<&Path>, timeout: Duration) -> Result<ConfigBuilder<AgentScope>, Refusal> {
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certificates(ca)?)))
+        .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+        .build();
+    Ok(Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(CONNECT.min(timeout)))
+        .http_status_as_error(false)
+        .tls_config(tls))
 }
 
 /// The authorities of a file, and no others; or the system's.
@@ -252,7 +265,7 @@ fn truncated() -> Refusal {
 }
 
 /// What a failed request means.
-fn failed(error: ureq::Error, timeout: Duration) -> Refusal {
+pub(super) fn failed(error: ureq::Error, timeout: Duration) -> Refusal {
     use ureq::Error;
     let connect = |what: String| {
         Refusal::new(Reason::Connect, what, "can this host reach the server? behind a proxy, set `proxy`")

@@ -10,6 +10,7 @@ mod condition;
 mod config;
 mod cut;
 mod entry;
+mod exchange;
 mod fetch;
 mod file;
 mod http;
@@ -33,6 +34,7 @@ pub use condition::{Condition, Failing, SignedBy};
 pub use config::{
     Config, LONGEST_TIMEOUT, Network, Origin, REFRESH, SHORTEST_REFRESH, SIGNATURE_SUFFIX, TIMEOUT,
 };
+pub use exchange::{Exchange, exchange};
 pub use file::{CATALOG_FILE, CONFIG_FILE, Digest, FetchError, LIST_FILE, Raw, read_catalog, read_file};
 pub use http::Proxy;
 pub use list_file::read_list;

@@ -1,7 +1,5 @@
 //! Owns the beginning and the end of a session: a token for a cookie. Tries are counted by address, and failed ones written down. Never keeps a token.
 
-use std::sync::Arc;
-
 use axum::Form;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -12,6 +10,8 @@ use super::frame::{Place, whole_with};
 use super::view::View;
 use crate::admin::auth::Tokens;
 use crate::admin::fields::{Origin, SESSION};
+use crate::admin::oidc::THERE;
+use crate::admin::session::Holder;
 use crate::admin::visitor::Proof;
 
 pub(super) async fn page(view: View) -> Response {
@@ -21,9 +21,14 @@ pub(super) async fn page(view: View) -> Response {
 fn form(view: &View, status: StatusCode, wrong: Option<&str>) -> Response {
     let words = view.words;
     let content = html! {
-        p id="login-what" { (words.log_in_what) }
         @if let Some(wrong) = wrong { div class="notice bad" role="alert" { p { (wrong) } } }
-        form method="post" action="/login" {
+        @if let Some(sign_in) = &view.parts.sign_in {
+            // A link: what a form leads to must stay here, as the page's own policy says.
+            p { a class="main" href=(THERE) { (words.sign_in_at) " " (sign_in.config().host()) } }
+            h2 { (words.sign_in_or) }
+        }
+        p id="login-what" { (words.log_in_what) }
+        form class="narrow" method="post" action="/login" {
             div class="field" {
                 label for="token" { (words.token) }
                 input id="token" name="token" type="password" required autocomplete="current-password" aria-describedby="login-what";
@@ -56,7 +61,7 @@ pub(super) async fn log_in(view: View, sent: Sent) -> Response {
         match parts.tokens.of_digest(&digest) {
             Some(person) => {
                 tracing::info!(who = %person.name, %from, "logged in");
-                parts.sessions.begin(digest)
+                parts.sessions.begin(Holder::Token(digest))
             }
             None => {
                 parts.sessions.failed(from);
@@ -66,7 +71,10 @@ pub(super) async fn log_in(view: View, sent: Sent) -> Response {
         }
     });
     match begun.await.ok().flatten() {
-        Some(secret) => with_cookie(&view, &format!("{SESSION}={secret}; Path=/"), "/"),
+        Some(secret) => {
+            end_before(&view);
+            with_cookie(&view, &format!("{SESSION}={secret}; Path=/"), "/")
+        }
         None => form(&view, StatusCode::UNAUTHORIZED, Some(view.words.log_in_wrong)),
     }
 }
@@ -77,10 +85,15 @@ pub(super) async fn log_out(view: View, sent: Sent) -> Response {
     if view.visitor.by_form(&view.parts, token).is_none() {
         return form(&view, StatusCode::FORBIDDEN, None);
     }
-    if let Proof::Session(secret) = &view.visitor.proof {
-        Arc::clone(&view.parts.sessions).end(secret);
-    }
+    end_before(&view);
     with_cookie(&view, &format!("{SESSION}=; Path=/; Max-Age=0"), "/")
+}
+
+/// Ends the session that the browser came with.
+pub(super) fn end_before(view: &View) {
+    if let Proof::Session(secret) = &view.visitor.proof {
+        view.parts.sessions.end(secret);
+    }
 }
 
 /// Goes on to `to` with a cookie that no script reads and no other site's page sends (RFC 6265bis section 4.1.2).

@@ -14,6 +14,7 @@ mod now;
 mod parts;
 mod policy;
 mod reports;
+mod sign_in;
 mod view;
 mod words;
 
@@ -22,6 +23,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::api::Parts;
+use super::oidc::{BACK, THERE};
 
 /// Bytes of a form: a signature with every byte encoded, and a reason.
 const FORM: usize = 32 << 10;
@@ -37,6 +39,8 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/reports/file", get(reports::file))
         .route("/audit", get(audit::page))
         .route("/login", get(login::page).post(login::log_in))
+        .route(THERE, get(sign_in::there))
+        .route(BACK, get(sign_in::back))
         .route("/logout", post(login::log_out))
         .route("/act", post(act::act))
         .merge(assets::routes())

@@ -166,6 +166,16 @@ words! {
     shadow = "Shadow", "À l’essai";
     shared_names = "Shared names", "Noms partagés";
     show = "Show", "Afficher";
+    sign_in_again = "Sign in again", "Se connecter de nouveau";
+    sign_in_at = "Sign in at", "Se connecter auprès de";
+    sign_in_denied = "The provider did not let you in.", "Le fournisseur d’identité a refusé la connexion.";
+    sign_in_failed = "Signing in failed", "La connexion a échoué";
+    sign_in_on = "Go on", "Continuer";
+    sign_in_or = "With a token", "Avec un jeton";
+    sign_in_provider = "The provider that people sign in at does not answer as it should. Tokens and certificates still work, and names are resolved as ever.", "Le fournisseur d’identité ne répond pas comme il le devrait. Les jetons et les certificats fonctionnent toujours, et la résolution des noms continue.";
+    sign_in_refused = "What the provider sent is not to be believed.", "Ce que le fournisseur d’identité a envoyé n’est pas fiable.";
+    sign_in_role = "You are known to the provider, and have no role here.", "Le fournisseur d’identité vous connaît, mais vous n’avez aucun rôle ici.";
+    sign_in_stale = "This answer is too old, was used before, or belongs to another browser.", "Cette réponse est trop ancienne, a déjà servi ou appartient à un autre navigateur.";
     signature = "Signature", "Signature";
     skip = "Skip to content", "Aller au contenu";
     sources = "Sources", "Sources";
