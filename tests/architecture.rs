@@ -265,6 +265,7 @@ fn a_foreign_crate_has_one_door() {
                 "admin/pages/policy.rs",
                 "admin/pages/reports.rs",
                 "admin/pages/sign_in.rs",
+                "admin/pages/top.rs",
                 "admin/pages/view.rs",
             ],
         ),

@@ -84,6 +84,54 @@ fn kept(site: &Site) -> String {
     support::read(&site.path("state/last-day.json"))
 }
 
+/// What was asked most, and by whom, as the interface, a page and the command line show it.
+fn tops(site: &Site, mode: &str) {
+    let ask = |path: &str| {
+        let (head, body) = site.http_whole("GET", path, Some(&site.token()));
+        (head, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    assert_eq!(site.http("GET", "/api/v1/top/names", None).0, 401, "what people ask is for known people");
+    let (head, names) = ask("/api/v1/top/names?limit=2");
+    assert!(head.to_lowercase().contains("etag: "), "{head}");
+    let link = head.lines().find_map(|line| line.strip_prefix("link: <")).unwrap();
+    let next = link.split('>').next().unwrap();
+    assert_eq!(next, "/api/v1/top/names?limit=2&offset=2");
+    let rows = |names: &Value| -> Vec<(String, u64, String, String)> {
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+        let row = |row: &Value| {
+            (text(row, "name"), row["questions"].as_u64().unwrap(), text(row, "verdict"), text(row, "app"))
+        };
+        names.as_array().unwrap().iter().map(row).collect()
+    };
+    let row = |name: &str, questions, verdict: &str, app: &str| {
+        (name.to_owned(), questions, verdict.to_owned(), app.to_owned())
+    };
+    let first = [row("www.canada.ca", 5, "allowed", ""), row("a.one.example", 4, "blocked", "")];
+    assert_eq!(rows(&names), first);
+    assert_eq!(rows(&ask(next).1)[0], row("b.two.example", 2, "allowed", ""));
+    let blocked = rows(&ask("/api/v1/top/names?verdict=blocked").1);
+    assert_eq!(blocked, [first[1].clone(), row("www.tiktok.com", 1, "blocked", "tiktok")]);
+    let (_, clients) = ask("/api/v1/top/clients");
+    let counts =
+        |client: &str, questions: u64| serde_json::json!({ "client": client, "questions": questions });
+    match mode {
+        "full" => {
+            assert_eq!(clients[0], counts("127.0.0.1", 9));
+            assert_eq!(clients.as_array().unwrap().len(), 3, "{clients}");
+        }
+        "prefix" => assert_eq!(clients, serde_json::json!([counts("127.0.0.0", 9), counts("127.0.5.0", 4)])),
+        _ => assert_eq!(clients["status"], 409, "{clients}"),
+    }
+    let session = site.log_in(&site.token());
+    let page = site.browse("GET", "/", &format!("Cookie: interdict-session={session}\r\n"), "").1;
+    assert!(page.contains("top-asked") && page.contains(">www.canada.ca<"), "{page}");
+    assert_eq!(page.contains("top-clients-caption"), mode != "none");
+    assert_eq!(page.contains(">127.0.5.1<"), mode == "full");
+    assert!(!site.browse("GET", "/", "", "").1.contains("www.canada.ca"), "a stranger sees what was asked");
+    let said = text(&interdict(site, &["top", "--once"]));
+    assert!(said.contains("most asked") && said.contains("allowed   www.canada.ca"), "{said}");
+}
+
 #[test]
 fn the_impact_of_a_change_is_seen_without_a_log_and_shows_no_more_of_clients_than_is_kept() {
     for (mode, shown, clients) in
@@ -101,6 +149,7 @@ fn the_impact_of_a_change_is_seen_without_a_log_and_shows_no_more_of_clients_tha
         ] {
             ask(&site, client, name, times);
         }
+        tops(&site, mode);
         std::fs::write(site.path("own.txt"), "*.two.example\n").unwrap();
         let found = impact(&site, "");
         let number = |key: &str| found[key].as_u64().unwrap();

@@ -94,7 +94,8 @@ pub(super) async fn read<T: Send + 'static>(
     found.await.ok()
 }
 
-fn show<T: Serialize>(
+/// Answers with a part, and where the next one is.
+pub(super) fn show<T: Serialize>(
     found: Option<Result<Page<T>, Vec<Problem>>>,
     link: impl FnOnce(u64) -> String,
 ) -> Response {

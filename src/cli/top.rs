@@ -20,6 +20,8 @@ pub(super) struct Arguments {
     every: u64,
 }
 
+/// Names most asked that are shown.
+const NAMES: &str = "/api/v1/top/names?limit=10";
 /// Newest blocked queries shown.
 const RECENT: &str = "/api/v1/recent?verdict=blocked&limit=12";
 
@@ -29,15 +31,15 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exit {
     let is_view = !options.once && !json && std::io::stdout().is_terminal();
     loop {
-        let (now, recent) = match look(config) {
+        let (now, names, recent) = match look(config) {
             Ok(found) => found,
             Err(exit) => return exit,
         };
         if json {
-            print_json(&json!({ "now": now, "recent": recent }));
+            print_json(&json!({ "now": now, "names": names, "recent": recent }));
             return Exit::Done;
         }
-        let page = page(&now, recent.as_ref());
+        let page = page(&now, names.as_ref(), recent.as_ref());
         let begin = if is_view { CLEAR } else { "" };
         let mut out = std::io::stdout().lock();
         // Nobody reads on any more.
@@ -49,8 +51,8 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
     }
 }
 
-/// What is said of now, and the newest blocked queries where they may be seen.
-fn look(config: Option<&Path>) -> Result<(Value, Option<Value>), Exit> {
+/// What is said of now, and the names most asked and the newest blocked queries where they may be seen.
+fn look(config: Option<&Path>) -> Result<(Value, Option<Value>, Option<Value>), Exit> {
     let failed = |problems: Vec<_>| {
         complain(&problems);
         Exit::Failed
@@ -60,11 +62,14 @@ fn look(config: Option<&Path>) -> Result<(Value, Option<Value>), Exit> {
         print_problems(&now);
         return Err(Exit::Negative);
     }
-    let (status, recent) = answer(config, |client| client.read(RECENT)).map_err(failed)?;
-    Ok((now, (status == 200).then_some(recent)))
+    let shown = |path: &str| {
+        let (status, found) = answer(config, |client| client.read(path)).map_err(failed)?;
+        Ok((status == 200).then_some(found))
+    };
+    Ok((now, shown(NAMES)?, shown(RECENT)?))
 }
 
-fn page(now: &Value, recent: Option<&Value>) -> String {
+fn page(now: &Value, names: Option<&Value>, recent: Option<&Value>) -> String {
     let mut out = String::new();
     let rate = |value: &Value| value.as_f64().map_or("-".to_owned(), |rate| format!("{rate:.1}"));
     let share =
@@ -114,6 +119,18 @@ fn page(now: &Value, recent: Option<&Value>) -> String {
             count("last_day")
         ));
     }
+    if let Some(names) = names {
+        line(format!("\n{:>10} {:>8} {:<9} {}", "24 hours", "clients", "verdict", "most asked"));
+        for row in list(names) {
+            line(format!(
+                "{:>10} {:>8} {:<9} {}",
+                row["questions"].to_string(),
+                row["clients"].to_string(),
+                plain(&row["verdict"]),
+                plain(&row["name"])
+            ));
+        }
+    }
     if let Some(recent) = recent {
         line(format!("\n{:<9} {:<18} {:<14} {}", "time", "client", "app", "newest blocked"));
         for seen in list(recent) {
@@ -161,7 +178,8 @@ mod tests {
             "apps": [{"app": "wechat", "last_minute": 1, "last_hour": 2, "last_day": 3}],
         });
         let recent = json!([{"time": "2026-11-28T09:59:59Z", "client": null, "app": "wechat", "name": "a\u{1b}[2Jb.example", "type": "A"}]);
-        let page = page(&now, Some(&recent));
+        let names = json!([{"name": "x\u{1b}[H.example", "questions": 1234, "clients": 7, "group": "default", "verdict": "allowed", "app": ""}]);
+        let page = page(&now, Some(&names), Some(&recent));
         assert!(!page.contains('\u{1b}') && page.contains("a?[2Jb.example A"), "{page}");
         for words in [
             "12.3 a second, 99",
@@ -169,6 +187,7 @@ mod tests {
             "half within 5 µs, 99 of 100 within 20.0 ms",
             "DOES NOT ANSWER",
             "09:59:59",
+            "      1234        7 allowed   x?[H.example",
         ] {
             assert!(page.contains(words), "{words}: {page}");
         }

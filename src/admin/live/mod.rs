@@ -5,11 +5,13 @@ mod now;
 mod numbers;
 mod routes;
 mod tail;
+mod top;
 mod trend;
 
 pub(super) use now::Now;
 pub(super) use routes::{VERDICTS, read_filter, routes};
 pub(super) use tail::Filter;
 pub use tail::{Tail, Wiring as TailWiring};
+pub(super) use top::{TopClient, TopName, clients as top_clients, names as top_names};
 pub use trend::Trend;
 pub(super) use trend::{Bucket, Span};

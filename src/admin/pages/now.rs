@@ -8,7 +8,9 @@ use super::super::link::link;
 use super::chart;
 use super::frame::{Place, whole};
 use super::parts;
+use super::top::{self, Top};
 use super::view::{NOTHING, View};
+use crate::admin::api::Parts;
 use crate::admin::live::{Bucket, Filter, Now, Span, VERDICTS, read_filter};
 use crate::policy::Snapshot;
 use crate::reload::Status;
@@ -18,12 +20,14 @@ const ROWS: usize = 50;
 
 pub(super) async fn page(view: View) -> Response {
     let span = view.parameters.get("span").and_then(|text| text.parse().ok()).unwrap_or_default();
-    let (trend, clock, pipeline) =
-        (view.parts.trend.clone(), view.parts.clock.clone(), view.parts.pipeline.clone());
+    let (of, is_known) = (view.parts.clone(), view.visitor.is_known());
     let read = tokio::task::spawn_blocking(move || {
-        (Now::read(&trend, clock.wall()), trend.buckets(span), pipeline.status(), pipeline.in_force())
+        let Parts { trend, clock, pipeline, .. } = &of;
+        let now = Now::read(trend, clock.wall());
+        let top = is_known.then(|| Top::read(&of)).flatten();
+        (now, trend.buckets(span), pipeline.status(), pipeline.in_force(), top)
     });
-    let Ok((now, buckets, status, snapshot)) = read.await else { return crate::admin::api::failed() };
+    let Ok((now, buckets, status, snapshot, top)) = read.await else { return crate::admin::api::failed() };
     let words = view.words;
     let content = html! {
         div id="now-status" data-live="" { (waiting(&view, status.as_ref())) (standing(&view, status.as_ref())) }
@@ -40,6 +44,7 @@ pub(super) async fn page(view: View) -> Response {
             div id="now-chart" data-live="" { (over_time(&view, span, &buckets, snapshot.as_deref())) }
         }
         div id="now-tables" data-live="" { (tables(&view, &now, snapshot.as_deref())) }
+        (top::section(&view, top.as_ref(), snapshot.as_deref()))
         (recent(&view))
     };
     whole(&view, Place::Now, words.now, &content)

@@ -193,6 +193,12 @@ words! {
     times_used = "queries", "requêtes";
     to = "to", "à";
     token = "Token", "Jeton";
+    top = "Most asked in 24 hours", "Le plus demandé en 24 heures";
+    top_blocked = "Blocked names", "Noms bloqués";
+    top_clients = "Clients", "Clients";
+    top_clients_none = "Nothing is kept of clients: `clients` under [last_day].", "Rien n’est conservé des clients : `clients` sous [last_day].";
+    top_names = "Names", "Noms";
+    top_none = "What was asked is not kept: `names` under [last_day].", "Ce qui a été demandé n’est pas conservé : `names` sous [last_day].";
     transport = "Transport", "Transport";
     type_of_record = "Record type", "Type d’enregistrement";
     unblocked = "Unblocked", "Débloquées";

@@ -21,6 +21,8 @@ pub(super) struct Kept {
     hour: u32,
     totals: Vec<u64>,
     names: Vec<KeptCell>,
+    #[serde(default)]
+    askers: Vec<KeptCell>,
     rehearsed_since: Option<Timestamp>,
     rehearsed: Vec<Row>,
 }
@@ -49,7 +51,7 @@ fn is_nothing(carried: &(u64, u32)) -> bool {
 
 impl Kept {
     /// As it stands.
-    pub(super) fn of(sketch: &Sketch, rehearsal: &Rehearsal) -> Self {
+    pub(super) fn of(sketch: &Sketch, askers: &Sketch, rehearsal: &Rehearsal) -> Self {
         Self {
             version: VERSION,
             clients: sketch.clients.as_str().to_owned(),
@@ -57,6 +59,7 @@ impl Kept {
             hour: sketch.hour,
             totals: sketch.totals.to_vec(),
             names: sketch.cells.iter().filter_map(KeptCell::of).collect(),
+            askers: askers.cells.iter().filter_map(KeptCell::of).collect(),
             rehearsed_since: rehearsal.since(),
             rehearsed: rehearsal.rows().cloned().collect(),
         }
@@ -72,7 +75,13 @@ impl Kept {
     }
 
     /// Goes on where it stood.
-    pub(super) fn restore(self, sketch: &mut Sketch, most: usize, rehearsal: &mut Rehearsal) {
+    pub(super) fn restore(
+        self,
+        sketch: &mut Sketch,
+        askers: &mut Sketch,
+        most: usize,
+        rehearsal: &mut Rehearsal,
+    ) {
         rehearsal.restore(self.rehearsed_since, self.rehearsed);
         if most == 0 {
             return;
@@ -83,19 +92,31 @@ impl Kept {
         }
         let same = self.clients.parse() == Ok(sketch.clients) && sketch.clients != Clients::None;
         for kept in self.names.into_iter().take(most) {
-            let Ok(name) = kept.name.parse::<Name>() else { continue };
-            let key = [name.as_wire(), kept.group.as_bytes()].concat();
-            let mut cell = Cell { carried: kept.carried, ..Cell::new(key.into()) };
-            for (slot, count) in kept.hours {
-                if let Some(hour) = cell.hours.get_mut(usize::from(slot)) {
-                    *hour = count;
-                }
-            }
-            if same {
-                cell.crowd = crowd(kept.few, &kept.many);
-            }
-            sketch.insert(cell);
+            sketch.insert_kept(kept, same);
         }
+        // What is counted there are clients.
+        if same {
+            (askers.since, askers.hour) = (self.since, self.hour);
+            let room = askers.room();
+            self.askers.into_iter().take(room).for_each(|kept| askers.insert_kept(kept, true));
+        }
+    }
+}
+
+impl Sketch {
+    fn insert_kept(&mut self, kept: KeptCell, with_clients: bool) {
+        let Ok(name) = kept.name.parse::<Name>() else { return };
+        let key = [name.as_wire(), kept.group.as_bytes()].concat();
+        let mut cell = Cell { carried: kept.carried, ..Cell::new(key.into()) };
+        for (slot, count) in kept.hours {
+            if let Some(hour) = cell.hours.get_mut(usize::from(slot)) {
+                *hour = count;
+            }
+        }
+        if with_clients {
+            cell.crowd = crowd(kept.few, &kept.many);
+        }
+        self.insert(cell);
     }
 }
 
@@ -148,32 +169,50 @@ mod tests {
     }
 
     fn restored(bytes: &[u8], most: usize, clients: Clients) -> Sketch {
-        let mut after = Sketch::new(most, clients);
-        Kept::read(bytes).unwrap().restore(&mut after, most, &mut Rehearsal::default());
-        after
+        both(bytes, most, clients).0
+    }
+
+    fn both(bytes: &[u8], most: usize, clients: Clients) -> (Sketch, Sketch) {
+        let (mut after, mut askers) = (Sketch::new(most, clients), Sketch::new(most, clients));
+        Kept::read(bytes).unwrap().restore(&mut after, &mut askers, most, &mut Rehearsal::default());
+        (after, askers)
+    }
+
+    fn asking(clients: Clients) -> Sketch {
+        let mut askers = Sketch::new(3, clients);
+        for (client, questions) in [(1, 5), (2, 7), (3, 1), (4, 2)] {
+            let now = "2026-11-20T10:00:00Z".parse().unwrap();
+            askers.count_client(now, std::net::Ipv4Addr::from(0x0A00_0000 + client).into(), questions);
+        }
+        askers
     }
 
     #[test]
     fn what_is_read_is_what_was_written() {
         let now = "2026-11-20T11:00:00Z".parse().unwrap();
         let mut before = sketch(Clients::Full);
-        let bytes = Kept::of(&before, &Rehearsal::default()).to_bytes();
+        let bytes = Kept::of(&before, &asking(Clients::Full), &Rehearsal::default()).to_bytes();
         let mut after = restored(&bytes, 3, Clients::Full);
         let (one, other) = (before.day(now, 0), after.day(now, 0));
         assert_eq!((one.questions, one.since, &one.parties), (other.questions, other.since, &other.parties));
         assert_eq!((one.questions, one.parties.len()), (56, 3));
         assert_eq!(restored(&bytes, 2, Clients::Full).cells.len(), 2, "a smaller one takes what fits");
+        assert_eq!(both(&bytes, 2, Clients::Full).1.cells.len(), 2);
+        assert_eq!(both(&bytes, 3, Clients::Full).1.askers(now), asking(Clients::Full).askers(now));
         assert!(Kept::read(b"{\"version\":2}").is_none() && Kept::read(b"").is_none());
     }
 
     #[test]
     fn clients_do_not_come_back_under_another_setting() {
-        let bytes = Kept::of(&sketch(Clients::Full), &Rehearsal::default()).to_bytes();
+        let bytes =
+            Kept::of(&sketch(Clients::Full), &asking(Clients::Full), &Rehearsal::default()).to_bytes();
         assert!(String::from_utf8(bytes.clone()).unwrap().contains("10.0.0.1"));
         for clients in [Clients::Prefix, Clients::None] {
             let after = restored(&bytes, 3, clients);
             assert!(after.cells.iter().all(|cell| cell.crowd == Crowd::default()), "{clients:?}");
-            let again = Kept::of(&after, &Rehearsal::default()).to_bytes();
+            let askers = both(&bytes, 3, clients).1;
+            assert!(askers.cells.is_empty(), "{clients:?}");
+            let again = Kept::of(&after, &askers, &Rehearsal::default()).to_bytes();
             assert!(!String::from_utf8(again).unwrap().contains("10.0.0."), "{clients:?}");
         }
     }

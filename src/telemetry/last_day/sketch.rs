@@ -58,6 +58,8 @@ pub struct Day {
     pub clients: Clients,
     /// The pairs of name and group that are known, the most asked first.
     pub parties: Vec<Party>,
+    /// The clients that asked most, as they are kept, and how often each did, at least.
+    pub askers: Vec<(IpAddr, u64)>,
 }
 
 /// How much is known of the last day.
@@ -107,6 +109,11 @@ impl Sketch {
             least: BinaryHeap::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// How many pairs there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.most
     }
 
     /// Counts `questions` for a name in wire form, asked at `now` by a client of `group`.
@@ -214,7 +221,27 @@ impl Sketch {
         self.turn(now);
         let mut parties: Vec<Party> = self.cells.iter().filter_map(Cell::party).collect();
         parties.sort_by(|a, b| b.questions.cmp(&a.questions).then_with(|| a.name.cmp(&b.name)));
-        Day { since: self.first(), questions: self.totals.iter().sum(), lost, clients: self.clients, parties }
+        Day {
+            since: self.first(),
+            questions: self.totals.iter().sum(),
+            lost,
+            clients: self.clients,
+            parties,
+            askers: Vec::new(),
+        }
+    }
+
+    /// Counts `questions` of one client, in a sketch of clients: their pairs are the root and the client as it is kept.
+    pub(super) fn count_client(&mut self, now: Timestamp, client: IpAddr, questions: u32) {
+        let Some(kept) = self.clients.kept(client) else { return };
+        self.count(now, &[0], &kept.to_string(), client, questions);
+    }
+
+    /// The clients of a sketch of clients, and how often each asked, at least.
+    pub(super) fn askers(&mut self, now: Timestamp) -> Vec<(IpAddr, u64)> {
+        self.turn(now);
+        let known = self.cells.iter().filter_map(|cell| Some((cell.pair()?.1.parse().ok()?, cell.asked())));
+        known.filter(|(_, questions)| *questions > 0).collect()
     }
 }
 
@@ -309,6 +336,29 @@ mod tests {
             assert!(party.questions <= 2000 && party.at_most >= 2000, "{party:?}");
         }
         assert!(rest.iter().all(|party| party.questions < 10), "those asked once are known as such");
+    }
+
+    #[test]
+    fn clients_are_counted_as_they_are_kept_in_bounded_room() {
+        let beside = IpAddr::from([10, 20, 0, 8]);
+        for (clients, known) in [
+            (Clients::Full, vec![(CLIENT, 600), (beside, 400)]),
+            (Clients::Prefix, vec![(IpAddr::from([10, 20, 0, 0]), 1000)]),
+            (Clients::None, vec![]),
+        ] {
+            let mut sketch = Sketch::new(100, clients);
+            sketch.count_client(at(0), CLIENT, 600);
+            sketch.count_client(at(0), beside, 400);
+            for number in 0..10_000_u32 {
+                sketch.count_client(at(0), std::net::Ipv4Addr::from(0xC000_0000 + (number << 8)).into(), 1);
+            }
+            let mut askers = sketch.askers(at(0));
+            askers.sort_by_key(|(_, questions)| Reverse(*questions));
+            askers.truncate(known.len());
+            assert_eq!(askers, known, "{clients:?}");
+            assert!(sketch.cells.len() <= 100, "{clients:?}");
+            assert!(sketch.askers(at(24)).is_empty());
+        }
     }
 
     #[test]

@@ -58,9 +58,13 @@ type Write = Box<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 #[derive(Debug)]
 struct State {
     sketch: Sketch,
+    /// Who asks, whatever it is.
+    askers: Sketch,
     rehearsal: Rehearsal,
 }
 
+/// Clients counted one by one: many times what anybody looks at, in 300 KiB.
+const ASKERS: usize = 1024;
 /// How often what waits is taken in.
 const EVERY: Duration = Duration::from_millis(100);
 /// How often it is written down: what a crash may lose. A quiet stop loses nothing.
@@ -98,11 +102,12 @@ impl LastDay {
     /// An empty one, which nobody tends yet.
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
         let sketch = Sketch::new(config.names, config.clients);
+        let askers = Sketch::new(config.names.min(ASKERS), config.clients);
         Arc::new(Self {
             config,
             clock,
             feed: Arc::new(Feed::new(config.names > 0)),
-            state: Mutex::new(State { sketch, rehearsal: Rehearsal::default() }),
+            state: Mutex::new(State { sketch, askers, rehearsal: Rehearsal::default() }),
             wiring: OnceLock::new(),
             stop: AtomicBool::new(false),
             thread: Mutex::default(),
@@ -119,9 +124,16 @@ impl LastDay {
     /// Takes up what was kept, and starts the thread. Fails when the system gives none.
     pub fn begin(self: &Arc<Self>, wiring: Wiring) -> io::Result<()> {
         let bytes = wiring.storage.as_ref().and_then(Storage::read);
-        if let Some(kept) = bytes.as_deref().and_then(Kept::read) {
-            let State { sketch, rehearsal } = &mut *self.state();
-            kept.restore(sketch, self.config.names, rehearsal);
+        let kept = bytes.as_deref().and_then(Kept::read);
+        if bytes.is_some() && kept.is_none() {
+            tracing::warn!(
+                hint = "it was cut off or is of another version; counting begins anew",
+                "what was kept of the last day's questions does not read"
+            );
+        }
+        if let Some(kept) = kept {
+            let State { sketch, askers, rehearsal } = &mut *self.state();
+            kept.restore(sketch, askers, self.config.names, rehearsal);
         }
         let _begun_twice = self.wiring.set(wiring).is_err();
         if bytes.is_some() {
@@ -155,7 +167,7 @@ impl LastDay {
     fn pass(&self, state: &mut State, whole: bool) {
         let Some(wiring) = self.wiring.get() else { return };
         let now = self.clock.wall();
-        let State { sketch, rehearsal } = state;
+        let State { sketch, askers, rehearsal } = state;
         if let Some(samples) = &self.feed.samples {
             let snapshot = wiring.live.load();
             let mut noted = 0;
@@ -165,6 +177,7 @@ impl LastDay {
                 let client = client.unwrap_or_else(|| snapshot.client(sample.client));
                 let group = snapshot.group_name(client.group);
                 sketch.count(now, sample.name.as_wire(), group, sample.client, sample.stands_for);
+                askers.count_client(now, sample.client, sample.stands_for);
                 noted += 1;
             });
             self.noted.fetch_add(noted, Ordering::Relaxed);
@@ -184,7 +197,7 @@ impl LastDay {
         let Some(storage) = self.wiring.get().and_then(|wiring| wiring.storage.as_ref()) else { return };
         let kept = {
             let state = self.state();
-            Kept::of(&state.sketch, &state.rehearsal)
+            Kept::of(&state.sketch, &state.askers, &state.rehearsal)
         };
         if let Err(error) = storage.write(&kept.to_bytes()) {
             tracing::warn!(%error, "what was asked lately is not kept over a restart");
@@ -196,7 +209,9 @@ impl LastDay {
         let samples = self.feed.samples.as_ref()?;
         let mut state = self.state();
         self.pass(&mut state, false);
-        Some(state.sketch.day(self.clock.wall(), samples.lost()))
+        let now = self.clock.wall();
+        let day = state.sketch.day(now, samples.lost());
+        Some(Day { askers: state.askers.askers(now), ..day })
     }
 
     /// How much of the last day is known; `None` when nothing is kept.
