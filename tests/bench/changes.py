@@ -22,7 +22,7 @@ def run(given, kinds, out):
     """Prints a line for each server that can be changed while it runs, or restarted."""
     print(f"{'server':14} {'seen after s':>12} {'CPU s':>7} {'MiB before':>10} {'at most':>8} {'x':>5} {'lost':>8} {'kept answers':>13}")
     for kind in kinds:
-        if not hasattr(kind, "change") or kind.name == "interdict+log":
+        if not hasattr(kind, "change") or kind.name in ("interdict-off", "interdict+log", "interdict+all"):
             continue
         with Bed(given.names or NAMES, 1, given.listed, given.popular) as bed:
             server = kind(bed)

@@ -38,7 +38,7 @@ def run(given, kinds, out):
         questions, servers = Questions(bed), []
         try:
             for kind in kinds:
-                if kind.connected_modes and kind.name != "interdict+log":
+                if kind.connected_modes and kind.name not in ("interdict-off", "interdict+log", "interdict+all"):
                     server = kind(bed)
                     servers.append(server)
                     server.start()

@@ -9,6 +9,7 @@ import urllib.request
 
 import load
 from bed import Bed
+from peers import VARIANTS
 from peers.peer import DoesNotStart
 from workloads import Questions
 
@@ -137,10 +138,10 @@ class Measurement:
 
 
 class Scrape:
-    """Reads a server's metrics every second, if it is the one whose cost is in question."""
+    """Reads a server's metrics every second, if it is one whose cost is in question."""
 
     def __init__(self, server):
-        self.url = f"http://{server.admin}/metrics" if server.name == "interdict+log" else None
+        self.url = f"http://{server.admin}/metrics" if getattr(server, "is_scraped", False) else None
         self.over = threading.Event()
 
     def __enter__(self):
@@ -164,7 +165,7 @@ def takes(row, kind, asked_for):
     """Whether a server is measured in a row."""
     if row.peers is not None:
         return kind.name in row.peers
-    if kind.name in ("interdict+log", "interdict+ixfr") or row.workers > kind.most_workers:
+    if kind.name in VARIANTS or row.workers > kind.most_workers:
         return False
     return row.names <= kind.most_names or kind.name in asked_for
 

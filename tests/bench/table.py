@@ -109,7 +109,7 @@ def dnsperf(figures):
 def starts(figures):
     small = 1_000
     found = [(peer, names) for peer, names, workers in figures.starts if names > small and workers == 1]
-    found = [key for key in found if key[0] not in ("floor", "interdict+log")]
+    found = [key for key in found if key[0] not in ("floor", "interdict-off", "interdict+log", "interdict+all")]
     if found:
         print(f"\n{'server':14} {'names':>9} {'start s':>8} {'MiB':>7} {'at most':>7} {'bytes a name':>13}")
     for peer, names in found:
@@ -140,8 +140,10 @@ def targets(figures):
         ("cached, 10 M names / 1 k names: CPU / floor", sizes("cached"), 1.15, True),
         ("5 % blocked, 10 M names / 1 k names: CPU / floor", sizes("mixed"), 1.15, True),
         ("forwarded miss: CPU / Unbound", figures.ratio("misses-100k", "interdict", over="unbound"), 0.80, True),
-        ("metrics read and query log on / off",
-         figures.ratio("logged-100k", "interdict+log", over="interdict"), 1.05, True),
+        ("metrics read, reports, last day, blocked queries logged / off",
+         figures.ratio("logged-100k", "interdict+log", over="interdict-off"), 1.10, True),
+        ("the same with every query logged to a file / off",
+         figures.ratio("logged-100k", "interdict+all", over="interdict-off"), 1.25, True),
         ("two workers / one, cached: 2 x (CPU / floor) at 1 / at 2", workers("cached"), 1.90, False),
         ("two workers / one, blocked: 2 x (CPU / floor) at 1 / at 2", workers("blocked"), 1.90, False),
         best_latency(figures),

@@ -51,7 +51,7 @@ class Row:
 def rows():
     """The table. Rows of one policy stand together: its servers are started once."""
     small, usual, large, huge = 1_000, 100_000, 1_000_000, 10_000_000
-    own, logged = ("floor", "interdict"), ("floor", "interdict", "interdict+log")
+    own, logged = ("floor", "interdict"), ("floor", "interdict", "interdict-off", "interdict+log", "interdict+all")
     return [
         Row("blocked", small),
         Row("cached", small, peers=own),

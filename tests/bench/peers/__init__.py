@@ -5,10 +5,14 @@ from .dnsdist import Dnsdist
 from .dnsmasq import Dnsmasq
 from .floor import Floor
 from .hickory import Hickory
-from .interdict import Interdict, InterdictLogged
+from .interdict import Interdict, InterdictAll, InterdictLogged, InterdictOff
 from .knot import KnotResolver
 from .pdns import PdnsRecursor
 from .secondary import InterdictSecondary
 from .unbound import Unbound
 
-ALL = [Floor, Interdict, InterdictLogged, InterdictSecondary, Unbound, KnotResolver, PdnsRecursor, Dnsdist, Bind, Dnsmasq, Hickory]
+ALL = [
+    Floor, Interdict, InterdictOff, InterdictLogged, InterdictAll, InterdictSecondary, Unbound, KnotResolver, PdnsRecursor, Dnsdist, Bind,
+    Dnsmasq, Hickory]
+# Those that are interdict otherwise configured: measured only in rows that name them.
+VARIANTS = {kind.name for kind in (InterdictOff, InterdictLogged, InterdictAll, InterdictSecondary)}

@@ -15,6 +15,9 @@ class Interdict(Peer):
     most_names = 1 << 40
     connected_modes = ("tcp", "dot", "doh")
     log = ""
+    more_admin = ""
+    # Whether its metrics are read while it is measured.
+    is_scraped = False
     # Another build, where one is measured.
     built = None
 
@@ -47,6 +50,7 @@ servers = ["udp://{self.bed.upstream}"]
 memory = "{self.bed.cache_mib}MiB"
 [admin]
 listen = "{self.admin}"
+{self.more_admin}
 {self.log}
 [policy]
 state = "{self.folder}/state"
@@ -108,11 +112,28 @@ subdomains = true"""
         return json.load(urllib.request.urlopen(request, timeout=60))["outcome"]
 
 
+class InterdictOff(Interdict):
+    """The same with all that tells of what was asked switched off."""
+
+    name = "interdict-off"
+    log = "[report]\ndays = 0\n[last_day]\nnames = 0"
+    more_admin = "tail = 0"
+
+
 class InterdictLogged(Interdict):
-    """The same with the query log of blocked queries on, its metrics read every second."""
+    """The same with the query log of blocked queries on, its metrics read every second; reports, the last day and the newest queries are on by default."""
 
     name = "interdict+log"
+    which = "blocked"
+    is_scraped = True
 
     @property
     def log(self):
-        return f'[querylog]\nto = ["file:{self.folder}/queries.jsonl"]\nwhich = "blocked"'
+        return f'[querylog]\nto = ["file:{self.folder}/queries.jsonl"]\nwhich = "{self.which}"'
+
+
+class InterdictAll(InterdictLogged):
+    """The same with every query in the log."""
+
+    name = "interdict+all"
+    which = "all"
