@@ -37,6 +37,51 @@ fn a_revoked_token_changes_nothing_from_that_moment() {
 }
 
 #[test]
+fn a_firewalls_token_fetches_feeds_and_nothing_else() {
+    let site = Site::prepare("", Clock::system());
+    let tokens = site.path("tokens");
+    // printf %s firewall | sha256sum, and of viewer.
+    let digest = |token: &str| {
+        let said =
+            Command::new("sh").args(["-c", &format!("printf %s {token} | sha256sum")]).output().unwrap();
+        String::from_utf8(said.stdout).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let lines = format!("edge {} feeds\nwall {} viewer\n", digest("firewall"), digest("watcher"));
+    std::fs::write(&tokens, lines).unwrap();
+    let settings = format!("[admin]\ntokens = {tokens:?}\nread = \"viewer\"");
+    let text = support::read(&site.config).replace("[admin]", &settings);
+    std::fs::write(&site.config, text).unwrap();
+    let site = site.started();
+    let status = |method: &str, path: &str, token: Option<&str>| site.http(method, path, token).0;
+    assert_eq!(status("GET", "/feeds/domains", None), 401);
+    for token in ["firewall", "watcher"] {
+        assert_eq!(status("GET", "/feeds/domains", Some(token)), 200, "{token}");
+    }
+    for path in
+        ["/api/v1/status", "/api/v1/explain?name=wechat.com", "/", "/policy", "/api/v1/report?day=2026-01-01"]
+    {
+        assert_eq!(status("GET", path, Some("firewall")), 403, "{path}");
+    }
+    for path in ["/api/v1/reload", "/api/v1/pin", "/api/v1/rollback", "/feeds/domains"] {
+        assert!([403, 405].contains(&status("POST", path, Some("firewall"))), "{path}");
+    }
+    // Firewalls know names and passwords only, and send them when they are asked for.
+    let address = site.running.as_ref().unwrap().admin;
+    let curl = |login: &str, path: &str| {
+        let url = format!("http://{address}{path}");
+        let answered = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--anyauth", "-u", login, &url])
+            .output()
+            .unwrap();
+        String::from_utf8(answered.stdout).unwrap()
+    };
+    assert_eq!(curl("edge:firewall", "/feeds/addresses"), "200");
+    assert_eq!(curl("edge:wrong", "/feeds/addresses"), "401");
+    assert_eq!(curl("wall:firewall", "/feeds/addresses"), "401", "another's name");
+    assert_eq!(curl("wall:watcher", "/api/v1/status"), "401", "a password counts for feeds alone");
+}
+
+#[test]
 fn half_open_requests_neither_stay_nor_delay_the_stop() {
     let mut site = Site::start("", Clock::system());
     let admin = site.running.as_ref().unwrap().admin;

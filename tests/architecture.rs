@@ -111,6 +111,7 @@ fn a_foreign_crate_has_one_door() {
                 "admin/oidc/attempt.rs",
                 "dns/tsig/key.rs",
                 "listen/https/request.rs",
+                "net/login.rs",
                 "net/tls/pin.rs",
                 "report/render/html.rs",
                 "sources/exchange.rs",

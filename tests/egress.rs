@@ -138,6 +138,28 @@ fn what_banned_names_lead_to_is_learned_and_what_others_need_is_spared() {
 }
 
 #[test]
+fn what_is_banned_is_banned_at_the_translator_too() {
+    let mut network = network!();
+    network.names("tiktok.com 198.51.100.8\ntiktokv.com 203.0.113.5\nshop.example 203.0.113.5\n");
+    network.serve(&format!("{ON}[dns64]\nprefix = \"64:ff9b::/96\"\n"));
+    network.holding();
+    let mapped = |address: &str| format!("64:ff9b::{address}");
+    assert_eq!(network.reach(EVERYBODY_V6, "tcp", &mapped(BANNED)), "reset");
+    assert_eq!(network.reach(EVERYBODY_V6, "udp", &mapped(BANNED)), "prohibited");
+    assert_eq!(network.reach(EVERYBODY_V6, "tcp", &mapped("8.8.8.8")), "reset", "a way around");
+    assert_eq!(network.reach(EVERYBODY_V6, "tcp", &mapped(FREE)), "answered");
+    until(10, "what is learned too", || {
+        network.reach(EVERYBODY_V6, "tcp", &mapped("198.51.100.8")) == "reset"
+    });
+    assert_eq!(network.ask("shop.example"), "NOERROR");
+    until(15, "and what others need is spared", || {
+        network.reach(EVERYBODY_V6, "tcp", &mapped("203.0.113.5")) == "answered"
+    });
+    let said = network.say(&["explain", &mapped(BANNED)]);
+    assert!(said.contains("kaspersky (catalog: 64:ff9b::4d4a:b000/117)"), "{said}");
+}
+
+#[test]
 fn a_table_that_was_flushed_is_back_and_a_neighbour_is_left_alone() {
     let mut network = network!();
     network.names("tiktok.com 198.51.100.8\n");

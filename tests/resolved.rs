@@ -105,6 +105,12 @@ fn what_was_resolved_is_reached_at_once_and_nothing_else() {
             .all(|word| line.contains(word))
         })
     });
+    until(20, "counted in the report, by group", || {
+        network
+            .say(&["report", "--csv"])
+            .lines()
+            .any(|line| line.contains("resolved-only") && line.contains("default"))
+    });
     let said = network.say(&["explain", FREE, "--client", EVERYBODY]);
     assert!(said.contains("  client      10.77.1.2 (default): permitted for "), "{said}");
     let said = network.say(&["explain", OTHER, "--client", EVERYBODY]);

@@ -159,6 +159,14 @@ pub(super) fn stranger() -> Response {
     response
 }
 
+/// The same where lists are fetched, by programs that send a name and a password when they are asked for them.
+pub(super) fn feed_stranger() -> Response {
+    let mut response = stranger();
+    let challenge = HeaderValue::from_static("Basic realm=\"feeds\", charset=\"UTF-8\"");
+    response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
 /// What is said to somebody who is known and may not.
 pub(super) fn forbidden(role: &str) -> Response {
     let what = format!("that needs the role {role}");

@@ -153,18 +153,19 @@ mod tests {
     fn a_line_says_what_its_owner_may_do_and_one_without_a_role_everything() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
-        let [old, viewer, both] = ["old", "viewer", "both"].map(Tokens::digest);
+        let [old, viewer, both, feeds] = ["old", "viewer", "both", "feeds"].map(Tokens::digest);
         let text = format!(
             "old {old}\nview {viewer} viewer\nboth {both} operator,approver\nlaptop certificate:Laptop-7.example operator\n\
-             bad {both} king\nworse {both} viewer now\nnone certificate:\n"
+             bad {both} king\nworse {both} viewer now\nnone certificate:\nfirewall {feeds} feeds\nmixed {feeds} feeds,viewer\n"
         );
         std::fs::write(&path, text).unwrap();
         let tokens = Tokens::of(Some(path));
         let lines: Vec<u32> = tokens.problems().iter().map(|problem| problem.place.line).collect();
-        assert_eq!(lines, [5, 6, 7]);
+        assert_eq!(lines, [5, 6, 7, 9]);
         let words = |digest: &str| tokens.of_digest(digest).unwrap().roles.words();
         assert_eq!(words(&old), ["viewer", "operator", "approver"]);
         assert_eq!(words(&viewer), ["viewer"]);
+        assert_eq!(words(&feeds), ["feeds"]);
         assert_eq!(words(&both), ["viewer", "operator", "approver"]);
         let of = |name: &str| tokens.of_certificate(&[name.to_owned()]).map(|person| person.name);
         assert_eq!(of("laptop-7.example").as_deref(), Some("laptop"));

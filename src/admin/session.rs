@@ -2,20 +2,21 @@
 //! secret is kept as a digest, and so is the token it began with. Never reads a cookie or a form.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::auth::Tokens;
 use super::person::Person;
 use crate::clock::{Clock, Moment};
+use crate::net::Attempts;
 
 /// All sessions.
 #[derive(Debug)]
 pub struct Sessions {
     clock: Clock,
     open: Mutex<HashMap<String, Session>>,
-    attempts: Mutex<HashMap<IpAddr, Attempts>>,
+    attempts: Attempts,
     /// What forms' tokens are made with.
     secret: [u8; 32],
 }
@@ -37,24 +38,12 @@ pub(super) enum Holder {
     Token(String),
 }
 
-#[derive(Debug)]
-struct Attempts {
-    since: Moment,
-    failed: u32,
-}
-
 /// Sessions at once. Beyond it the one that was idle longest ends: a department has a few dozen operators.
 const SESSIONS: usize = 256;
 /// A session ends after this time without a request: as long as a meeting.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// And after this in any case: a working day.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
-/// Failed attempts of one address within [`WINDOW`].
-const FAILURES: u32 = 10;
-/// Time in which attempts are counted.
-const WINDOW: Duration = Duration::from_secs(5 * 60);
-/// Addresses whose attempts are told apart; all others share one count.
-const ADDRESSES: usize = 4096;
 
 impl Sessions {
     /// None yet.
@@ -103,46 +92,12 @@ impl Sessions {
 
     /// Whether that address may try to log in; otherwise how long it must wait.
     pub fn may_try(&self, address: IpAddr) -> Result<(), Duration> {
-        let now = self.clock.now();
-        let attempts = lock(&self.attempts);
-        match attempts
-            .get(&counted(address))
-            .or_else(|| attempts.get(&OTHERS).filter(|_| attempts.len() >= ADDRESSES))
-        {
-            Some(known) if known.failed >= FAILURES && now.since(known.since) < WINDOW => {
-                Err(WINDOW.saturating_sub(now.since(known.since)))
-            }
-            _ => Ok(()),
-        }
+        self.attempts.may_try(address, self.clock.now())
     }
 
     /// Notes that that address failed to log in.
     pub fn failed(&self, address: IpAddr) {
-        let now = self.clock.now();
-        let mut attempts = lock(&self.attempts);
-        let mut address = counted(address);
-        if attempts.len() >= ADDRESSES && !attempts.contains_key(&address) {
-            attempts.retain(|_, known| now.since(known.since) < WINDOW);
-            if attempts.len() >= ADDRESSES {
-                address = OTHERS;
-            }
-        }
-        let known = attempts.entry(address).or_insert(Attempts { since: now, failed: 0 });
-        if now.since(known.since) >= WINDOW {
-            *known = Attempts { since: now, failed: 0 };
-        }
-        known.failed += 1;
-    }
-}
-
-/// Where the attempts of all addresses are counted for which there is no room.
-const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
-/// What attempts are counted by: whoever has an IPv6 network has all its addresses.
-fn counted(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 64))),
+        self.attempts.failed(address, self.clock.now());
     }
 }
 
@@ -224,28 +179,6 @@ mod tests {
         }
         assert_eq!(sessions.holder_of(&secrets[0]), None);
         assert!(sessions.holder_of(&secrets[1]).is_some());
-        for number in 0..2 * ADDRESSES as u32 {
-            sessions.failed(IpAddr::from(number.to_be_bytes()));
-        }
-        assert!(lock(&sessions.attempts).len() <= ADDRESSES + 1);
-        assert!(
-            sessions.may_try(IpAddr::from([203, 0, 113, 9])).is_err(),
-            "those without room share one count"
-        );
-    }
-
-    #[test]
-    fn an_address_that_failed_often_waits_and_its_neighbours_of_ipv6_with_it() {
-        let (clock, sessions) = sessions();
-        let [one, beside, other]: [IpAddr; 3] =
-            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());
-        for _ in 0..FAILURES {
-            assert!(sessions.may_try(one).is_ok());
-            sessions.failed(one);
-        }
-        assert!(sessions.may_try(beside).is_err() && sessions.may_try(other).is_ok());
-        clock.advance(WINDOW);
-        assert!(sessions.may_try(one).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header, request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::answer::{problem, stranger};
+use super::answer::{feed_stranger, forbidden, problem, stranger};
 use super::api::Parts;
 use super::auth::Tokens;
 use super::config::Reading;
@@ -17,6 +17,7 @@ use super::fields::{self, Origin, SESSION};
 use super::oidc::{BACK, THERE};
 use super::person::{Person, Role};
 use super::session::Holder;
+use crate::net::Login;
 use crate::problem::{Place, Problem};
 
 /// What is at the other end of a connection.
@@ -110,9 +111,11 @@ impl Visitor {
 pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let peer = request.extensions().get::<Peer>().cloned();
-    let bearer =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let path = request.uri().path();
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
+    // What firewalls fetch lists with knows names and passwords only.
+    let basic = authorization.filter(|_| is_feed(path)).and_then(Login::basic);
     if bearer.is_none() && !is_for_machines(path) && !is_ours(headers, &parts.config.names) {
         return misdirected(headers);
     }
@@ -123,12 +126,17 @@ pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, n
         ..Visitor::default()
     };
     let certificate = peer.filter(|peer| !peer.certificate.is_empty()).map(|peer| peer.certificate);
-    let (bearer, session) = (bearer.map(str::to_owned), cookie(headers, SESSION).map(str::to_owned));
-    if bearer.is_some() || session.is_some() || certificate.is_some() {
+    let session = cookie(headers, SESSION).map(str::to_owned);
+    if bearer.is_some() || basic.is_some() || session.is_some() || certificate.is_some() {
         let (tokens, sessions) = (Arc::clone(&parts.tokens), Arc::clone(&parts.sessions));
         let found = tokio::task::spawn_blocking(move || {
             if let Some(token) = bearer {
                 return Some((tokens.of_digest(&Tokens::digest(&token))?, Proof::Bearer));
+            }
+            if let Some(Login { name, password }) = basic {
+                let token = String::from_utf8(password).ok()?;
+                let person = tokens.of_digest(&Tokens::digest(&token)).filter(|person| person.name == name);
+                return Some((person?, Proof::Bearer));
             }
             let by_session = session.and_then(|secret| {
                 let person = match sessions.holder_of(&secret)? {
@@ -147,10 +155,15 @@ pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, n
             (visitor.person, visitor.proof) = (Some(person), proof);
         }
     }
+    let is_for_feeds = visitor.person.as_ref().is_some_and(|person| person.roles.feeds_only);
+    if is_for_feeds && !is_feed(path) {
+        return forbidden(Role::Viewer.as_str());
+    }
     if parts.config.read == Reading::Viewer && !visitor.is_known() && !is_open(path) {
-        return match path.starts_with("/api/") || path.starts_with("/feeds/") {
-            true => stranger(),
-            false => Redirect::to("/login").into_response(),
+        return match (path.starts_with("/api/"), is_feed(path)) {
+            (true, _) => stranger(),
+            (_, true) => feed_stranger(),
+            _ => Redirect::to("/login").into_response(),
         };
     }
     request.extensions_mut().insert(visitor);
@@ -159,7 +172,11 @@ pub(super) async fn identify(State(parts): State<Parts>, mut request: Request, n
 
 /// What scrapers, probes and firewalls read, by whatever name they find this server; nothing in it is of one person.
 fn is_for_machines(path: &str) -> bool {
-    matches!(path, "/metrics" | "/healthz" | "/readyz") || path.starts_with("/feeds/")
+    matches!(path, "/metrics" | "/healthz" | "/readyz") || is_feed(path)
+}
+
+fn is_feed(path: &str) -> bool {
+    path.starts_with("/feeds/")
 }
 
 /// What is open to everybody however reading is set.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::dns::{CanonicalName, Class, MAX_MESSAGE, Message, RecordType, write_query};
-use crate::proxy::Resolve;
+use crate::proxy::{Caller, Resolve};
 use crate::query::{Asker, Engine, Outcome, Transport, Worker};
 
 /// Time that an answer may take: as long as a client's own resolver waits.
@@ -35,8 +35,8 @@ pub(super) fn resolve(engine: &Arc<Engine>, mut stop: watch::Receiver<bool>) -> 
             idle.lock().unwrap_or_else(PoisonError::into_inner).worker.begin_batch();
         }
     });
-    Arc::new(move |client, name, is_ipv6| {
-        let asked = ask(&equipped, client, name, is_ipv6);
+    Arc::new(move |caller, name, is_ipv6| {
+        let asked = ask(&equipped, caller, name, is_ipv6);
         Box::pin(async move {
             match asked {
                 Asked::Answered(found) => found,
@@ -54,7 +54,7 @@ enum Asked {
     Later(oneshot::Receiver<Vec<IpAddr>>),
 }
 
-fn ask(equipped: &Mutex<Equipped>, client: IpAddr, name: &CanonicalName, is_ipv6: bool) -> Asked {
+fn ask(equipped: &Mutex<Equipped>, caller: Caller, name: &CanonicalName, is_ipv6: bool) -> Asked {
     let record_type = if is_ipv6 { RecordType::AAAA } else { RecordType::A };
     let question = [name.as_wire(), &record_type.0.to_be_bytes(), &Class::IN.0.to_be_bytes()].concat();
     let query = write_query(0, &question, false, false, true);
@@ -63,7 +63,7 @@ fn ask(equipped: &Mutex<Equipped>, client: IpAddr, name: &CanonicalName, is_ipv6
     let Equipped { worker, reply } = &mut *equipped;
     worker.begin_batch();
     // Over a connection, so that an answer of any size comes at once.
-    let asker = Asker::at(client, Transport::Tcp);
+    let asker = Asker { identity: caller.identity, ..Asker::at(caller.address, Transport::Tcp) };
     let outcome = worker.handle(&query, asker, reply, || {
         let (sender, receiver) = oneshot::channel();
         later = Some(receiver);

@@ -191,7 +191,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
         rings: is_told.then_some(rings),
-        identities,
+        identities: identities.clone(),
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
         last_day: Some(last_day.feed()),
@@ -222,16 +222,19 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         stop: stopped.clone(),
     };
     let addresses = sockets.listeners.addresses.clone();
-    let listen::Serving { mut threads, mut tasks, servers } = sockets
+    let listen::Serving { mut threads, mut tasks, mut servers } = sockets
         .listeners
         .serve(&needs)
         .map_err(|error| vec![Problem::error(Place::file("[[listener]]"), error.to_string(), "")])?;
     threads.extend(keeper);
     let proxies = sockets.proxies.addresses();
     let proxy_problems = std::mem::take(&mut sockets.proxies.problems);
-    let proxied = (!proxies.is_empty()).then(|| {
+    let mut statistics_of_proxies = None;
+    if !proxies.is_empty() {
         let parts = proxy::Parts {
             live: live.clone(),
+            identities,
+            certificate: certificate.clone(),
             clock: clock.clone(),
             nat64: boot.upstream.dns64,
             labels: labels.clone(),
@@ -239,10 +242,12 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             log_all: boot.query.log_all,
             resolve: resolve_as(&engine, stopped.clone()),
         };
-        let (statistics, serving) = proxy::start(parts, std::mem::take(&mut sockets.proxies), &stopped);
-        tasks.extend(serving);
-        statistics
-    });
+        let started = proxy::start(parts, std::mem::take(&mut sockets.proxies), &stopped)
+            .map_err(|error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")])?;
+        tasks.extend(started.tasks);
+        servers.extend(started.servers);
+        statistics_of_proxies = Some(started.statistics);
+    }
     let blocked: Arc<dyn Collect> = Arc::new(Blocked { labels, counters: Arc::clone(&counters) });
     let shown = vec![Arc::clone(&counters) as _, Arc::clone(&blocked), Arc::clone(&resolver) as _];
     let trend = admin::Trend::new(clock.clone(), shown);
@@ -259,7 +264,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         Arc::clone(&last_day) as _,
     ];
     collectors.extend(ledger.clone().map(|ledger| ledger as Arc<dyn Collect>));
-    collectors.extend(proxied.map(|statistics| statistics as _));
+    collectors.extend(statistics_of_proxies.map(|statistics| statistics as _));
     collectors.extend(egress.clone().map(|egress| egress as _));
     let sign_in = boot.admin.oidc.clone().map(|oidc| admin::oidc::SignIn::new(oidc, clock.clone()));
     collectors.extend(sign_in.clone().map(|sign_in| sign_in as _));
@@ -283,6 +288,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         .extend(certificate.as_deref().and_then(|certificate| listen::ends_soon(certificate, clock.wall())));
     problems.extend(tokens.problems());
     problems.extend(boot.admin.oidc.iter().flat_map(admin::oidc::Config::problems));
+    problems.extend(proxy::problems(&boot.proxies));
     if let Some(Err(error)) = state.as_deref().map(|directory| tokens.add_local(directory)) {
         let what = format!("no token for the command line could be written: {error}");
         problems.push(Problem::warning(

@@ -47,6 +47,7 @@ fn unresolved(record: &Record) -> Description {
         trigger: Trigger::Egress.as_str(),
         action: if record.decision == Decision::Blocked { "drop" } else { "" },
         rule: "resolved-only".to_owned(),
+        source: "resolved-only".to_owned(),
         app: "none".to_owned(),
         instrument: "none".to_owned(),
         ..Description::default()

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::listen::check_certificates;
 use crate::policy::Labels;
 use crate::problem::Problem;
-use crate::{admin, app};
+use crate::{admin, app, proxy};
 
 pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     let pipeline = app::pipeline(config.clone(), None, None, Clock::system(), Labels::default());
@@ -15,7 +15,10 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     // What is wrong with the file itself the pipeline has found.
     if let Ok(boot) = app::boot(config.as_deref()) {
         checked.problems.extend(boot.upstream.problems());
-        checked.problems.extend(check_certificates(boot.tls, &boot.listeners, Clock::system().wall()));
+        let authorities = boot.proxies.iter().filter_map(|proxy| proxy.clients.clone()).collect();
+        let certificates = check_certificates(boot.tls, &boot.listeners, authorities, Clock::system().wall());
+        checked.problems.extend(certificates);
+        checked.problems.extend(proxy::problems(&boot.proxies));
         checked.problems.extend(admin::problems(&boot.admin, Clock::system()));
     }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();

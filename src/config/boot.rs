@@ -125,7 +125,17 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
         .into_iter()
         .filter_map(|mut section| listener::listener(&mut section))
         .collect();
-    boot.tls = listener::tls(&mut top.section("tls"), &listeners);
+    let mut needed = listener::encrypted(&listeners);
+    boot.proxies = top
+        .sections("proxy")
+        .into_iter()
+        .filter_map(|mut section| {
+            let read = super::proxy::read(&mut section)?;
+            needed = needed.take().or_else(|| read.is_encrypted.then(|| section.place()));
+            Some(read)
+        })
+        .collect();
+    boot.tls = listener::tls(&mut top.section("tls"), needed);
     boot.announcement = listener::announcement(&mut top.section("discovery"), &listeners);
     if !listeners.is_empty() {
         boot.listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
@@ -161,12 +171,10 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     boot.query.log_all = boot.querylog.wants_all();
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
     boot.report = super::report::read(&mut top.section("report"), &boot.querylog);
-    boot.proxies = top
-        .sections("proxy")
-        .into_iter()
-        .filter_map(|mut section| super::proxy::read(&mut section))
-        .collect();
     boot.egress = egress::read(&mut top.section("egress"));
+    if let Some(egress) = &mut boot.egress {
+        egress.nat64 = boot.upstream.dns64;
+    }
     boot.state = state(top);
     boot
 }

@@ -4,7 +4,7 @@ use crate::dns::Name;
 use crate::document::{Located, Section};
 use crate::policy::Identity;
 
-/// `certificates`, `paths` and `server_names` of a group.
+/// `certificates`, `users`, `paths` and `server_names` of a group.
 pub(super) fn identities(section: &mut Section<'_>) -> Vec<Identity> {
     let mut identities = Vec::new();
     for Located { value, place } in section.strings("certificates").unwrap_or_default() {
@@ -13,6 +13,14 @@ pub(super) fn identities(section: &mut Section<'_>) -> Vec<Identity> {
             section.problem(place, format!("`{value}` names no certificate"), hint);
         } else {
             identities.push(Identity::certificate(value));
+        }
+    }
+    for Located { value, place } in section.strings("users").unwrap_or_default() {
+        if value.is_empty() || value.contains(':') || value.chars().any(char::is_control) {
+            let hint = "write a name as in the file that `users` of a [[proxy]] names, such as \"ada\"";
+            section.problem(place, format!("`{value}` is not the name of a user"), hint);
+        } else {
+            identities.push(Identity::user(value));
         }
     }
     for Located { value, place } in section.strings("paths").unwrap_or_default() {

@@ -102,11 +102,16 @@ fn clients(section: &mut Section<'_>) -> Option<Authority> {
     Some(Authority { certificates: certificates.value.into(), revoked, required: require.is_some() })
 }
 
-/// `[tls]`, which every encrypted one of `listeners` needs.
-pub(super) fn tls(section: &mut Section<'_>, listeners: &[(Listener, Place)]) -> Option<Files> {
+/// Where the first encrypted one of `listeners` is written.
+pub(super) fn encrypted(listeners: &[(Listener, Place)]) -> Option<Place> {
+    let needed = listeners.iter().find(|(listener, _)| listener.protocol.is_encrypted());
+    needed.map(|(_, place)| place.clone())
+}
+
+/// `[tls]`, which whatever is encrypted needs; the first such is written at `needed`.
+pub(super) fn tls(section: &mut Section<'_>, needed: Option<Place>) -> Option<Files> {
     let certificate = section.string("certificate");
     let key = section.string("key");
-    let needed = listeners.iter().find(|(listener, _)| listener.protocol.is_encrypted());
     match (certificate, key) {
         (Some(certificate), Some(key)) => {
             Some(Files { certificate: certificate.value.into(), key: key.value.into() })
@@ -114,7 +119,7 @@ pub(super) fn tls(section: &mut Section<'_>, listeners: &[(Listener, Place)]) ->
         (None, None) if needed.is_none() => None,
         (certificate, key) => {
             let half = certificate.is_some() || key.is_some();
-            let place = needed.filter(|_| !half).map_or_else(|| section.place(), |(_, place)| place.clone());
+            let place = needed.filter(|_| !half).unwrap_or_else(|| section.place());
             section.problem(
                 place,
                 "an encrypted listener needs a certificate and its key",

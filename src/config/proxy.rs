@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::value::Span;
 use crate::document::Section;
-use crate::proxy::{Config, Mode, Verify};
+use crate::net::tls::Authority;
+use crate::proxy::{Config, Mode, Required, Verify};
 
 /// One proxy; `None` when it cannot be made out.
 pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
@@ -71,6 +72,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     if let Some(ports) = section.parsed_list::<u16>("ports", "write ports such as \"443\"; none for all") {
         config.ports = ports.into_iter().map(|port| port.value).collect();
     }
+    who(section, mode, &mut config);
     if let Some(connections) = section.integer("connections", 1..1_000_000) {
         config.connections = connections as usize;
     }
@@ -81,6 +83,52 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Config> {
     span(section, "connect", &mut config.connect, 300);
     span(section, "idle", &mut config.idle, 86_400);
     mode.and(address).map(|_| config)
+}
+
+/// `tls`, `client_ca`, `client_crl`, `users` and `require`: who a client is beside its address.
+fn who(section: &mut Section<'_>, mode: Option<Mode>, config: &mut Config) {
+    for key in ["tls", "client_ca", "client_crl", "users", "require"] {
+        only_for(section, mode, Mode::Explicit, key);
+    }
+    config.is_encrypted = section.boolean("tls").unwrap_or(false);
+    config.users = section.string("users").map(|path| PathBuf::from(path.value));
+    let (certificates, revoked) = (section.string("client_ca"), section.string("client_crl"));
+    if let Some(found) = certificates.as_ref().or(revoked.as_ref()).filter(|_| !config.is_encrypted) {
+        let hint = "set `tls = true`: certificates are shown inside of TLS";
+        section.problem(found.place.clone(), "clients show no certificate in clear", hint);
+    }
+    if let (None, Some(revoked)) = (&certificates, &revoked) {
+        let hint = "name the authorities whose certificates clients show";
+        section.problem(revoked.place.clone(), "there is no `client_ca`", hint);
+    }
+    let require = section.string("require");
+    config.require = require.as_ref().and_then(|require| match require.value.as_str() {
+        "client-certificate" => Some(Required::Certificate),
+        "either" => Some(Required::Either),
+        "user" => Some(Required::User),
+        other => {
+            let hint = "use one of \"client-certificate\", \"user\", \"either\", or leave it out";
+            section.problem(require.place.clone(), format!("`{other}` cannot be required"), hint);
+            None
+        }
+    });
+    let lacks = match config.require {
+        Some(Required::Certificate) if certificates.is_none() => Some("client_ca"),
+        Some(Required::User) if config.users.is_none() => Some("users"),
+        Some(Required::Either) if certificates.is_none() || config.users.is_none() => {
+            Some(if certificates.is_none() { "client_ca" } else { "users" })
+        }
+        _ => None,
+    };
+    if let (Some(lacks), Some(require)) = (lacks, require) {
+        let what = format!("`{}` is required, and there is no `{lacks}`", require.value);
+        section.problem(require.place, what, format!("set `{lacks}`, or leave `require` out"));
+    }
+    config.clients = certificates.map(|certificates| Authority {
+        certificates: certificates.value.into(),
+        revoked: revoked.map(|path| path.value.into()),
+        required: config.require == Some(Required::Certificate),
+    });
 }
 
 /// Complains about a key that means something in another mode only.

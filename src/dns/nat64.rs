@@ -38,6 +38,14 @@ impl Nat64 {
         octets.into()
     }
 
+    /// The prefix that stands for a whole network of IPv4: its first address and its length.
+    pub fn embed_network(self, first: Ipv4Addr, length: u8) -> (Ipv6Addr, u8) {
+        let end = self.length + length.min(32);
+        // Byte 8 is none of the address's.
+        let end = if self.length <= 64 && end > 64 { end + 8 } else { end };
+        (self.embed(first), end)
+    }
+
     /// The IPv4 address that `address` stands for, if it is one of the prefix's.
     pub fn extract(self, address: Ipv6Addr) -> Option<Ipv4Addr> {
         let octets = address.octets();
@@ -123,6 +131,29 @@ mod tests {
         assert_eq!(known.extract("2001:db8::1".parse().unwrap()), None);
         let wide: Nat64 = "2001:db8::/32".parse().unwrap();
         assert_eq!(wide.extract("2001:db8:c000:221::1".parse().unwrap()), None, "bits behind the address");
+    }
+
+    #[test]
+    fn networks_are_mapped_whole_and_alone() {
+        for (prefix, network, expected) in [
+            ("64:ff9b::/96", "192.0.2.0/24", ("64:ff9b::192.0.2.0", 120)),
+            ("64:ff9b::/96", "192.0.2.33/32", ("64:ff9b::192.0.2.33", 128)),
+            ("2001:db8::/32", "192.0.2.0/24", ("2001:db8:c000:200::", 56)),
+            ("2001:db8:100::/40", "192.0.2.0/24", ("2001:db8:1c0:2::", 64)),
+            ("2001:db8:100::/40", "192.0.2.32/30", ("2001:db8:1c0:2:20::", 78)),
+            ("2001:db8:122:344::/64", "192.0.0.0/16", ("2001:db8:122:344:c0::", 88)),
+        ] {
+            let prefix: Nat64 = prefix.parse().unwrap();
+            let (first, length) = network.split_once('/').unwrap();
+            let (first, length): (Ipv4Addr, u8) = (first.parse().unwrap(), length.parse().unwrap());
+            let (found, bits) = prefix.embed_network(first, length);
+            assert_eq!((found, bits), (expected.0.parse().unwrap(), expected.1), "{prefix} {network}");
+            let outside = |address: Ipv6Addr| (u128::from(address) ^ u128::from(found)) >> (128 - bits) != 0;
+            let last = u32::from(first) | (1_u64 << (32 - length)).wrapping_sub(1) as u32;
+            assert!(!outside(prefix.embed(last.into())), "{prefix} {network}");
+            assert!(outside(prefix.embed(last.wrapping_add(1).into())), "{prefix} {network}");
+            assert!(outside(prefix.embed(u32::from(first).wrapping_sub(1).into())), "{prefix} {network}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::dns::Nat64;
 use crate::policy::Prefix;
 
 /// Settings of the kernel's table; without them there is none.
@@ -17,6 +18,8 @@ pub struct Config {
     /// How often the banned names are resolved; `None` for never. Default 15 minutes: services move slowly, and an address holds for twice
     /// as long as this.
     pub resolve: Option<Duration>,
+    /// The prefix of this network's translator (RFC 6052): an address of IPv4 is held as what stands for it there too. Default none.
+    pub nat64: Option<Nat64>,
     /// Whether groups that ban anything may not reach public encrypted resolvers, or anybody at port 853. Default yes: an app whose names
     /// are blocked asks those next.
     pub bypass: bool,
@@ -98,6 +101,7 @@ impl Default for Config {
             hooks: vec![Hook::Forward],
             at_stop: AtStop::Keep,
             resolve: Some(Duration::from_secs(900)),
+            nat64: None,
             bypass: true,
             resolvers: Vec::new(),
             shared: Vec::new(),

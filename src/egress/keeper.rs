@@ -297,11 +297,10 @@ impl Keeper {
         let mut state = self.shown.state();
         state.learned.keep(&self.plan, &self.terms, begun);
         let learned: HashSet<IpAddr> = state.learned.all().map(|(_, address, _)| address).collect();
-        let (plan, seen) = (&self.plan, &mut self.seen);
+        let (plan, terms, seen) = (&self.plan, &self.terms, &mut self.seen);
         (self.wiring.lately)(&mut |addresses, told| {
             let of_interest = |address: &IpAddr| learned.contains(address) || plan.lists(*address);
-            let held: Vec<IpAddr> =
-                addresses.map(|address| address.to_canonical()).filter(of_interest).collect();
+            let held: Vec<IpAddr> = terms.with_twins(addresses).filter(of_interest).collect();
             if let Some((name, targets)) = Some(told).filter(|_| !held.is_empty()).and_then(|told| told()) {
                 for address in held {
                     seen.note(address, &name, &targets, begun);

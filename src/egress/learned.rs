@@ -9,7 +9,7 @@ use super::config::Config;
 use super::plan::Plan;
 use super::spared::Reason;
 use crate::clock::Moment;
-use crate::dns::{Message, Name};
+use crate::dns::{Message, Name, Nat64};
 use crate::policy::{Prefix, is_private};
 
 /// Addresses by the title of what they belong to.
@@ -38,6 +38,7 @@ pub(super) struct Terms {
     /// Shortest life of an address: names whose answers live for a minute are resolved far less often.
     pub(super) floor: Duration,
     shared: Vec<Prefix>,
+    nat64: Option<Nat64>,
     own: Vec<Prefix>,
 }
 
@@ -54,11 +55,32 @@ impl Terms {
     pub(super) fn new(config: &Config, own: &[Prefix]) -> Self {
         let floor = 2 * config.resolve.unwrap_or_default() + Duration::from_secs(60);
         let own = own.iter().chain(&config.resolvers).copied().collect();
-        Self { floor, shared: config.shared.clone(), own }
+        Self { floor, shared: config.shared.clone(), nat64: config.nat64, own }
+    }
+
+    /// Addresses, each with what stands for it at the translator.
+    pub(super) fn with_twins(&self, addresses: impl Iterator<Item = IpAddr>) -> impl Iterator<Item = IpAddr> {
+        addresses.flat_map(|address| {
+            let address = address.to_canonical();
+            let twin = match (self.nat64, address) {
+                (Some(prefix), IpAddr::V4(address)) => Some(prefix.embed(address).into()),
+                _ => None,
+            };
+            std::iter::once(address).chain(twin)
+        })
+    }
+
+    /// The address that one of the translator's stands for; any other means itself.
+    fn meant(&self, address: IpAddr) -> IpAddr {
+        match (self.nat64, address) {
+            (Some(prefix), IpAddr::V6(mapped)) => prefix.extract(mapped).map_or(address, IpAddr::V4),
+            _ => address,
+        }
     }
 
     /// Why an address is nobody's alone.
     fn spares(&self, plan: &Plan, address: IpAddr) -> Option<Reason> {
+        let address = self.meant(address);
         let inside = |networks: &[Prefix]| networks.iter().any(|network| network.holds(address));
         if is_private(address) || address.is_multicast() {
             Some(Reason::Private)
@@ -82,17 +104,21 @@ impl Learned {
         now: Moment,
     ) -> bool {
         let mut is_new = false;
-        for (address, seconds) in found.iter().take(MOST_OF_ANSWER) {
+        let found = found.iter().take(MOST_OF_ANSWER);
+        let found = found.flat_map(|(found, seconds)| {
+            terms.with_twins(std::iter::once(*found)).map(move |address| (address, seconds))
+        });
+        for (address, seconds) in found {
             let life = Duration::from_secs(u64::from(*seconds)).clamp(terms.floor, CEILING.max(terms.floor));
             let until = now + life;
-            let key = (title.to_owned(), *address);
+            let key = (title.to_owned(), address);
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.until = entry.until.max(until);
                 if !entry.names.contains(name) && entry.names.len() < MOST_NAMES {
                     entry.names.push(name.clone());
                 }
             } else if self.entries.len() < MOST {
-                let spared = terms.spares(plan, *address);
+                let spared = terms.spares(plan, address);
                 self.entries.insert(key, Entry { until, names: vec![name.clone()], spared });
                 is_new = true;
             }

@@ -88,7 +88,7 @@ impl Plan {
                 holdings.extend(bypass(snapshot, number, &holdings));
             }
             let mut holds: Vec<(usize, Mode)> =
-                holdings.into_iter().map(|held| (plan.part(&held), held.mode)).collect();
+                holdings.into_iter().map(|held| (plan.part(&held, config), held.mode)).collect();
             holds.sort_by_key(|(part, _)| {
                 plan.parts.get(*part).map(|part| (part.is_bypass, part.title.clone()))
             });
@@ -113,8 +113,11 @@ impl Plan {
     }
 
     /// The number of a part, which is added unless it is there.
-    fn part(&mut self, held: &Holding<'_>) -> usize {
-        let is_same = |part: &Part| part.title == held.title && part.networks == held.networks;
+    fn part(&mut self, held: &Holding<'_>, config: &Config) -> usize {
+        let mut networks = held.networks.clone();
+        networks.extend(held.networks.iter().filter_map(|network| network.embedded(config.nat64?)));
+        let networks = Prefix::outermost(networks);
+        let is_same = |part: &Part| part.title == held.title && part.networks == networks;
         if let Some(number) = self.parts.iter().position(is_same) {
             return number;
         }
@@ -123,7 +126,7 @@ impl Plan {
             ident: ident(&held.title, &taken),
             title: held.title.clone(),
             app: held.app.to_owned(),
-            networks: held.networks.clone(),
+            networks,
             names: Vec::new(),
             is_bypass: held.title == ENCRYPTED_DNS,
             is_app: held.has_names || held.title.ends_with(":shared"),

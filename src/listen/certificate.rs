@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::open::{Listener, Protocol};
-use crate::net::tls::{Application, CertificateError, Files, Renewable, Server};
+use crate::net::tls::{Application, Authority, CertificateError, Files, Renewable, Server};
 use crate::problem::{Place, Problem};
 
 /// Reads the certificate that clients are shown, if there is one.
@@ -15,8 +15,13 @@ pub fn read_certificate(files: Option<Files>) -> Result<Option<Arc<Renewable>>, 
     read.map(|certificate| certificate.map(Arc::new)).map_err(|error| vec![complaint("[tls]", &error)])
 }
 
-/// Everything that is wrong with the certificate and with authorities for clients', and a warning when the certificate ends soon.
-pub fn check_certificates(files: Option<Files>, listeners: &[Listener], now: Timestamp) -> Vec<Problem> {
+/// Everything that is wrong with the certificate and with authorities for clients', those of proxies too, and a warning when the certificate ends soon.
+pub fn check_certificates(
+    files: Option<Files>,
+    listeners: &[Listener],
+    of_proxies: Vec<Authority>,
+    now: Timestamp,
+) -> Vec<Problem> {
     let certificate = match read_certificate(files) {
         Ok(Some(certificate)) => certificate,
         Ok(None) => return Vec::new(),
@@ -33,7 +38,11 @@ pub fn check_certificates(files: Option<Files>, listeners: &[Listener], now: Tim
         let error = Server::new(Arc::clone(&certificate), application, Some(authority)).err()?;
         Some(complaint("[[listener]]", &error))
     });
-    refused.chain(ends_soon(&certificate, now)).collect()
+    let of_proxies = of_proxies.into_iter().filter_map(|authority| {
+        let error = Server::new(Arc::clone(&certificate), Application::Http1, Some(authority)).err()?;
+        Some(complaint("[[proxy]]", &error))
+    });
+    refused.chain(of_proxies).chain(ends_soon(&certificate, now)).collect()
 }
 
 /// A warning when the certificate ends soon.

@@ -1,5 +1,7 @@
-//! Sockets (reuseport, connected, transparent), the wait for many of them, the places of connections, pipes between two, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
+//! Sockets (reuseport, connected, transparent), the wait for many of them, the places of connections, who may try a password again (attempts, login), pipes between two, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
 
+mod attempts;
+mod login;
 mod places;
 mod poll;
 mod privileges;
@@ -10,6 +12,8 @@ mod stream;
 pub mod tls;
 mod transparent;
 
+pub use attempts::Attempts;
+pub use login::Login;
 pub use places::{Place, Places};
 pub use poll::{Poll, Ready};
 pub use privileges::{DropError, drop_to, hold_capabilities, keep_network_administration};

@@ -68,12 +68,14 @@ fn set_transparent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 }
 
 /// Where a connection was going before the kernel brought it here.
-pub fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    let local = stream.local_addr()?;
+pub fn original_destination(stream: &TcpStream, is_ipv4: bool) -> io::Result<SocketAddr> {
     let socket = SockRef::from(stream);
-    let original = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    let original = if is_ipv4 { socket.original_dst_v4() } else { socket.original_dst_v6() };
     // Without a translation the address it came to is the one it went to.
-    let found = original.ok().and_then(|original| original.as_socket()).unwrap_or(local);
+    let found = match original.ok().and_then(|original| original.as_socket()) {
+        Some(original) => original,
+        None => stream.local_addr()?,
+    };
     Ok(SocketAddr::new(found.ip().to_canonical(), found.port()))
 }
 

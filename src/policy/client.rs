@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::address::{AddressTable, NONE};
+use crate::dns::Nat64;
 
 /// An address prefix in CIDR form; host bits are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +104,13 @@ impl Prefix {
         };
         let host = u128::MAX.checked_shr(128 - bits + u32::from(self.length)).unwrap_or(0);
         (first & !host, first | host)
+    }
+
+    /// The prefix of a translator's that stands for this one, of IPv4.
+    pub fn embedded(self, translator: Nat64) -> Option<Self> {
+        let IpAddr::V4(first) = self.address else { return None };
+        let (address, length) = translator.embed_network(first, self.length);
+        Some(Self { address: address.into(), length })
     }
 
     /// Those of `prefixes` that are inside of no other, in order.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::address::Whose;
+use super::outbound::{Ech, Outbound};
 use super::snapshot::{CompiledGroup, DEFAULT_ACTION, RuleKind, Snapshot};
 use crate::dns::Name;
 
@@ -210,9 +211,18 @@ fn duties(snapshot: &Snapshot) -> BTreeSet<String> {
             })
             .collect();
         lines.push(format!("group {}: action {action}", group.name));
+        if group.outbound != Outbound::Off {
+            lines.push(format!("group {}: egress {}", group.name, group.outbound));
+        }
+        lines.extend(group.reach.iter().map(|to| format!("group {}: reach {to}", group.name)));
+        if group.ech != Ech::Keep {
+            lines.push(format!("group {}: ech {}", group.name, group.ech));
+        }
         lines
     };
-    snapshot.groups.iter().flat_map(of).collect()
+    let known = snapshot.identified.listed().into_iter();
+    let known = known.map(|(identity, group)| format!("group {}: {identity}", snapshot.group_name(group)));
+    snapshot.groups.iter().flat_map(of).chain(known).collect()
 }
 
 #[cfg(test)]
@@ -220,7 +230,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::policy::{Action, Catalog, Draft, Labels, Reach, Rule, Rulebook, SourceRules, compile};
+    use crate::policy::{
+        Action, Catalog, Config, Draft, Group, Identity, Labels, Mode, Reach, Rule, Rulebook, SourceRules,
+        compile,
+    };
     use crate::problem::Place;
 
     type Lines<'a> = &'a [(&'a str, Reach, Option<Action>)];
@@ -274,6 +287,46 @@ mod tests {
             assert_eq!((difference.added_count(), difference.removed_count()), (1, 1), "{list} {reach:?}");
         }
         assert!(Difference::between(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn what_a_group_may_reach_and_who_is_in_it_are_changes() {
+        let snapshot = |group: Option<Group>| {
+            let config = Config { groups: group.into_iter().collect(), ..Config::default() };
+            let draft = Draft { config, ..Draft::default() };
+            compile(draft, "2026-01-01T00:00:00Z".parse().unwrap(), 1, &Labels::default()).unwrap().snapshot
+        };
+        let group = |outbound, reach: &[&str], ech, identities| Group {
+            name: "lab".to_owned(),
+            clients: Vec::new(),
+            identities,
+            enforce: Some(Vec::new()),
+            mode: Mode::Enforce,
+            extended: false,
+            action: None,
+            outbound,
+            reach: reach.iter().map(|text| text.parse().unwrap()).collect(),
+            ech,
+            place: Place::default(),
+        };
+        let before =
+            snapshot(Some(group(Outbound::Off, &["udp/123"], Ech::Keep, vec![Identity::user("ada")])));
+        let identities = vec![Identity::user("ben"), Identity::certificate("*.example")];
+        let to = ["192.0.2.0/24 tcp/22-23", "udp/123"];
+        let after = snapshot(Some(group(Outbound::ResolvedOnly, &to, Ech::Strip, identities)));
+        let difference = Difference::between(&before, &after);
+        assert_eq!(
+            difference.groups,
+            [
+                "from now on: group lab: certificate:*.example",
+                "from now on: group lab: ech strip",
+                "from now on: group lab: egress resolved-only",
+                "from now on: group lab: reach 192.0.2.0/24 tcp/22-23",
+                "from now on: group lab: user:ben",
+                "no longer: group lab: user:ada",
+            ]
+        );
+        assert!(!difference.is_empty() && Difference::between(&after, &after).is_empty());
     }
 
     #[test]

@@ -20,6 +20,8 @@ words! {
         Path = "path",
         /// The server's name that it asks for (SNI, RFC 6066 section 3).
         ServerName = "server-name",
+        /// The name of somebody whose password was shown to the proxy.
+        User = "user",
     }
 }
 
@@ -40,6 +42,8 @@ pub struct Credentials {
     pub certificate: Vec<String>,
     /// The server's name it asks for, in lower case.
     pub server_name: Option<String>,
+    /// The name of a user whose password it showed.
+    pub user: Option<String>,
 }
 
 /// Stands for an identity in queries; the default is a client known by nothing but its address.
@@ -78,6 +82,11 @@ impl Identity {
         Self { kind: IdentityKind::Path, text: text.into() }
     }
 
+    /// A user's name.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self { kind: IdentityKind::User, text: text.into() }
+    }
+
     /// A server's name.
     pub fn server_name(text: impl Into<String>) -> Self {
         Self { kind: IdentityKind::ServerName, text: text.into() }
@@ -89,8 +98,9 @@ impl FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (kind, text) = text.split_once(':').ok_or("not a kind and a name, such as certificate:NAME")?;
-        let kind =
-            kind.parse().map_err(|_| "use one of certificate, path, server-name in front of the colon")?;
+        let kind = kind
+            .parse()
+            .map_err(|_| "use one of certificate, path, server-name, user in front of the colon")?;
         Ok(Self { kind, text: text.to_owned() })
     }
 }
@@ -183,19 +193,20 @@ impl IdentityTable {
 }
 
 impl Snapshot {
-    /// The number under which a client with these credentials, who asks at `path`, is known: by its certificate first, then its path, then the server's name.
-    /// A name that no group has makes a client no other than its address does; its certificate is still told in the log.
+    /// The number under which a client with these credentials, who asks at `path`, is known: by its certificate first, then as a user, then by its
+    /// path, then the server's name. A name that no group has makes a client no other than its address does; its certificate, or the user, is still told
+    /// in the log.
     pub fn identify(
         &self,
         credentials: &Credentials,
         path: Option<&str>,
         known: &Identities,
     ) -> IdentityNumber {
-        let Credentials { certificate, server_name } = credentials;
-        if self.identified.groups.is_empty() && certificate.is_empty() {
+        let Credentials { certificate, server_name, user } = credentials;
+        if self.identified.groups.is_empty() && certificate.is_empty() && user.is_none() {
             return IdentityNumber::NONE;
         }
-        let shown = certificate.iter().map(Identity::certificate);
+        let shown = certificate.iter().map(Identity::certificate).chain(user.iter().map(Identity::user));
         let shown =
             shown.chain(path.map(Identity::path)).chain(server_name.iter().map(Identity::server_name));
         for identity in shown {
@@ -211,6 +222,7 @@ impl Snapshot {
             return number.unwrap_or_default();
         }
         let first = certificate.first().map(Identity::certificate);
+        let first = first.or_else(|| user.as_ref().map(Identity::user));
         first.and_then(|identity| known.number(&identity)).unwrap_or_default()
     }
 

@@ -1,10 +1,10 @@
 //! Owns what browsers fetch from the proxy to find it (proxy auto-configuration): the policy of the client's own group, and this proxy for the
 //! rest. Never decides.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::door::{Door, Refusal};
+use super::judge::Caller;
 use super::metrics::Outcome;
 use super::page;
 use super::peek::Authority;
@@ -17,24 +17,22 @@ const PATHS: [&str; 2] = ["/proxy.pac", "/wpad.dat"];
 pub(super) async fn response(
     path: &str,
     own: Option<&Authority>,
-    peer: Option<SocketAddr>,
+    caller: Caller,
     door: &Arc<Door>,
 ) -> Vec<u8> {
     let refused = |outcome| page::refusal(&Refusal::Other(outcome), door.request(&[])).into_bytes();
-    let (Some(own), Some(peer)) = (own.filter(|_| PATHS.contains(&path)), peer) else {
-        return refused(Outcome::Malformed);
-    };
+    let Some(own) = own.filter(|_| PATHS.contains(&path)) else { return refused(Outcome::Malformed) };
     let host = match &own.host {
         super::peek::Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
         host => host.to_string().trim_end_matches('.').to_owned(),
     };
-    let proxy = format!("PROXY {host}:{}", own.port.unwrap_or(80));
+    let (word, port) = if door.tls.is_some() { ("HTTPS", 443) } else { ("PROXY", 80) };
+    let proxy = format!("{word} {host}:{}", own.port.unwrap_or(port));
     let door = Arc::clone(door);
     // A long list takes its time.
     let rendered = tokio::task::spawn_blocking(move || {
         let snapshot = door.judge.live.load();
-        let group = snapshot.group_name(snapshot.client(peer.ip().to_canonical()).group).to_owned();
-        let selection = Selection { group: Some(group), part: Part::All };
+        let selection = Selection { group: Some(door.judge.group(&snapshot, caller)), part: Part::All };
         door.feeds.render(&snapshot, Format::Pac, &selection).ok()
     });
     let Ok(Some(rendered)) = rendered.await else { return refused(Outcome::Unreachable) };

@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::judge::Caller;
 use crate::clock::{Clock, Moment};
 use crate::dns::CanonicalName;
 
 /// Asks this resolver, as a client, for the addresses of a name, of IPv6 or IPv4. None when there are none, or the policy denies them.
-pub type Resolve = Arc<dyn Fn(IpAddr, &CanonicalName, bool) -> Resolving + Send + Sync>;
+pub type Resolve = Arc<dyn Fn(Caller, &CanonicalName, bool) -> Resolving + Send + Sync>;
 /// An answer on its way.
 pub type Resolving = Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>>;
 
@@ -38,20 +39,20 @@ impl Claims {
     }
 
     /// The addresses of a name, those of IPv6 first.
-    pub(super) async fn addresses(&self, client: IpAddr, name: &CanonicalName) -> Vec<IpAddr> {
+    pub(super) async fn addresses(&self, caller: Caller, name: &CanonicalName) -> Vec<IpAddr> {
         let (six, four) =
-            tokio::join!((self.resolve)(client, name, true), (self.resolve)(client, name, false));
+            tokio::join!((self.resolve)(caller, name, true), (self.resolve)(caller, name, false));
         let found = [six, four].concat();
         self.remember(name, &found);
         found
     }
 
     /// True when the name leads to the address.
-    pub(super) async fn hold(&self, client: IpAddr, name: &CanonicalName, address: IpAddr) -> bool {
+    pub(super) async fn hold(&self, caller: Caller, name: &CanonicalName, address: IpAddr) -> bool {
         if self.remembers(name, address) {
             return true;
         }
-        let found = (self.resolve)(client, name, address.is_ipv6()).await;
+        let found = (self.resolve)(caller, name, address.is_ipv6()).await;
         self.remember(name, &found);
         found.contains(&address)
     }
@@ -104,8 +105,8 @@ mod tests {
         });
         let claims = Claims::new(resolve, clock.clone());
         let name = CanonicalName::read(b"\x01a\0").unwrap();
-        let client = IpAddr::from([127, 0, 0, 1]);
-        let holds = |number: u8| claims.hold(client, &name, IpAddr::from([192, 0, 2, number]));
+        let caller = Caller::at(IpAddr::from([127, 0, 0, 1]));
+        let holds = |number: u8| claims.hold(caller, &name, IpAddr::from([192, 0, 2, number]));
         assert!(holds(0).await && holds(1).await, "each is what the resolver says now");
         assert!(holds(0).await && holds(1).await);
         assert_eq!(asked.load(Ordering::Relaxed), 2, "known ones are not asked for again");

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net::tls::Authority;
+
 /// One place where connections are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -25,6 +27,15 @@ pub struct Config {
     /// Ports that an explicit proxy connects to; none for all. Default 80 and 443: what else a proxy reaches, such as a mail server, was never
     /// meant to be reached by it.
     pub ports: Vec<u16>,
+    /// Whether clients of an explicit proxy speak to it inside of TLS, with the certificate that all encrypted listeners show. Default no: browsers
+    /// take such a proxy from a configuration only (`HTTPS` in a PAC file).
+    pub is_encrypted: bool,
+    /// Whose certificates clients may show; `None` for nobody's.
+    pub clients: Option<Authority>,
+    /// The file of users and their passwords' hashes; `None` for no users.
+    pub users: Option<PathBuf>,
+    /// What a client must show to be served. Default nothing: it is known by its address.
+    pub require: Option<Required>,
     /// Files with the words of further languages. Default none: English and French are built in.
     pub words: Vec<PathBuf>,
     /// Connections at once. Default 10,000: an idle one costs 2 KiB here and two sockets in the kernel.
@@ -38,6 +49,17 @@ pub struct Config {
     /// Time without a byte in either direction after which a connection ends. Default 5 min: what lives longer in silence sends something to keep
     /// it alive, for every firewall on the way.
     pub idle: Duration,
+}
+
+/// What a client of an explicit proxy must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Required {
+    /// A certificate that an authority of the operator's vouches for.
+    Certificate,
+    /// That, or a user's name and password.
+    Either,
+    /// A user's name and password.
+    User,
 }
 
 /// Who knows that a proxy is there.
@@ -73,6 +95,10 @@ impl Config {
             tell_origin: false,
             quic: false,
             ports: vec![80, 443],
+            is_encrypted: false,
+            clients: None,
+            users: None,
+            require: None,
             words: Vec::new(),
             connections: 10_000,
             connections_of_client: 1000,

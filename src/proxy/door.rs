@@ -6,24 +6,25 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::claims::Claims;
-use super::config::{Config, Verify};
-use super::judge::{Judge, Judgement, Wanted};
-use super::metrics::{Outcome, Statistics};
+use super::config::{Config, Required, Verify};
+use super::judge::{Caller, Judge, Judgement, Wanted};
+use super::line::{Line, reset};
+use super::metrics::{Outcome, Shown, Statistics};
 use super::page::{self, Words};
-use super::peek::{self, ClientHello, Head, Host, Look, MOST};
+use super::peek::{self, ClientHello, Head, Host, Look};
 use super::relay::{self, Ended};
+use super::users::Users;
 use crate::clock::Clock;
 use crate::feeds;
-use crate::net::{Pipes, is_own, write_proxied};
+use crate::net::tls::Server;
+use crate::net::{Login, Pipes, is_own, write_proxied};
 
 /// What all connections of one proxy share.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(super) struct Door {
     pub(super) judge: Arc<Judge>,
     pub(super) claims: Arc<Claims>,
     pub(super) pipes: Arc<Pipes>,
+    /// What is spoken in TLS by; `None` in clear.
+    pub(super) tls: Option<Arc<Server>>,
+    /// Who may use it by name; `None` for no such.
+    pub(super) users: Option<Arc<Users>>,
     /// Proxy auto-configurations made lately.
     pub(super) feeds: Arc<feeds::Kept>,
     /// The languages of its pages.
@@ -91,14 +96,14 @@ impl Said {
 impl Door {
     /// A request with that head, as a page needs it.
     pub(super) fn request<'r>(&'r self, head: &'r [u8]) -> page::Request<'r> {
-        page::Request { head, words: &self.words }
+        page::Request { head, words: &self.words, asks_for_users: self.users.is_some() }
     }
 
     /// Reads whom a client wants into `head`, within the proxy's patience. With an `origin` that the client is connected to already, one that
     /// speaks first is waited for no longer: then nothing is said.
     pub(super) async fn read_said(
         &self,
-        client: &TcpStream,
+        client: &mut Line,
         head: &mut Vec<u8>,
         origin: Option<&TcpStream>,
     ) -> Result<Said, Outcome> {
@@ -117,7 +122,7 @@ impl Door {
                 let first = head.is_empty();
                 match origin {
                     Some(origin) if first => tokio::select! {
-                        came = more(client, head, needed) => if came.map_err(|_| Outcome::Gone)? == 0 {
+                        came = client.more(head, needed) => if came.map_err(|_| Outcome::Gone)? == 0 {
                             return Ok(Said::Unknown);
                         },
                         spoke = origin.readable() => {
@@ -125,7 +130,7 @@ impl Door {
                             return Ok(Said::Unknown);
                         }
                     },
-                    _ => match more(client, head, needed).await {
+                    _ => match client.more(head, needed).await {
                         Ok(0) | Err(_) => return Err(Outcome::Gone),
                         Ok(_) => {}
                     },
@@ -142,11 +147,11 @@ impl Door {
     /// Asks the policy whether a client may have `host` at `address`, and holds the name against the address.
     pub(super) async fn admit(
         &self,
-        client: IpAddr,
+        caller: Caller,
         host: Option<&Host>,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        let wanted = Wanted { client, host, address: Some(address) };
+        let wanted = Wanted { caller, host, address: Some(address) };
         let is_sent = match self.judge.judge(wanted, &self.statistics) {
             Judgement::Deny(denial) => return Err(Refusal::Denied(denial)),
             Judgement::PassWhereSent => true,
@@ -163,7 +168,7 @@ impl Door {
                 }
             }
             Some(Host::Name(name)) if is_sent || self.config.verify != Verify::Off => {
-                let holds = self.claims.hold(client, name, address).await;
+                let holds = self.claims.hold(caller, name, address).await;
                 self.statistics.claimed(holds);
                 if !holds && (is_sent || self.config.verify == Verify::Refuse) {
                     return Err(Refusal::Other(Outcome::Mismatched));
@@ -172,6 +177,44 @@ impl Door {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The user whose name and password a client has shown, if any has them; why it is turned away if nobody has.
+    pub(super) async fn authenticate(
+        &self,
+        login: Option<Login>,
+        from: IpAddr,
+    ) -> Result<Option<String>, Outcome> {
+        let (Some(users), Some(login)) = (&self.users, login) else { return Ok(None) };
+        let name = login.name.clone();
+        let shown = users.check(login, from).await;
+        self.statistics.shown(shown);
+        match shown {
+            Shown::Right => Ok(Some(name)),
+            Shown::Wrong => Err(Outcome::Unidentified),
+            Shown::Limited => Err(Outcome::Attempts),
+        }
+    }
+
+    /// Who a client is, if it has shown what is required.
+    pub(super) fn identify(
+        &self,
+        client: &Line,
+        user: Option<String>,
+        from: IpAddr,
+    ) -> Result<Caller, Outcome> {
+        let mut credentials = client.credentials();
+        let lacks = match self.config.require {
+            None => false,
+            Some(Required::Certificate) => credentials.certificate.is_empty(),
+            Some(Required::Either) => user.is_none() && credentials.certificate.is_empty(),
+            Some(Required::User) => user.is_none(),
+        };
+        if lacks {
+            return Err(Outcome::Unidentified);
+        }
+        credentials.user = user;
+        Ok(self.judge.identify(from, &credentials))
     }
 
     /// True for addresses that are this machine, or nobody's: what listens there was never meant for clients.
@@ -220,7 +263,7 @@ impl Door {
     }
 
     /// Gives the origin what the client has said so far, then moves bytes both ways until both are done.
-    pub(super) async fn pass(&self, client: &TcpStream, origin: &mut Origin, said: Vec<u8>) -> Outcome {
+    pub(super) async fn pass(&self, client: &mut Line, origin: &mut Origin, said: Vec<u8>) -> Outcome {
         let mut stop = self.stop.clone();
         let passing = async {
             if !said.is_empty() {
@@ -231,7 +274,7 @@ impl Door {
                 self.statistics.up.fetch_add(said.len() as u64, Ordering::Relaxed);
             }
             drop(said);
-            relay::relay(client, &origin.stream, self).await
+            relay::relay(client, &mut origin.stream, self).await
         };
         let ended = tokio::select! {
             ended = passing => ended,
@@ -274,28 +317,7 @@ impl Drop for Origin {
     }
 }
 
-/// Waits for more bytes of a client's; 0 at its end. Never makes `head` longer than is read.
-pub(super) async fn more(client: &TcpStream, head: &mut Vec<u8>, needed: usize) -> io::Result<usize> {
-    /// Most hellos fit, and a client that says nothing costs nothing.
-    const FIRST: usize = 2 << 10;
-    loop {
-        client.readable().await?;
-        let room = needed.max(head.len() + FIRST).min(MOST) - head.len().min(MOST);
-        head.reserve_exact(room.max(1));
-        match client.try_read_buf(head) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read,
-        }
-    }
-}
-
-/// Has a connection end with a reset, so that its peer gives up at once.
-pub(super) fn reset(stream: &TcpStream) {
-    // Should this fail, it ends in the ordinary way.
-    let _ordinary = SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_err();
-}
-
-fn reset_both(client: &TcpStream, origin: &TcpStream) {
-    reset(client);
+fn reset_both(client: &Line, origin: &TcpStream) {
+    client.reset();
     reset(origin);
 }

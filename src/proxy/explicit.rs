@@ -5,12 +5,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::door::{Door, Origin, Refusal, more, reset};
-use super::judge::{Judgement, Wanted};
+use super::door::{Door, Origin, Refusal};
+use super::judge::{Caller, Judgement, Wanted};
+use super::line::Line;
 use super::metrics::Outcome;
 use super::peek::{self, Authority, Form, Head, Host, Look};
 use super::{automatic, page};
@@ -38,38 +37,41 @@ mod code {
     pub(super) const ADDRESS: u8 = 8;
 }
 
+/// Methods of authentication of SOCKS (RFC 1928 section 3).
+mod method {
+    pub(super) const OPEN: u8 = 0;
+    pub(super) const LOGIN: u8 = 2;
+    pub(super) const NONE: u8 = 0xFF;
+}
+
 /// Serves a connection to its end.
-pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Arc<Door>) -> Outcome {
+pub(super) async fn serve(mut client: Line, peer: SocketAddr, door: &Arc<Door>) -> Outcome {
     // What is needed at first only is let go of then: connections are many, and most of their lives they do nothing.
     let begun = Box::pin(begin(&mut client, peer, door)).await;
     match begun {
-        Ok((mut origin, head)) => door.pass(&client, &mut origin, head).await,
+        Ok((mut origin, head)) => door.pass(&mut client, &mut origin, head).await,
         Err(outcome) => outcome,
     }
 }
 
 /// Learns whom a client wants, connects to it, and says so: the origin, and what it gets first.
-async fn begin(
-    client: &mut TcpStream,
-    peer: SocketAddr,
-    door: &Arc<Door>,
-) -> Result<(Origin, Vec<u8>), Outcome> {
+async fn begin(client: &mut Line, peer: SocketAddr, door: &Arc<Door>) -> Result<(Origin, Vec<u8>), Outcome> {
     if door.is_round(peer) {
-        reset(client);
+        client.reset();
         return Err(Outcome::Inside);
     }
     let mut head = Vec::new();
-    let Ok(asked) = timeout(door.config.head, read(client, &mut head, door)).await else {
-        reset(client);
+    let Ok(asked) = timeout(door.config.head, read(client, &mut head, peer, door)).await else {
+        client.reset();
         return Err(Outcome::HeadTime);
     };
-    let asked = asked?;
+    let (asked, caller) = asked?;
     let (authority, default) = match &asked {
         Asked::Request(authority, _) => (authority, 80),
         Asked::Socks(authority) | Asked::Tunnel(authority) => (authority, 443),
     };
     let port = authority.port.unwrap_or(default);
-    let origin = match reach(peer, &authority.host, port, door).await {
+    let origin = match reach(peer, caller, (&authority.host, port), door).await {
         Ok(origin) => origin,
         Err((refusal, reason)) => {
             let reply = match &asked {
@@ -92,21 +94,26 @@ async fn begin(
         Asked::Socks(authority) => (&socks_reply(code::DONE), &authority.host),
         Asked::Tunnel(authority) => (b"HTTP/1.1 200 Connected\r\n\r\n", &authority.host),
     };
-    client.write_all(yes).await.map_err(|_| Outcome::Gone)?;
-    let inside = look_inside(client, &origin, peer, host, &mut head, door).await;
+    client.say(yes).await.map_err(|_| Outcome::Gone)?;
+    let inside = look_inside(client, &origin, caller, host, &mut head, door).await;
     if inside.is_err() {
-        reset(client);
+        client.reset();
     }
     inside.map(|()| (origin, head))
 }
 
 /// Reads what a client asks for, and answers what needs no origin: `Err` when it is over.
-async fn read(client: &mut TcpStream, head: &mut Vec<u8>, door: &Arc<Door>) -> Result<Asked, Outcome> {
-    if more(client, head, 1).await.map_err(|_| Outcome::Gone)? == 0 {
+async fn read(
+    client: &mut Line,
+    head: &mut Vec<u8>,
+    peer: SocketAddr,
+    door: &Arc<Door>,
+) -> Result<(Asked, Caller), Outcome> {
+    if client.more(head, 1).await.map_err(|_| Outcome::Gone)? == 0 {
         return Err(Outcome::Gone);
     }
     if head.first() == Some(&5) {
-        return read_socks(client, head).await;
+        return read_socks(client, head, peer, door).await;
     }
     let request = match until(client, head, peek::read_http).await {
         Ok(request) => request,
@@ -117,34 +124,73 @@ async fn read(client: &mut TcpStream, head: &mut Vec<u8>, door: &Arc<Door>) -> R
             return Err(outcome);
         }
     };
+    let user = door.authenticate(request.login.clone(), peer.ip()).await;
+    // What the proxy is found by is no secret, and asked for before anybody could have been told to show who it is.
+    let is_asked = matches!(request.form, Form::Connect | Form::Absolute);
+    let caller = match user.and_then(|user| door.identify(client, user, peer.ip())) {
+        Ok(caller) => caller,
+        Err(outcome) if is_asked => {
+            let refused = page::refusal(&Refusal::Other(outcome), door.request(head));
+            page::send_last(client, refused.as_bytes()).await;
+            return Err(outcome);
+        }
+        Err(_) => Caller::at(peer.ip()),
+    };
     match (request.form, request.authority.clone()) {
         (Form::Connect, Some(authority)) => {
             head.drain(..request.length);
-            Ok(Asked::Tunnel(authority))
+            Ok((Asked::Tunnel(authority), caller))
         }
-        (Form::Absolute, Some(authority)) => Ok(Asked::Request(authority, request)),
+        (Form::Absolute, Some(authority)) => Ok((Asked::Request(authority, request), caller)),
         (_, own) => {
             let path = request.path(head).to_owned();
-            let response = automatic::response(&path, own.as_ref(), client.peer_addr().ok(), door).await;
+            let response = automatic::response(&path, own.as_ref(), caller, door).await;
             page::send_last(client, &response).await;
             Err(Outcome::Served)
         }
     }
 }
 
-async fn read_socks(client: &mut TcpStream, head: &mut Vec<u8>) -> Result<Asked, Outcome> {
+async fn read_socks(
+    client: &mut Line,
+    head: &mut Vec<u8>,
+    peer: SocketAddr,
+    door: &Arc<Door>,
+) -> Result<(Asked, Caller), Outcome> {
     let greeting = until(client, head, peek::read_greeting).await?;
     head.drain(..greeting.length);
-    let method = if greeting.is_open { 0 } else { 0xFF };
-    client.write_all(&[5, method]).await.map_err(|_| Outcome::Gone)?;
-    if !greeting.is_open {
-        page::send_last(client, &[]).await;
-        return Err(Outcome::Malformed);
-    }
+    let shows = greeting.has_login && door.users.is_some();
+    let user = if shows {
+        client.say(&[5, method::LOGIN]).await.map_err(|_| Outcome::Gone)?;
+        let shown = until(client, head, peek::read_login).await?;
+        head.drain(..shown.length);
+        // A name that is none is nobody's.
+        let user = match shown.login {
+            Some(login) => door.authenticate(Some(login), peer.ip()).await,
+            None => Err(Outcome::Unidentified),
+        };
+        user.and_then(|user| door.identify(client, user, peer.ip()))
+    } else if greeting.is_open {
+        door.identify(client, None, peer.ip())
+    } else {
+        Err(Outcome::Malformed)
+    };
+    let yes = if shows { [1, 0] } else { [5, method::OPEN] };
+    let no = if shows { [1, 1] } else { [5, method::NONE] };
+    let caller = match user {
+        Ok(caller) => caller,
+        Err(outcome) => {
+            page::send_last(client, &no).await;
+            return Err(outcome);
+        }
+    };
+    client.say(&yes).await.map_err(|_| Outcome::Gone)?;
     let request = until(client, head, peek::read_request).await?;
     head.drain(..request.length);
     match request.host {
-        Some(host) if request.connects => Ok(Asked::Socks(Authority { host, port: Some(request.port) })),
+        Some(host) if request.connects => {
+            Ok((Asked::Socks(Authority { host, port: Some(request.port) }), caller))
+        }
         host => {
             let reason = if host.is_none() { code::ADDRESS } else { code::COMMAND };
             page::send_last(client, &socks_reply(reason)).await;
@@ -154,7 +200,7 @@ async fn read_socks(client: &mut TcpStream, head: &mut Vec<u8>) -> Result<Asked,
 }
 
 /// Reads until `look` finds something.
-async fn until<T>(client: &TcpStream, head: &mut Vec<u8>, look: fn(&[u8]) -> Look<T>) -> Result<T, Outcome> {
+async fn until<T>(client: &mut Line, head: &mut Vec<u8>, look: fn(&[u8]) -> Look<T>) -> Result<T, Outcome> {
     loop {
         let needed = match look(head) {
             Look::Found(found) => return Ok(found),
@@ -162,26 +208,30 @@ async fn until<T>(client: &TcpStream, head: &mut Vec<u8>, look: fn(&[u8]) -> Loo
             Look::TooBig => return Err(Outcome::HeadBytes),
             Look::More(needed) => needed,
         };
-        if more(client, head, needed).await.map_err(|_| Outcome::Gone)? == 0 {
+        if client.more(head, needed).await.map_err(|_| Outcome::Gone)? == 0 {
             return Err(Outcome::Gone);
         }
     }
 }
 
 /// Connects to a host, if the policy lets the client; else why not, and the code for it in SOCKS.
-async fn reach(peer: SocketAddr, host: &Host, port: u16, door: &Arc<Door>) -> Result<Origin, (Refusal, u8)> {
-    let client = peer.ip();
+async fn reach(
+    peer: SocketAddr,
+    caller: Caller,
+    (host, port): (&Host, u16),
+    door: &Arc<Door>,
+) -> Result<Origin, (Refusal, u8)> {
     let other = |outcome, reason| (Refusal::Other(outcome), reason);
     if !door.config.ports.is_empty() && !door.config.ports.contains(&port) {
         return Err(other(Outcome::Port, code::NOT_ALLOWED));
     }
-    let wanted = Wanted { client, host: Some(host), address: None };
+    let wanted = Wanted { caller, host: Some(host), address: None };
     if let Judgement::Deny(denial) = door.judge.foresee(wanted, &door.statistics) {
         return Err((Refusal::Denied(denial), code::NOT_ALLOWED));
     }
     let addresses: Vec<IpAddr> = match host {
         Host::Address(address) => vec![*address],
-        Host::Name(name) => door.claims.addresses(client, name).await,
+        Host::Name(name) => door.claims.addresses(caller, name).await,
     };
     let mut refused = other(Outcome::Unreachable, code::UNREACHABLE);
     for address in addresses.into_iter().take(TRIED) {
@@ -190,7 +240,7 @@ async fn reach(peer: SocketAddr, host: &Host, port: u16, door: &Arc<Door>) -> Re
             refused = other(Outcome::Inside, code::NOT_ALLOWED);
             continue;
         }
-        if let Err(refusal) = door.admit(client, Some(host), address).await {
+        if let Err(refusal) = door.admit(caller, Some(host), address).await {
             return Err((refusal, code::NOT_ALLOWED));
         }
         match door.connect(peer, destination).await {
@@ -206,9 +256,9 @@ async fn reach(peer: SocketAddr, host: &Host, port: u16, door: &Arc<Door>) -> Re
 
 /// Looks at what it says first inside: it may want somebody else than it asked the proxy for.
 async fn look_inside(
-    client: &TcpStream,
+    client: &mut Line,
     origin: &Origin,
-    peer: SocketAddr,
+    caller: Caller,
     host: &Host,
     head: &mut Vec<u8>,
     door: &Arc<Door>,
@@ -216,7 +266,7 @@ async fn look_inside(
     let said = door.read_said(client, head, Some(&origin.stream)).await?;
     let Some(inner) = said.host().filter(|inner| *inner != host) else { return Ok(()) };
     let address = origin.stream.peer_addr().map_err(|_| Outcome::Gone)?.ip().to_canonical();
-    door.admit(peer.ip(), Some(inner), address).await.map_err(|refusal| refusal.outcome())
+    door.admit(caller, Some(inner), address).await.map_err(|refusal| refusal.outcome())
 }
 
 /// A reply of SOCKS; the address in it is of no use to anybody.

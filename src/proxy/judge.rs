@@ -8,7 +8,8 @@ use super::peek::Host;
 use crate::clock::Clock;
 use crate::dns::{CanonicalName, Nat64, RecordType};
 use crate::policy::{
-    Action, Cause, Client, Description, IdentityNumber, Live, Snapshot, Verdict, reverse_name,
+    Action, Cause, Client, Credentials, Description, Identities, Identity, IdentityNumber, Live, Snapshot,
+    Verdict, reverse_name,
 };
 use crate::telemetry::{Decision, Record, Ring};
 
@@ -16,6 +17,8 @@ use crate::telemetry::{Decision, Record, Ring};
 #[derive(Debug)]
 pub(super) struct Judge {
     pub(super) live: Live,
+    /// Those that clients of this process have had.
+    pub(super) identities: Identities,
     pub(super) clock: Clock,
     /// The prefix of addresses that stand for others, when there is one: a banned address has a second one there.
     pub(super) nat64: Option<Nat64>,
@@ -47,10 +50,26 @@ pub(super) struct Denial {
     pub(super) contact: String,
 }
 
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Who it is beside that.
+    pub identity: IdentityNumber,
+}
+
+impl Caller {
+    /// Somebody known by nothing but its address.
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self { address, identity: IdentityNumber::NONE }
+    }
+}
+
 /// A connection as the policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'w> {
-    pub(super) client: IpAddr,
+    pub(super) caller: Caller,
     pub(super) host: Option<&'w Host>,
     /// Where it goes; `None` when that is not known yet.
     pub(super) address: Option<IpAddr>,
@@ -75,9 +94,26 @@ impl Judge {
         }
     }
 
+    /// Who somebody at `address` is that has shown `credentials`.
+    pub(super) fn identify(&self, address: IpAddr, credentials: &Credentials) -> Caller {
+        let identity = self.live.load().identify(credentials, None, &self.identities);
+        Caller { address, identity }
+    }
+
+    /// The name of a caller's group.
+    pub(super) fn group(&self, snapshot: &Snapshot, caller: Caller) -> String {
+        snapshot.group_name(self.client(snapshot, caller).group).to_owned()
+    }
+
+    fn client(&self, snapshot: &Snapshot, caller: Caller) -> Client {
+        let known = |identity: &Identity| snapshot.client_known_as(identity, caller.address);
+        let client = self.identities.with(caller.identity, known);
+        client.unwrap_or_else(|| snapshot.client(caller.address))
+    }
+
     fn decide(&self, wanted: Wanted<'_>, statistics: Option<&Statistics>, is_final: bool) -> Judgement {
         let snapshot = self.live.load();
-        let client = snapshot.client(wanted.client);
+        let client = self.client(&snapshot, wanted.caller);
         let denial = |words| {
             let reference = format!("{}-{:x}", snapshot.generation(), self.clock.wall().as_millisecond());
             let contact = snapshot.config().contact.clone();
@@ -107,7 +143,7 @@ impl Judge {
             statistics.cell.bump_cause(snapshot.label_number(cause));
         }
         if statistics.is_some() && (decision != Decision::Allowed || self.log_all) {
-            self.log(&snapshot, wanted.client, (name, address), decision, cause);
+            self.log(&snapshot, wanted.caller, (name, address), decision, cause);
         }
         match verdict {
             Judged::Deny => denial(cause.map(|cause| snapshot.describe(&cause)).unwrap_or_default()),
@@ -149,7 +185,7 @@ impl Judge {
     fn log(
         &self,
         snapshot: &Snapshot,
-        client: IpAddr,
+        caller: Caller,
         (name, address): (Option<&CanonicalName>, Option<IpAddr>),
         decision: Decision,
         cause: Option<Cause>,
@@ -164,8 +200,8 @@ impl Judge {
         };
         ring.push(Record {
             time_ms: self.clock.wall().as_millisecond(),
-            client,
-            identity: IdentityNumber::NONE,
+            client: caller.address,
+            identity: caller.identity,
             transport: "proxy",
             name: name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root),
             record_type,

@@ -16,6 +16,7 @@ pub struct Statistics {
     pub(super) idle: AtomicU64,
     pub(super) encrypted: AtomicU64,
     claims: [AtomicU64; 2],
+    logins: [AtomicU64; Shown::ALL.len()],
     labels: Labels,
     causes: Counters,
     pub(super) cell: Arc<Cell>,
@@ -58,10 +59,14 @@ impl Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Outcome {
+    /// Its client failed too often to show who it is.
+    Attempts,
     /// The policy denies it.
     Denied,
     /// Its client left, or nothing worked any more.
     Gone,
+    /// Its handshake of TLS failed, or took too long.
+    Handshake,
     /// It took more bytes to say whom it wants than are read.
     HeadBytes,
     /// It took too long to say so.
@@ -80,6 +85,8 @@ pub(super) enum Outcome {
     Port,
     /// It was answered by this proxy itself.
     Served,
+    /// Its client did not show who it is, as it must.
+    Unidentified,
     /// It said no name.
     Unnamed,
     /// Its origin did not answer, or has no address.
@@ -87,9 +94,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
+        Self::Attempts,
         Self::Denied,
         Self::Gone,
+        Self::Handshake,
         Self::HeadBytes,
         Self::HeadTime,
         Self::Inside,
@@ -99,14 +108,17 @@ impl Outcome {
         Self::Passed,
         Self::Port,
         Self::Served,
+        Self::Unidentified,
         Self::Unnamed,
         Self::Unreachable,
     ];
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::Attempts => "attempts",
             Self::Denied => "denied",
             Self::Gone => "gone",
+            Self::Handshake => "handshake",
             Self::HeadBytes => "head-bytes",
             Self::HeadTime => "head-time",
             Self::Inside => "inside",
@@ -116,14 +128,40 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Port => "port",
             Self::Served => "served",
+            Self::Unidentified => "unidentified",
             Self::Unnamed => "unnamed",
             Self::Unreachable => "unreachable",
         }
     }
 }
 
+/// What became of a name and a password that a client of an explicit proxy showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Shown {
+    /// Its address had failed too often: it was not looked at.
+    Limited,
+    /// It is a user's.
+    Right,
+    /// It is nobody's.
+    Wrong,
+}
+
+impl Shown {
+    const ALL: [Self; 3] = [Self::Limited, Self::Right, Self::Wrong];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Limited => "limited",
+            Self::Right => "right",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
 /// The rows of this room.
-pub static METRICS: &[&Metric] = &[&CONNECTIONS, &OPEN, &BYTES, &BLOCKED, &IDLE, &CLAIMS, &ENCRYPTED];
+pub static METRICS: &[&Metric] =
+    &[&CONNECTIONS, &OPEN, &BYTES, &BLOCKED, &IDLE, &CLAIMS, &ENCRYPTED, &LOGINS];
 
 static CONNECTIONS: Metric = Metric {
     name: "interdict_proxy_connections_total",
@@ -168,6 +206,13 @@ static ENCRYPTED: Metric = Metric {
     labels: &[],
 };
 
+static LOGINS: Metric = Metric {
+    name: "interdict_proxy_logins_total",
+    help: "Names and passwords that clients showed to an explicit proxy, by what became of them.",
+    kind: Kind::Counter,
+    labels: &["result"],
+};
+
 impl Statistics {
     /// All zero. Blocks are counted under the numbers that `labels` gives.
     pub fn new(labels: Labels) -> Self {
@@ -180,6 +225,7 @@ impl Statistics {
             idle: AtomicU64::new(0),
             encrypted: AtomicU64::new(0),
             claims: Default::default(),
+            logins: Default::default(),
             labels,
             causes,
             cell,
@@ -198,6 +244,12 @@ impl Statistics {
     pub(super) fn ended(&self, way: Way, outcome: Outcome) {
         if let Some(count) = self.flows.get(way as usize).and_then(|flows| flows.ended.get(outcome as usize))
         {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn shown(&self, shown: Shown) {
+        if let Some(count) = self.logins.get(shown as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -227,6 +279,9 @@ impl Collect for Statistics {
         push(&ENCRYPTED, &[], read(&self.encrypted));
         for (result, count) in ["failed", "held"].iter().zip(&self.claims) {
             push(&CLAIMS, &[result], read(count));
+        }
+        for (shown, count) in Shown::ALL.iter().zip(&self.logins) {
+            push(&LOGINS, &[shown.as_str()], read(count));
         }
         let met = self.causes.causes(&self.labels).into_iter().filter(|(_, count)| *count > 0);
         for (labels, count) in met {

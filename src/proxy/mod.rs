@@ -1,5 +1,5 @@
 //! Connections in, connections out: peek reads whom a client wants before anything is encrypted, judge asks the policy, transparent, quic and
-//! explicit serve clients, visit shows who was sent to the sinkhole why, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
+//! explicit serve clients, users and line say who they are and how they speak, visit shows who was sent to the sinkhole why, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
 //! encrypted.
 
 mod automatic;
@@ -8,6 +8,7 @@ mod config;
 mod door;
 mod explicit;
 mod judge;
+mod line;
 mod metrics;
 mod page;
 pub mod peek;
@@ -15,9 +16,12 @@ mod quic;
 mod relay;
 mod start;
 mod transparent;
+mod users;
 mod visit;
 
 pub use claims::{Resolve, Resolving};
-pub use config::{Config, Mode, Verify};
+pub use config::{Config, Mode, Required, Verify};
+pub use judge::Caller;
 pub use metrics::{METRICS, Statistics};
-pub use start::{Bound, Parts, bind, start};
+pub use start::{Bound, Parts, Started, bind, start};
+pub use users::problems;

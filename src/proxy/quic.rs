@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::door::Door;
+use super::judge::Caller;
 use super::metrics::{Outcome, Way};
 use super::peek::{Host, Initials, Look};
 use crate::net::{Place, Places, connect_as, connect_udp, receive_transparent};
@@ -112,7 +113,7 @@ async fn pass((client, destination): Flow, receiver: &mut mpsc::Receiver<Vec<u8>
         Ok(host) => host,
         Err(outcome) => return outcome,
     };
-    if let Err(refusal) = door.admit(client.ip(), host.as_ref(), destination.ip()).await {
+    if let Err(refusal) = door.admit(Caller::at(client.ip()), host.as_ref(), destination.ip()).await {
         return refusal.outcome();
     }
     let open = || -> io::Result<(UdpSocket, UdpSocket)> {

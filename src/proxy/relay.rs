@@ -1,17 +1,25 @@
 //! Owns the moving of bytes between two connections, each direction at the pace of its reader and to its own end. Never sees a byte of it.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::door::Door;
+use super::line::Line;
+use super::metrics::Statistics;
 use crate::clock::{Clock, Moment};
 use crate::net::Pipes;
+use crate::net::tls::Stream;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +34,30 @@ pub(super) enum Ended {
 
 /// Times that a direction moves bytes before others have their turn.
 const TURNS: u32 = 16;
+/// Bytes taken at once where the kernel cannot move them: a record of TLS.
+const ROOM: usize = 16 << 10;
+/// Bytes that are handed on rather than spliced: copying as many costs less than what a pipe does.
+const FEW: usize = 4 << 10;
 
 /// Moves bytes both ways until both ends are done, one breaks, or nothing moves for too long.
-pub(super) async fn relay(client: &TcpStream, origin: &TcpStream, door: &Door) -> Ended {
+pub(super) async fn relay(client: &mut Line, origin: &mut TcpStream, door: &Door) -> Ended {
     let moved = Moved {
         last: AtomicU64::new(door.clock.now().nanoseconds()),
+        is_half: AtomicBool::new(false),
         clock: &door.clock,
         pipes: &door.pipes,
     };
     let both = async {
-        let up = one_way(client, origin, &moved, &door.statistics.up);
-        let down = one_way(origin, client, &moved, &door.statistics.down);
-        tokio::try_join!(up, down)
+        let Statistics { up, down, .. } = &*door.statistics;
+        match client {
+            Line::Clear(client) => {
+                let ((client_says, client_hears), (origin_says, origin_hears)) =
+                    (client.split(), origin.split());
+                let up = one_way(client_says, origin_hears, &moved, up);
+                tokio::try_join!(up, one_way(origin_says, client_hears, &moved, down))
+            }
+            Line::Encrypted(stream) => Box::pin(copy(stream, origin, &moved, (up, down))).await,
+        }
     };
     tokio::select! {
         ended = both => if ended.is_ok() { Ended::Done } else { Ended::Broken },
@@ -48,6 +68,8 @@ pub(super) async fn relay(client: &TcpStream, origin: &TcpStream, door: &Door) -
 /// What both directions share.
 struct Moved<'d> {
     last: AtomicU64,
+    /// Whether one direction has reached its end.
+    is_half: AtomicBool,
     clock: &'d Clock,
     pipes: &'d Pipes,
 }
@@ -55,6 +77,11 @@ struct Moved<'d> {
 impl Moved<'_> {
     fn note(&self) {
         self.last.store(self.clock.now().nanoseconds(), Ordering::Relaxed);
+    }
+
+    /// Notes that a direction has reached its end, and says whether the other has too: both connections are closed then.
+    fn is_last(&self) -> bool {
+        self.is_half.swap(true, Ordering::Relaxed)
     }
 
     /// Ends when nothing has moved for so long.
@@ -69,40 +96,145 @@ impl Moved<'_> {
     }
 }
 
-/// Moves everything that `from` says to `to`, and then says that this was all.
-async fn one_way(from: &TcpStream, to: &TcpStream, moved: &Moved<'_>, count: &AtomicU64) -> io::Result<()> {
+/// Moves bytes both ways where one side is encrypted, which the kernel cannot.
+async fn copy(
+    client: &mut Stream,
+    origin: &mut TcpStream,
+    moved: &Moved<'_>,
+    (up, down): (&AtomicU64, &AtomicU64),
+) -> io::Result<((), ())> {
+    let (client_says, client_hears) = tokio::io::split(client);
+    let (origin_says, origin_hears) = origin.split();
+    let up = copy_one_way(client_says, origin_hears, moved, up);
+    tokio::try_join!(up, copy_one_way(origin_says, client_hears, moved, down))
+}
+
+async fn copy_one_way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    moved: &Moved<'_>,
+    count: &AtomicU64,
+) -> io::Result<()> {
+    let mut came = Vec::new();
     loop {
-        from.readable().await?;
-        // Taken only now, so that a silent connection holds none.
-        let mut pipe = moved.pipes.take()?;
-        let mut turns = 0;
-        let is_end = loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
-                Ok(0) => break true,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
-                Err(error) => return Err(error),
+        poll_fn(|context| receive(Pin::new(&mut from), context, &mut came)).await?;
+        if came.is_empty() {
+            return to.shutdown().await;
+        }
+        to.write_all(&came).await?;
+        to.flush().await?;
+        count.fetch_add(came.len() as u64, Ordering::Relaxed);
+        moved.note();
+        came.clear();
+    }
+}
+
+/// Takes what there is; nothing at the end. A connection with nothing to say holds no room.
+fn receive(
+    from: Pin<&mut impl AsyncRead>,
+    context: &mut Context<'_>,
+    came: &mut Vec<u8>,
+) -> Poll<io::Result<()>> {
+    let mut room = [0; ROOM];
+    let mut room = ReadBuf::new(&mut room);
+    let polled = from.poll_read(context, &mut room);
+    if polled.is_pending() {
+        *came = Vec::new();
+    }
+    came.extend_from_slice(room.filled());
+    polled
+}
+
+/// Moves everything that `from` says to `to`, and then says that this was all.
+async fn one_way(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    moved: &Moved<'_>,
+    count: &AtomicU64,
+) -> io::Result<()> {
+    let mut much = false;
+    loop {
+        let is_end = if much {
+            // Apart, so that connections that have nothing to say are small.
+            let bytes = Box::pin(splice(from.as_ref(), to.as_ref(), moved, count)).await?;
+            much = bytes.is_some_and(|bytes| bytes >= FEW);
+            bytes.is_none()
+        } else {
+            let mut rest = Vec::new();
+            let bytes = poll_fn(|context| hand_on(&mut from, &to, context, &mut rest)).await?;
+            if !rest.is_empty() {
+                Box::pin(to.write_all(&rest)).await?;
             }
-            while !pipe.is_empty() {
-                match to.try_io(Interest::WRITABLE, || pipe.empty_into(to)) {
-                    Ok(bytes) => {
-                        count.fetch_add(bytes as u64, Ordering::Relaxed);
-                        moved.note();
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
-                    Err(error) => return Err(error),
-                }
-            }
-            turns += 1;
-            if turns % TURNS == 0 {
-                tokio::task::yield_now().await;
-            }
+            drop(rest);
+            count.fetch_add(bytes as u64, Ordering::Relaxed);
+            moved.note();
+            much = bytes == FEW;
+            bytes == 0
         };
-        moved.pipes.give(pipe);
         if is_end {
-            // One that is gone already needs not be told.
-            let _gone = SockRef::from(to).shutdown(Shutdown::Write).is_err();
+            // One that is gone already needs not be told; where both ends have been reached, what follows tells it.
+            if !moved.is_last() {
+                let _gone = SockRef::from(to.as_ref()).shutdown(Shutdown::Write).is_err();
+            }
             return Ok(());
         }
     }
+}
+
+/// Takes a few bytes and hands them on at once; the rest is left in `rest` when not all are taken. 0 at the end. Most responses are short: two calls
+/// less than by a pipe, and a connection with nothing to say holds nothing.
+fn hand_on(
+    from: &mut ReadHalf<'_>,
+    to: &WriteHalf<'_>,
+    context: &mut Context<'_>,
+    rest: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let mut room = [MaybeUninit::uninit(); FEW];
+    let mut room = ReadBuf::uninit(&mut room);
+    ready!(Pin::new(from).poll_read(context, &mut room))?;
+    let bytes = room.filled();
+    let sent = match to.try_write(bytes) {
+        _ if bytes.is_empty() => 0,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        sent => sent?,
+    };
+    rest.extend_from_slice(bytes.get(sent..).unwrap_or(&[]));
+    Poll::Ready(Ok(bytes.len()))
+}
+
+/// Has the kernel move what there is: how many bytes; `None` at the end.
+async fn splice(
+    from: &TcpStream,
+    to: &TcpStream,
+    moved: &Moved<'_>,
+    count: &AtomicU64,
+) -> io::Result<Option<usize>> {
+    from.readable().await?;
+    // Taken only now, so that a silent connection holds none.
+    let mut pipe = moved.pipes.take()?;
+    let (mut turns, mut total) = (0, 0);
+    let is_end = loop {
+        match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+            Ok(0) => break true,
+            Ok(bytes) => total += bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
+            Err(error) => return Err(error),
+        }
+        while !pipe.is_empty() {
+            match to.try_io(Interest::WRITABLE, || pipe.empty_into(to)) {
+                Ok(bytes) => {
+                    count.fetch_add(bytes as u64, Ordering::Relaxed);
+                    moved.note();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        turns += 1;
+        if turns % TURNS == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    moved.pipes.give(pipe);
+    Ok((!is_end).then_some(total))
 }

@@ -1,25 +1,31 @@
 //! Owns the proxy's start: its sockets, opened before anything is served, and a task for each; and its end. Never looks into a connection.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::claims::{Claims, Resolve};
 use super::config::{Config, Mode};
 use super::door::{Door, Own};
 use super::judge::Judge;
+use super::line::Line;
 use super::metrics::{Outcome, Statistics, Way};
 use super::page::{Words, read_words};
+use super::users::Users;
 use super::{explicit, quic, transparent, visit};
 use crate::clock::Clock;
 use crate::dns::Nat64;
 use crate::feeds;
+use crate::net::tls::{Application, Authority, Renewable, Server, Stream};
 use crate::net::{BindError, Pipes, Places, accept, bind_tcp, bind_transparent_tcp, bind_transparent_udp};
-use crate::policy::{Labels, Live};
+use crate::policy::{Identities, Labels, Live};
 use crate::problem::{Place, Problem};
 use crate::telemetry::Ring;
 
@@ -44,6 +50,10 @@ struct Opened {
 pub struct Parts {
     /// The policy in force.
     pub live: Live,
+    /// Those that clients of this process have had.
+    pub identities: Identities,
+    /// Shown to clients of encrypted proxies.
+    pub certificate: Option<Arc<Renewable>>,
     /// Time.
     pub clock: Clock,
     /// The prefix of addresses that stand for others, when there is one.
@@ -62,8 +72,7 @@ pub struct Parts {
 pub fn bind(configs: &[Config]) -> Result<Bound, Vec<Problem>> {
     let complain =
         |error: BindError| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), error.hint())];
-    let broken =
-        |error: std::io::Error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")];
+    let broken = |error: io::Error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")];
     let mut bound = Bound::default();
     for config in configs {
         let listener = if config.mode == Mode::Transparent {
@@ -81,6 +90,8 @@ pub fn bind(configs: &[Config]) -> Result<Bound, Vec<Problem>> {
         };
         let listener = TcpListener::from_std(listener).map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
+        // Connections have it from the listener. Should this fail, they are only slower.
+        let _slower = SockRef::from(&listener).set_tcp_nodelay(true).is_err();
         let datagrams = if config.quic {
             let socket = bind_transparent_udp(address).map_err(complain)?;
             Some(UdpSocket::from_std(socket).map_err(broken)?)
@@ -105,22 +116,35 @@ impl Bound {
     }
 }
 
-/// Begins to take connections, until `stop` changes. Returns the numbers, and the tasks.
-pub fn start(
-    parts: Parts,
-    bound: Bound,
-    stop: &watch::Receiver<bool>,
-) -> (Arc<Statistics>, Vec<JoinHandle<()>>) {
-    let Parts { live, clock, nat64, labels, ring, log_all, resolve } = parts;
+/// What was started.
+#[derive(Debug)]
+pub struct Started {
+    /// The numbers.
+    pub statistics: Arc<Statistics>,
+    /// They end when `stop` changes.
+    pub tasks: Vec<JoinHandle<()>>,
+    /// The settings of encrypted proxies, which follow their files.
+    pub servers: Vec<Arc<Server>>,
+}
+
+/// Begins to take connections, until `stop` changes.
+pub fn start(parts: Parts, bound: Bound, stop: &watch::Receiver<bool>) -> io::Result<Started> {
+    let Parts { live, identities, certificate, clock, nat64, labels, ring, log_all, resolve } = parts;
     let statistics = Arc::new(Statistics::new(labels));
     // Some translate although this resolver makes up no addresses; everybody uses this prefix (RFC 6052).
     let nat64 = nat64.or_else(|| "64:ff9b::/96".parse().ok());
-    let judge = Arc::new(Judge { live, clock: clock.clone(), nat64, ring, log_all });
+    let judge = Arc::new(Judge { live, identities, clock: clock.clone(), nat64, ring, log_all });
     let claims = Arc::new(Claims::new(resolve, clock.clone()));
     let (pipes, own, feeds) =
         (Arc::new(Pipes::default()), Arc::new(Own::default()), Arc::new(feeds::Kept::default()));
-    let mut tasks = Vec::new();
+    let (mut tasks, mut servers) = (Vec::new(), Vec::new());
     for Opened { config, listener, address, datagrams, words } in bound.opened {
+        let tls = config
+            .is_encrypted
+            .then(|| encrypted(certificate.as_ref(), config.clients.clone()))
+            .transpose()?;
+        servers.extend(tls.clone());
+        let users = config.users.clone().map(|path| Arc::new(Users::of(path, clock.clone())));
         let places = Places::new(config.connections, config.connections_of_client);
         let door = Arc::new(Door {
             config,
@@ -128,6 +152,8 @@ pub fn start(
             judge: Arc::clone(&judge),
             claims: Arc::clone(&claims),
             pipes: Arc::clone(&pipes),
+            tls,
+            users,
             feeds: Arc::clone(&feeds),
             words,
             clock: clock.clone(),
@@ -140,7 +166,13 @@ pub fn start(
         }
         tasks.push(tokio::spawn(accept_all(listener, door, places)));
     }
-    (statistics, tasks)
+    Ok(Started { statistics, tasks, servers })
+}
+
+fn encrypted(certificate: Option<&Arc<Renewable>>, clients: Option<Authority>) -> io::Result<Arc<Server>> {
+    let certificate = certificate.ok_or_else(|| io::Error::other("there is no certificate"))?;
+    let server = Server::new(Arc::clone(certificate), Application::Http1, clients);
+    server.map(Arc::new).map_err(io::Error::other)
 }
 
 /// Takes connections until the stop, each into a task of its own.
@@ -152,26 +184,42 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>, places: Arc<Places>)
         Mode::Transparent => Way::Transparent,
     };
     loop {
-        let failed = |error: std::io::Error| tracing::debug!(%error, "accepting failed");
+        let failed = |error: io::Error| tracing::debug!(%error, "accepting failed");
         let (stream, peer) = tokio::select! {
             accepted = accept(&listener, failed) => accepted,
             _ = stop.changed() => return,
         };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let place = places.enter(false).and_then(|mut place| place.is_given_to(peer.ip()).then_some(place));
+        let place = places
+            .enter(door.tls.is_some())
+            .and_then(|mut place| place.is_given_to(peer.ip()).then_some(place));
         let Some(place) = place else {
             door.statistics.ended(way, Outcome::Limit);
             continue;
         };
-        // Should this fail, it is only slower.
-        let _slower = stream.set_nodelay(true).is_err();
         let door = Arc::clone(&door);
         tokio::spawn(async move {
-            let _held_to_the_end = place;
+            // Held to the end.
+            let mut place = place;
+            let line = match &door.tls {
+                None => Line::Clear(stream),
+                Some(tls) => {
+                    // Apart, so that connections in clear are as small as they were.
+                    let greeting = Box::pin(Stream::greet(stream, tls.config()));
+                    let Ok(Ok(stream)) = timeout(door.config.head, greeting).await else {
+                        door.statistics.ended(way, Outcome::Handshake);
+                        return;
+                    };
+                    place.greeted();
+                    Line::Encrypted(Box::new(stream))
+                }
+            };
             match way {
-                Way::Explicit => door.statistics.during(way, explicit::serve(stream, peer, &door)).await,
-                Way::Page => door.statistics.during(way, visit::serve(stream, peer, &door)).await,
-                _ => door.statistics.during(way, transparent::serve(stream, peer, &door)).await,
+                Way::Explicit => {
+                    door.statistics.during(way, Box::pin(explicit::serve(line, peer, &door))).await
+                }
+                Way::Page => door.statistics.during(way, Box::pin(visit::serve(line, peer, &door))).await,
+                _ => door.statistics.during(way, transparent::serve(line, peer, &door)).await,
             }
         });
     }

@@ -3,27 +3,27 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-
-use super::door::{Door, Origin, Refusal, Said, reset};
+use super::door::{Door, Origin, Refusal, Said};
+use super::judge::Caller;
+use super::line::Line;
 use super::metrics::Outcome;
 use super::page;
 use super::peek::Form;
 use crate::net::original_destination;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Door) -> Outcome {
+pub(super) async fn serve(mut client: Line, peer: SocketAddr, door: &Door) -> Outcome {
     // What is needed at first only is let go of then: connections are many, and most of their lives they do nothing.
     let begun = Box::pin(begin(&mut client, peer, door)).await;
     match begun {
-        Ok((mut origin, head)) => door.pass(&client, &mut origin, head).await,
+        Ok((mut origin, head)) => door.pass(&mut client, &mut origin, head).await,
         Err(outcome) => outcome,
     }
 }
 
 /// Learns whom a client wants, and connects to its origin: that, and what it gets first.
-async fn begin(client: &mut TcpStream, peer: SocketAddr, door: &Door) -> Result<(Origin, Vec<u8>), Outcome> {
-    let destination = original_destination(client).map_err(|_| Outcome::Gone)?;
+async fn begin(client: &mut Line, peer: SocketAddr, door: &Door) -> Result<(Origin, Vec<u8>), Outcome> {
+    let destination = original_destination(client.socket(), peer.is_ipv4()).map_err(|_| Outcome::Gone)?;
     if door.is_inside(destination) || door.is_round(peer) {
         return cut(client, Outcome::Inside);
     }
@@ -36,7 +36,7 @@ async fn begin(client: &mut TcpStream, peer: SocketAddr, door: &Door) -> Result<
     let admitted = if matches!(&said, Said::Http(head) if head.form == Form::Connect) {
         Err(Refusal::Other(Outcome::Malformed))
     } else {
-        door.admit(peer.ip(), said.host(), destination.ip()).await
+        door.admit(Caller::at(peer.ip()), said.host(), destination.ip()).await
     };
     match (admitted, &said) {
         (Ok(()), _) => {}
@@ -59,8 +59,8 @@ async fn begin(client: &mut TcpStream, peer: SocketAddr, door: &Door) -> Result<
 }
 
 /// Has the connection end with a reset.
-fn cut<T>(client: &TcpStream, outcome: Outcome) -> Result<T, Outcome> {
-    reset(client);
+fn cut<T>(client: &Line, outcome: Outcome) -> Result<T, Outcome> {
+    client.reset();
     Err(outcome)
 }
 
@@ -68,11 +68,11 @@ fn cut<T>(client: &TcpStream, outcome: Outcome) -> Result<T, Outcome> {
 mod tests {
     use super::*;
 
-    fn size<F>(_: impl FnOnce(TcpStream, SocketAddr, &'static Door) -> F) -> usize {
+    fn size<F>(_: impl FnOnce(Line, SocketAddr, &'static Door) -> F) -> usize {
         size_of::<F>()
     }
 
-    fn size_of_beginning<F>(_: impl FnOnce(&'static mut TcpStream, SocketAddr, &'static Door) -> F) -> usize {
+    fn size_of_beginning<F>(_: impl FnOnce(&'static mut Line, SocketAddr, &'static Door) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -3,32 +3,31 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-
-use super::door::{Door, Said, reset};
-use super::judge::Wanted;
+use super::door::{Door, Said};
+use super::judge::{Caller, Wanted};
+use super::line::Line;
 use super::metrics::Outcome;
 use super::page;
 use super::peek::Host;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(mut client: TcpStream, peer: SocketAddr, door: &Door) -> Outcome {
+pub(super) async fn serve(mut client: Line, peer: SocketAddr, door: &Door) -> Outcome {
     let mut head = Vec::new();
-    let said = match door.read_said(&client, &mut head, None).await {
+    let said = match door.read_said(&mut client, &mut head, None).await {
         Ok(Said::Http(said)) => said,
         Ok(Said::Http2(_) | Said::Tls(_) | Said::Unknown) => {
-            reset(&client);
+            client.reset();
             return Outcome::Malformed;
         }
         Err(outcome) => {
-            reset(&client);
+            client.reset();
             return outcome;
         }
     };
     head.truncate(said.length);
     let host = said.authority.map(|authority| authority.host);
     let denial = host.as_ref().and_then(|host| {
-        let wanted = Wanted { client: peer.ip(), host: Some(host), address: None };
+        let wanted = Wanted { caller: Caller::at(peer.ip()), host: Some(host), address: None };
         door.judge.look(wanted)
     });
     let name = match &host {

@@ -66,10 +66,11 @@ impl Taker {
         taker
     }
 
-    /// Counts a record, when it met a rule.
+    /// Counts a record, when it met a rule, or reached for an address that its client was not answered.
     pub(super) fn take(&mut self, record: &Record) {
         let cause = match (&record.cause, record.decision) {
-            (Some(cause), Decision::Blocked | Decision::Shadow | Decision::Permitted) => *cause,
+            (Some(cause), Decision::Blocked | Decision::Shadow | Decision::Permitted) => Some(*cause),
+            (None, Decision::Blocked | Decision::Shadow) if record.transport == Record::EGRESS => None,
             _ => return,
         };
         if record.generation != self.generation {
@@ -85,7 +86,7 @@ impl Taker {
         if shared.is_failing() && !tally.has_room() {
             return tally.lose(day, Reason::Disk, 1);
         }
-        let known = self.known(record, &cause, words);
+        let known = self.known(record, cause.as_ref(), words);
         let client = self.client(record, day);
         tally.count(day, known.part, client, record.time_ms);
         if let (Some(app), Some(client)) = (known.app, client)
@@ -107,9 +108,10 @@ impl Taker {
         }
     }
 
-    fn known(&mut self, record: &Record, cause: &Cause, words: &mut Words) -> Known {
-        let key = (record.generation, cause.kind, cause.enforcement, cause.group, record.decision);
-        if let Some(known) = self.known.get(&key) {
+    fn known(&mut self, record: &Record, cause: Option<&Cause>, words: &mut Words) -> Known {
+        let key = cause
+            .map(|cause| (record.generation, cause.kind, cause.enforcement, cause.group, record.decision));
+        if let Some(known) = key.as_ref().and_then(|key| self.known.get(key)) {
             return *known;
         }
         let described = (self.describe)(record);
@@ -138,7 +140,7 @@ impl Taker {
         });
         let known = Known { part, app };
         // The words of a generation that is gone may be known the next time, from a record that came before.
-        if is_known {
+        if let Some(key) = key.filter(|_| is_known) {
             if self.known.len() >= CAUSES {
                 self.known.clear();
             }

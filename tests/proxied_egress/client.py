@@ -1,5 +1,5 @@
 """Clients that no library is: what a connection gets is printed as `got BYTES`, `reset`, `closed` or `nothing`."""
-import hashlib, os, socket, ssl, struct, sys, time
+import base64, hashlib, os, socket, ssl, struct, sys, time
 
 def connect(host, port):
     stream = socket.create_connection((host, port), timeout=15)
@@ -104,9 +104,52 @@ def transfer(host, port, megabytes):
         count += len(more)
     return "intact %d" % (count >> 20) if got.decode() == digest.hexdigest() else "broken"
 
-def half(host, port, count):
-    """So many hellos that are never finished; ends when all are closed."""
-    begun = hello("half.example")[3][:60]
+def transfer_in_tls(host, port, target, megabytes):
+    """The same through a tunnel of a proxy that is spoken to in TLS, whose end is said by TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session, stream = context.wrap_bio(incoming, outgoing), connect(host, port)
+    stream.settimeout(120)
+    def done(work, *arguments):
+        while True:
+            try:
+                result = work(*arguments)
+                stream.sendall(outgoing.read())
+                return result
+            except ssl.SSLWantReadError:
+                stream.sendall(outgoing.read())
+                got = stream.recv(65536)
+                if not got:
+                    return b""
+                incoming.write(got)
+            except ssl.SSLZeroReturnError:
+                return b""
+    done(session.do_handshake)
+    login = base64.b64encode(b"ada:s3cret").decode()
+    done(session.write, f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {login}\r\n\r\n".encode())
+    head = done(session.read, 65536)
+    if not head.startswith(b"HTTP/1.1 200"):
+        return head.decode()
+    # What it says first tells nobody whom it wants.
+    digest, block = hashlib.sha256(), b"\0" + os.urandom((1 << 20) - 1)
+    for _ in range(int(megabytes)):
+        digest.update(block)
+        done(session.write, block)
+    # Says that this was all, and does not wait for the other end to say so.
+    try:
+        session.unwrap()
+    except ssl.SSLWantReadError:
+        pass
+    stream.sendall(outgoing.read())
+    got, count = b"", 0
+    while more := done(session.read, 65536):
+        got, count = got + more[:max(0, 64 - len(got))], count + len(more)
+    return "intact %d" % ((count - 64) >> 20) if got.decode() == digest.hexdigest() else "broken after %d" % count
+
+def half(host, port, count, begun=""):
+    """So many hellos, or other beginnings, that are never finished; ends when all are closed."""
+    begun = begun.encode() or hello("half.example")[3][:60]
     streams = []
     for _ in range(int(count)):
         streams.append(connect(host, port))

@@ -112,7 +112,7 @@ impl Config {
         let held = values(claims, &self.claim);
         let any = |of: &[String]| of.iter().any(|value| held.contains(&value.as_str()));
         let Granted { viewer, operator, approver } = &self.granted;
-        let roles = Roles { operator: any(operator), approver: any(approver) };
+        let roles = Roles { operator: any(operator), approver: any(approver), ..Roles::default() };
         (roles.operator || roles.approver || any(viewer)).then_some(roles)
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn log_in(view: View, sent: Sent) -> Response {
     let parts = view.parts.clone();
     let begun = tokio::task::spawn_blocking(move || {
         let digest = Tokens::digest(token.trim());
-        match parts.tokens.of_digest(&digest) {
+        match parts.tokens.of_digest(&digest).filter(|person| !person.roles.feeds_only) {
             Some(person) => {
                 tracing::info!(who = %person.name, %from, "logged in");
                 parts.sessions.begin(Holder::Token(digest))

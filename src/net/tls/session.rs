@@ -27,6 +27,7 @@ pub fn shown(name: Option<&str>, identity: Option<Box<dyn Any>>) -> Credentials 
     Credentials {
         certificate: own.map(|certificate| names(certificate)).unwrap_or_default(),
         server_name: name.map(str::to_ascii_lowercase),
+        user: None,
     }
 }
 
@@ -111,6 +112,7 @@ impl Session {
         Credentials {
             certificate: own.map(|certificate| names(certificate)).unwrap_or_default(),
             server_name: name.map(str::to_ascii_lowercase),
+            user: None,
         }
     }
 

@@ -71,6 +71,11 @@ impl Stream {
         self.gathers = true;
     }
 
+    /// The socket, to see who is at its other end, and to end it.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// The session.
     pub fn session(&self) -> &Session {
         &self.session

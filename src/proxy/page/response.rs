@@ -2,17 +2,14 @@
 //! its way to the client.
 
 use std::fmt::Write as _;
-use std::net::Shutdown;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::words::Words;
 use crate::proxy::door::Refusal;
 use crate::proxy::judge::Denial;
+use crate::proxy::line::Line;
 use crate::proxy::metrics::Outcome;
 
 /// A request as far as a page needs it.
@@ -22,7 +19,12 @@ pub(in crate::proxy) struct Request<'r> {
     pub(in crate::proxy) head: &'r [u8],
     /// The languages there are.
     pub(in crate::proxy) words: &'r [Words],
+    /// Whether there are users who may show their passwords.
+    pub(in crate::proxy) asks_for_users: bool,
 }
+
+/// How a name and a password are asked for (RFC 7617).
+const CHALLENGE: &str = "Proxy-Authenticate: Basic realm=\"interdict\", charset=\"UTF-8\"\r\n";
 
 impl<'r> Request<'r> {
     /// The value of a field; the first of several.
@@ -51,12 +53,22 @@ impl<'r> Request<'r> {
 
 /// The whole response to a refused request.
 pub(in crate::proxy) fn refusal(refusal: &Refusal, request: Request<'_>) -> String {
+    let asks = request.asks_for_users;
     let not_connected = |status, why| plain(status, "not_connected", why, request);
     match refusal {
         Refusal::Denied(denial) => denied(denial, None, request),
         Refusal::Other(Outcome::Unreachable) => not_connected("502 Bad Gateway", "unreachable"),
         Refusal::Other(Outcome::Mismatched) => not_connected("403 Forbidden", "mismatched"),
         Refusal::Other(Outcome::Port | Outcome::Inside) => not_connected("403 Forbidden", "inside"),
+        Refusal::Other(Outcome::Unidentified) => {
+            // Who is known by a certificate alone has no password to send.
+            let challenge = if asks { CHALLENGE } else { "" };
+            let status = if asks { "407 Proxy Authentication Required" } else { "403 Forbidden" };
+            plain_with(status, "not_connected", "unidentified", challenge, request)
+        }
+        Refusal::Other(Outcome::Attempts) => {
+            plain_with("429 Too Many Requests", "not_connected", "attempts", "Retry-After: 300\r\n", request)
+        }
         Refusal::Other(Outcome::HeadBytes) => {
             not_connected("431 Request Header Fields Too Large", "not_understood")
         }
@@ -108,8 +120,12 @@ fn denied(denial: &Denial, name: Option<&str>, request: Request<'_>) -> String {
 }
 
 fn plain(status: &str, title: &str, why: &str, request: Request<'_>) -> String {
+    plain_with(status, title, why, "", request)
+}
+
+fn plain_with(status: &str, title: &str, why: &str, fields: &str, request: Request<'_>) -> String {
     let Some(words) = request.words() else { return String::new() };
-    response(status, title, &format!("<p>{}</p>\n", escaped(words.say(why))), "", words, request)
+    response(status, title, &format!("<p>{}</p>\n", escaped(words.say(why))), fields, words, request)
 }
 
 /// How it looks: readable on a telephone and on paper, light and dark, without anything from elsewhere.
@@ -164,24 +180,20 @@ fn escaped(text: &str) -> String {
 
 /// Sends a last response, and takes what the client still sends for a moment: a connection closed before that is reset, and the response
 /// may be lost (RFC 9112 section 9.6).
-pub(in crate::proxy) async fn send_last(client: &mut TcpStream, response: &[u8]) {
+pub(in crate::proxy) async fn send_last(client: &mut Line, response: &[u8]) {
     const PATIENCE: Duration = Duration::from_secs(2);
     const TAKEN: usize = 64 << 10;
     let sending = async {
-        if client.write_all(response).await.is_err()
-            || SockRef::from(&*client).shutdown(Shutdown::Write).is_err()
-        {
+        if client.say(response).await.is_err() || client.finish().await.is_err() {
             return;
         }
         let mut left = TAKEN;
-        let mut taken = [0; 1024];
+        let mut taken = Vec::new();
         while left > 0 {
-            let Ok(()) = client.readable().await else { return };
-            match client.try_read(&mut taken) {
-                Ok(0) => return,
+            taken.clear();
+            match client.more(&mut taken, 1).await {
+                Ok(0) | Err(_) => return,
                 Ok(bytes) => left = left.saturating_sub(bytes),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
             }
         }
     };
@@ -199,7 +211,7 @@ mod tests {
     }
 
     fn request<'r>(head: &'r [u8], words: &'r [Words]) -> Request<'r> {
-        Request { head, words }
+        Request { head, words, asks_for_users: false }
     }
 
     #[test]

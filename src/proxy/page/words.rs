@@ -17,7 +17,7 @@ pub(in crate::proxy) struct Words {
 }
 
 /// Every text of a page, with its words in English and French.
-const TEXTS: [(&str, &str, &str); 19] = [
+const TEXTS: [(&str, &str, &str); 21] = [
     ("name", "English", "Français"),
     ("blocked", "Blocked", "Accès bloqué"),
     (
@@ -59,6 +59,16 @@ const TEXTS: [(&str, &str, &str); 19] = [
         "inside",
         "This proxy does not connect to that address and port.",
         "Ce serveur mandataire ne se connecte pas à cette adresse et à ce port.",
+    ),
+    (
+        "unidentified",
+        "This network asks for your name and password, or your device’s certificate, and knows neither of what it was shown.",
+        "Ce réseau demande votre nom et votre mot de passe, ou le certificat de votre appareil, et ne reconnaît pas ce qui lui a été présenté.",
+    ),
+    (
+        "attempts",
+        "Too many wrong passwords came from your address. Wait five minutes, then try again.",
+        "Trop de mots de passe erronés sont venus de votre adresse. Attendez cinq minutes, puis réessayez.",
     ),
     ("not_understood", "The request cannot be read.", "La demande n’a pas pu être lue."),
 ];

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::host::Authority;
 use super::{Look, MOST};
+use crate::net::Login;
 
 /// What a head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Head {
     pub form: Form,
     /// Whom it is for; `None` in one before version 1.1 that does not say.
     pub authority: Option<Authority>,
+    /// Whose it is, as it says to a proxy (RFC 7617); `None` when it says nothing that can be read.
+    pub login: Option<Login>,
     /// Whether it asks for another protocol on this connection (RFC 9110 section 7.8).
     pub upgrades: bool,
     method: Range<usize>,
@@ -91,14 +94,18 @@ fn fields<'h>(
     target: Range<usize>,
     is_newer: bool,
 ) -> Result<Head, &'static str> {
-    let (mut host, mut upgrades) = (None, false);
+    let (mut host, mut login, mut upgrades) = (None, None, false);
     for line in lines {
         let (name, value) = field(line)?;
         if name.eq_ignore_ascii_case(b"host") && host.replace(value).is_some() {
             return Err("two fields for the host");
         }
+        if name.eq_ignore_ascii_case(b"proxy-authorization") && login.replace(value).is_some() {
+            return Err("two fields for whose it is");
+        }
         upgrades |= name.eq_ignore_ascii_case(b"upgrade");
     }
+    let login = login.and_then(|value| std::str::from_utf8(value).ok()).and_then(Login::basic);
     let host = match host {
         None if is_newer => return Err("no field for the host"),
         None | Some([]) => None,
@@ -132,7 +139,15 @@ fn fields<'h>(
     {
         return Err("the target and the host differ");
     }
-    Ok(Head { length: head.len() + 2, form, authority: said.or(host), upgrades, method: 0..method, path })
+    Ok(Head {
+        length: head.len() + 2,
+        form,
+        authority: said.or(host),
+        login,
+        upgrades,
+        method: 0..method,
+        path,
+    })
 }
 
 /// The name and the value of one line.
@@ -236,11 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn whose_a_request_is_is_for_the_proxy_alone() {
+        let text = "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nProxy-Authorization: Basic YWRhOnMzY3JldA==\r\n\r\n";
+        let Look::Found(head) = read(text.as_bytes()) else { panic!() };
+        let login = head.login.clone().unwrap();
+        assert_eq!((login.name.as_str(), login.password.as_slice()), ("ada", &b"s3cret"[..]));
+        let sent = String::from_utf8(head.for_origin(text.as_bytes())).unwrap();
+        assert!(!sent.to_lowercase().contains("authorization"), "{sent}");
+        let Look::Found(head) = read(text.replace("Basic", "Digest").as_bytes()) else { panic!() };
+        assert_eq!(head.login, None);
+    }
+
+    #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         for head in [
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nProxy-Authorization: Basic YTpi\r\nproxy-authorization: Basic YTpi\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
             "GET / HTTP/1.1\r\nX: y\nHost: a\r\n\r\n",

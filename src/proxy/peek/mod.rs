@@ -17,12 +17,12 @@ pub use hello::ClientHello;
 pub use host::{Authority, Host};
 pub use http::{Form, Head};
 pub use quic::Initials;
-pub use socks5::{Greeting, Request};
+pub use socks5::{Greeting, Request, Shown};
 
 pub use client_hello::read as read_client_hello;
 pub use http::read as read_http;
 pub use http2::read as read_http2;
-pub use socks5::{read_greeting, read_request};
+pub use socks5::{read_greeting, read_login, read_request};
 
 /// What a look at the beginning of a stream finds.
 #[derive(Clone, Debug, PartialEq, Eq)]

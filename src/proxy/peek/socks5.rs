@@ -1,10 +1,12 @@
-//! Owns what a client of SOCKS version 5 says (RFC 1928): the methods it offers, and whom it wants. Never reads an authentication.
+//! Owns what a client of SOCKS version 5 says (RFC 1928): the methods it offers, who it is (RFC 1929), and whom it
+//! wants. Never checks a password.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Look;
 use super::bytes::Bytes;
 use super::host::Host;
+use crate::net::Login;
 
 /// The first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +15,20 @@ pub struct Greeting {
     pub length: usize,
     /// Whether it may go on without authentication.
     pub is_open: bool,
+    /// Whether it would show a name and a password.
+    pub has_login: bool,
 }
 
-/// The second.
+/// What a client says who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Bytes of it.
+    pub length: usize,
+    /// Who; `None` for a name that is none.
+    pub login: Option<Login>,
+}
+
+/// The last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Bytes of it.
@@ -29,6 +42,8 @@ pub struct Request {
 }
 
 const VERSION: u8 = 5;
+/// That of the message in between (RFC 1929 section 2).
+const LOGIN_VERSION: u8 = 1;
 
 /// Reads the first message.
 pub fn read_greeting(bytes: &[u8]) -> Look<Greeting> {
@@ -37,16 +52,36 @@ pub fn read_greeting(bytes: &[u8]) -> Look<Greeting> {
         [VERSION] => Look::More(2),
         [VERSION, count, rest @ ..] => match rest.get(..usize::from(*count)) {
             Some([]) => Look::Malformed("no method is offered"),
-            Some(methods) => {
-                Look::Found(Greeting { length: 2 + methods.len(), is_open: methods.contains(&0) })
-            }
+            Some(methods) => Look::Found(Greeting {
+                length: 2 + methods.len(),
+                is_open: methods.contains(&0),
+                has_login: methods.contains(&2),
+            }),
             None => Look::More(2 + usize::from(*count)),
         },
         _ => Look::Other,
     }
 }
 
-/// Reads the second message.
+/// Reads the message that says who it is, where it was asked for.
+pub fn read_login(bytes: &[u8]) -> Look<Shown> {
+    let length_at = |at: usize| bytes.get(at).map(|length| usize::from(*length));
+    match bytes {
+        [] | [LOGIN_VERSION] => return Look::More(3),
+        [LOGIN_VERSION, ..] => {}
+        _ => return Look::Malformed("another version of who it is"),
+    }
+    let Some(end_of_name) = length_at(1).map(|length| 2 + length) else { return Look::More(3) };
+    let Some(end) = length_at(end_of_name).map(|length| end_of_name + 1 + length) else {
+        return Look::More(end_of_name + 1);
+    };
+    match (bytes.get(2..end_of_name), bytes.get(end_of_name + 1..end)) {
+        (Some(name), Some(password)) => Look::Found(Shown { length: end, login: Login::new(name, password) }),
+        _ => Look::More(end),
+    }
+}
+
+/// Reads the last message.
 pub fn read_request(bytes: &[u8]) -> Look<Request> {
     let (command, kind, length) = match bytes {
         [version, ..] if *version != VERSION => {
@@ -88,13 +123,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_it_is_is_read_however_little_comes_at_once() {
+        let message = b"\x01\x03ada\x06s3cretX";
+        let whole = message.len() - 1;
+        for end in 0..whole {
+            assert!(
+                matches!(read_login(&message[..end]), Look::More(needed) if needed > end && needed <= whole),
+                "{end}: {:?}",
+                read_login(&message[..end])
+            );
+        }
+        let Look::Found(Shown { length, login: Some(login) }) = read_login(message) else { panic!() };
+        assert_eq!((length, login.name.as_str(), login.password.as_slice()), (whole, "ada", &b"s3cret"[..]));
+        assert_eq!(read_login(b"\x01\0\x01a"), Look::Found(Shown { length: 4, login: None }));
+        assert!(matches!(read_login(b"\x05\x01a"), Look::Malformed(_)));
+    }
+
+    #[test]
     fn a_client_is_understood_however_little_comes_at_once() {
         let greeting = [5, 2, 2, 0];
         for end in 0..greeting.len() {
             assert!(matches!(read_greeting(&greeting[..end]), Look::More(needed) if needed > end));
         }
-        assert_eq!(read_greeting(&[5, 2, 2, 0, 9]), Look::Found(Greeting { length: 4, is_open: true }));
-        assert_eq!(read_greeting(&[5, 1, 2]), Look::Found(Greeting { length: 3, is_open: false }));
+        assert_eq!(
+            read_greeting(&[5, 2, 2, 0, 9]),
+            Look::Found(Greeting { length: 4, is_open: true, has_login: true })
+        );
+        assert_eq!(
+            read_greeting(&[5, 1, 2]),
+            Look::Found(Greeting { length: 3, is_open: false, has_login: true })
+        );
+        assert_eq!(
+            read_greeting(&[5, 1, 0]),
+            Look::Found(Greeting { length: 3, is_open: true, has_login: false })
+        );
         assert_eq!(read_greeting(&[4, 1]), Look::Other);
         assert!(matches!(read_greeting(&[5, 0]), Look::Malformed(_)));
 

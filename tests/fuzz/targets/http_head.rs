@@ -8,6 +8,7 @@ fuzz_target!(|data: &[u8]| {
     if let Look::Found(head) = read_http(data) {
         assert!(head.length <= data.len());
         assert_eq!(read_http(&data[..head.length]), Look::Found(head.clone()));
+        assert!(head.login.as_ref().is_none_or(|login| !login.name.is_empty()));
         let sent = head.for_origin(&data[..head.length]);
         if head.form == interdict::proxy::peek::Form::Absolute {
             match read_http(&sent) {
