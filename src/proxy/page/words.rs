@@ -72,6 +72,8 @@ const TEXTS: [(&str, &str, &str); 21] = [
     ),
     ("not_understood", "The request cannot be read.", "La demande n’a pas pu être lue."),
 ];
+/// Texts that came later: a file without them is whole, and has them in English.
+const LATER: [&str; 2] = ["unidentified", "attempts"];
 /// Longest text of a file, in bytes: the whole page stays below 10 KiB.
 const LONGEST: usize = 300;
 
@@ -130,7 +132,11 @@ pub(in crate::proxy) fn read_words(path: &Path) -> Result<Words, Vec<Problem>> {
         let language = top.required("language").map(|written| written.value.to_ascii_lowercase());
         let mut texts = BTreeMap::new();
         for (key, english, _) in TEXTS {
-            let Some(written) = top.required(key) else { continue };
+            let written = if LATER.contains(&key) { top.string(key) } else { top.required(key) };
+            let Some(written) = written else {
+                texts.insert(key, english.to_owned());
+                continue;
+            };
             if written.value.is_empty() || written.value.len() > LONGEST {
                 let what = format!("`{key}` has {} bytes", written.value.len());
                 let hint = format!("write up to {LONGEST} bytes that say: {english}");
