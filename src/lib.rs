@@ -14,22 +14,22 @@
 //! | 2 | `policy` | law → decision; pure |
 //! | 3 | `formats` | one list syntax a file: text → rules with line numbers |
 //! | 3 | `feeds` | the policy as lists that other programs load |
-//! | 3 | `telemetry` | counters, latency, record, ring, the last day's questions, and one output a file |
+//! | 4 | `telemetry` | counters, latency, record, ring, the last day's questions, and one output a file |
 //! | 3 | `net` | sockets, TLS, and privileges |
-//! | 4 | `sources` | bytes with origin and digest |
-//! | 4 | `cache` | unfiltered upstream answers in wire form |
-//! | 4 | `resolve` | ask others: forward or recurse, validate, health |
-//! | 4 | `egress` | what DNS cannot hold back: the policy's addresses in the kernel |
-//! | 4 | `report` | compliance per app, instrument, group, device: tally, store, render |
-//! | 5 | `query` | DATA PLANE: from a query's bytes to its reply |
-//! | 5 | `zone` | the policy served to other resolvers as a response policy zone |
-//! | 5 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
-//! | 6 | `listen` | questions in, replies out; unsafe system calls |
-//! | 6 | `admin` | operators: API, health, metrics, auth, dashboard |
-//! | 6 | `proxy` | connections in, connections out: names read from them, the policy asked |
-//! | 7 | `config` | the file on disk, versioned; composes each room's own `Config` |
-//! | 8 | `app` | composition root: builds the rooms, wires channels, start and stop order |
-//! | 9 | `cli` | one verb a file |
+//! | 5 | `sources` | bytes with origin and digest |
+//! | 5 | `cache` | unfiltered upstream answers in wire form |
+//! | 5 | `resolve` | ask others: forward or recurse, validate, health |
+//! | 5 | `egress` | what DNS cannot hold back: the policy's addresses in the kernel |
+//! | 5 | `report` | compliance per app, instrument, group, device: tally, store, render |
+//! | 6 | `query` | DATA PLANE: from a query's bytes to its reply |
+//! | 6 | `zone` | the policy served to other resolvers as a response policy zone |
+//! | 6 | `reload` | CONTROL PLANE: from operators' inputs to the policy in force |
+//! | 7 | `listen` | questions in, replies out; unsafe system calls |
+//! | 7 | `admin` | operators: API, health, metrics, auth, dashboard |
+//! | 7 | `proxy` | connections in, connections out: names read from them, the policy asked |
+//! | 8 | `config` | the file on disk, versioned; composes each room's own `Config` |
+//! | 9 | `app` | composition root: builds the rooms, wires channels, start and stop order |
+//! | 10 | `cli` | one verb a file |
 //!
 //! # The three paths
 //!
