@@ -183,6 +183,7 @@ fn a_foreign_crate_has_one_door() {
             &[
                 "net/tls/certificate.rs",
                 "net/tls/client.rs",
+                "net/tls/fault.rs",
                 "net/tls/mod.rs",
                 "net/tls/pin.rs",
                 "net/tls/server.rs",

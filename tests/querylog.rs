@@ -8,6 +8,12 @@
 )]
 #![allow(dead_code, reason = "shares files with other suites")]
 
+#[path = "querylog/encrypted.rs"]
+mod encrypted;
+#[path = "querylog/journal.rs"]
+mod journal;
+#[path = "support/lists.rs"]
+mod lists;
 mod support;
 
 use std::io::Read;
@@ -22,7 +28,11 @@ use support::{Program, Site, free_port};
 
 /// A site with these sinks beside its file.
 fn site(sinks: &str) -> Site {
-    let site = Site::prepare("", Clock::system());
+    started(Site::prepare("", Clock::system()), sinks)
+}
+
+/// A prepared site, started with these sinks.
+fn started(site: Site, sinks: &str) -> Site {
     let text = support::read(&site.config);
     let folder = site.folder.path().to_str().unwrap();
     let sinks = sinks.replace("DIR", folder);
@@ -90,17 +100,15 @@ fn each_form_says_what_its_schema_wants() {
     assert_eq!(blocked["policy"]["uid"], "wechat");
 }
 
-#[test]
-fn rsyslog_takes_datagrams_and_a_stream() {
-    let (udp, tcp) = (free_port(), free_port());
-    let site = Site::prepare("", Clock::system());
+/// rsyslog with these inputs and global settings, writing what it takes into the site's file `collected`; says so and gives nothing where it is
+/// not installed.
+fn rsyslog(site: &Site, settings: &str, inputs: &str) -> Option<Program> {
     let path = |name: &str| site.path(name).display().to_string();
     let config = format!(
-        "global(workDirectory=\"{}\")\nmodule(load=\"imudp\")\nmodule(load=\"imtcp\")\n\
+        "global(workDirectory=\"{}\" {settings})\n\
          template(name=\"whole\" type=\"list\") {{ property(name=\"app-name\") constant(value=\"|\") property(name=\"msgid\") constant(value=\"|\")\n\
            property(name=\"syslogseverity-text\") constant(value=\"|\") property(name=\"inputname\") constant(value=\"|\") property(name=\"msg\") constant(value=\"\\n\") }}\n\
-         input(type=\"imudp\" address=\"127.0.0.1\" port=\"{udp}\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{tcp}\")\n\
-         action(type=\"omfile\" file=\"{}\" template=\"whole\")\n",
+         {inputs}action(type=\"omfile\" file=\"{}\" template=\"whole\")\n",
         path(""),
         path("collected")
     );
@@ -112,29 +120,37 @@ fn rsyslog_takes_datagrams_and_a_stream() {
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn();
-    let _running = match started {
-        Ok(child) => Program(child),
-        Err(error) => return eprintln!("skipped: rsyslogd: {error}"),
-    };
+    started.map(Program).map_err(|error| eprintln!("skipped: rsyslogd: {error}")).ok()
+}
+
+/// The lines that rsyslog has written by now.
+fn collected(site: &Site) -> Vec<String> {
+    let path = site.path("collected");
+    if path.exists() { support::read(&path).lines().map(str::to_owned).collect() } else { Vec::new() }
+}
+
+#[test]
+fn rsyslog_takes_datagrams_and_a_stream() {
+    let (udp, tcp) = (free_port(), free_port());
+    let site = Site::prepare("", Clock::system());
+    let inputs = format!(
+        "module(load=\"imudp\")\nmodule(load=\"imtcp\")\n\
+         input(type=\"imudp\" address=\"127.0.0.1\" port=\"{udp}\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{tcp}\")\n",
+    );
+    let Some(_running) = rsyslog(&site, "", &inputs) else { return };
     until(10, "rsyslog", || std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok());
     let sinks = format!(
         "[[querylog.sink]]\nname = \"datagrams\"\nto = \"syslog://127.0.0.1:{udp}\"\nclients = \"none\"\n\
          [[querylog.sink]]\nname = \"stream\"\nto = \"syslog+tcp://127.0.0.1:{tcp}\"\nwhich = \"all\"\n"
     );
-    let text = support::read(&site.config);
-    std::fs::write(&site.config, text.replace("[upstream]\n", &format!("{sinks}\n[upstream]\n"))).unwrap();
-    let site = site.started();
+    let site = started(site, &sinks);
     site.ask("www.wechat.com", 1);
     site.ask("www.canada.ca", 1);
-    let collected = || {
-        let mut text = String::new();
-        let _none_yet =
-            std::fs::File::open(site.path("collected")).and_then(|mut file| file.read_to_string(&mut text));
-        text.lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    until(10, "three messages", || collected().iter().filter(|line| line.contains("|query|")).count() >= 3);
+    until(10, "three messages", || {
+        collected(&site).iter().filter(|line| line.contains("|query|")).count() >= 3
+    });
     let lines: Vec<Vec<String>> =
-        collected().iter().map(|line| line.splitn(5, '|').map(str::to_owned).collect()).collect();
+        collected(&site).iter().map(|line| line.splitn(5, '|').map(str::to_owned).collect()).collect();
     let of = |input: &str| lines.iter().filter(|line| line[3] == input).collect::<Vec<_>>();
     let said =
         |line: &[String]| serde_json::from_str::<Value>(&line[4]).unwrap_or_else(|_| panic!("{line:?}"));
@@ -208,21 +224,19 @@ fn a_collector_that_comes_late_or_goes_and_comes_back_gets_what_waited_and_delay
 fn a_dnstap_reader_gets_questions_with_the_policys_words() {
     let site = Site::prepare("", Clock::system());
     let (socket, file) = (site.path("tap.sock"), site.path("tap"));
-    let started = Command::new("fstrm_capture")
+    let capturing = Command::new("fstrm_capture")
         .args(["-t", "protobuf:dnstap.Dnstap", "-u", socket.to_str().unwrap(), "-w", file.to_str().unwrap()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let mut running = match started {
+    let mut running = match capturing {
         Ok(child) => Program(child),
         Err(error) => return eprintln!("skipped: fstrm_capture: {error}"),
     };
     until(10, "the reader", || socket.exists());
     let sinks = format!("[[querylog.sink]]\nto = \"dnstap:unix:{}\"\nwhich = \"all\"\n", socket.display());
-    let text = support::read(&site.config);
-    std::fs::write(&site.config, text.replace("[upstream]\n", &format!("{sinks}\n[upstream]\n"))).unwrap();
-    let mut site = site.started();
+    let mut site = started(site, &sinks);
     site.ask("www.wechat.com", 28);
     site.ask("www.canada.ca", 1);
     until(10, "two records", || count(&site, "records", "dnstap") >= 2.0);

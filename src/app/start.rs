@@ -158,12 +158,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let (ledger, tap) = counting.unzip();
     let (tail, tap) = newest(&boot, Arc::clone(&describe), tap);
     let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe, tap, &clock);
-    let querylog = querylog.map_err(|error| {
-        vec![Problem::error(
-            Place::file("[querylog] to"),
-            format!("cannot be opened: {error}"),
-            "check the path and its owner",
-        )]
+    let querylog = querylog.map_err(|(sink, error)| {
+        vec![Problem::error(Place::file("[querylog]"), format!("sink `{sink}`: {error}"), error.hint())]
     })?;
     let identities_too = identities.clone();
     let (live_too, counters_too, labels_too) = (live.clone(), Arc::clone(&counters), labels.clone());

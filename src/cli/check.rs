@@ -19,6 +19,7 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
         let certificates = check_certificates(boot.tls, &boot.listeners, authorities, Clock::system().wall());
         checked.problems.extend(certificates);
         checked.problems.extend(proxy::problems(&boot.proxies));
+        checked.problems.extend(boot.querylog.problems());
         checked.problems.extend(admin::problems(&boot.admin, Clock::system()));
     }
     let errors = checked.problems.iter().filter(|problem| problem.is_error()).count();

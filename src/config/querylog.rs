@@ -2,10 +2,11 @@
 
 use super::value::{Size, Span};
 use crate::document::{Located, Section};
+use crate::net::tls::Files;
 use crate::telemetry::{Clients, Config, Form, Sink, Target};
 
 const TO: &str = "write \"file:/var/log/interdict/queries.jsonl\", \"syslog://192.0.2.1\", \"syslog+tcp://192.0.2.1:601\", \
-                  \"dnstap:unix:/run/dnstap.sock\" or \"dnstap:tcp://127.0.0.1:6000\"";
+                  \"syslog+tls://192.0.2.1#collector.example\", \"journald\", \"dnstap:unix:/run/dnstap.sock\" or \"dnstap:tcp://127.0.0.1:6000\"";
 const CLIENTS: &str = "use one of full, prefix, hmac, none";
 
 /// What holds for every target of a section.
@@ -54,9 +55,21 @@ fn one(section: &mut Section<'_>, common: &Common) -> Option<Sink> {
     let size = section.parsed::<Size>("rotate", "write a size such as \"100MiB\"");
     let retention = section.parsed::<Span>("retention", "write a duration such as \"400d\"");
     let total = section.parsed::<Size>("total", "write a size such as \"10GiB\"");
+    let (ca, certificate, key) = (section.string("ca"), section.string("certificate"), section.string("key"));
     let Located { value: to, place } = to?;
-    if form.is_some() && to.kind() == "dnstap" {
-        section.problem(place.clone(), "dnstap has a form of its own", "leave `form` out");
+    if (ca.is_some() || certificate.is_some() || key.is_some()) && !to.is_encrypted() {
+        section.problem(
+            place.clone(),
+            "certificates count for what is inside of TLS only",
+            "leave `ca`, `certificate` and `key` out, or write syslog+tls://",
+        );
+    }
+    if certificate.is_some() != key.is_some() {
+        section.problem(place.clone(), "`certificate` and `key` go together", "name both, in PEM form");
+    }
+    if form.is_some() && to.has_own_form() {
+        let what = format!("{} has a form of its own", to.kind());
+        section.problem(place.clone(), what, "leave `form` out");
     }
     if (size.is_some() || retention.is_some() || total.is_some()) && to.kind() != "file" {
         section.problem(
@@ -79,6 +92,10 @@ fn one(section: &mut Section<'_>, common: &Common) -> Option<Sink> {
     sink.rotation.size = size.map(|size| size.value.0);
     sink.rotation.retention = retention.map(|span| span.value.0);
     sink.rotation.total = total.map(|size| size.value.0);
+    sink.tls.authorities = ca.map(|path| path.value.into());
+    sink.tls.own = certificate
+        .zip(key)
+        .map(|(certificate, key)| Files { certificate: certificate.value.into(), key: key.value.into() });
     Some(sink)
 }
 

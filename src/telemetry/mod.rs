@@ -19,7 +19,8 @@ pub use last_day::{
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{
-    Clients, Config, Describe, Described, Form, Pseudonyms, QueryLog, Rotation, Sink, Tap, Target,
+    Clients, Config, Describe, Described, Form, OpenError, Pseudonyms, QueryLog, Rotation, Sink, Tap, Target,
+    Tls,
 };
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::certificate::{CertificateError, bytes};
+use super::certificate::{CertificateError, Renewable, bytes};
 use super::pin::{Pin, Pinned};
 use super::session::{Session, TlsError};
 
@@ -101,6 +101,14 @@ impl Client {
             .with_webpki_verifier(Arc::clone(&verifier))
             .with_no_client_auth();
         Ok(Self { config: Arc::new(config), verifier: Some(verifier) })
+    }
+
+    /// The same, with a certificate of this process's own for servers that ask for one.
+    #[must_use]
+    pub fn showing(&self, own: Arc<Renewable>) -> Self {
+        let mut config = (*self.config).clone();
+        config.client_auth_cert_resolver = own;
+        Self { config: Arc::new(config), verifier: self.verifier.clone() }
     }
 
     /// The same for one server, inside of whose sessions `application` is spoken (ALPN); its key must be one of `pins`, where there are any.

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::fault::Fault;
 use super::names::names;
 use crate::policy::Credentials;
 use rustls::pki_types::CertificateDer;
@@ -18,6 +19,13 @@ pub struct Session(Connection);
 #[derive(Debug, thiserror::Error)]
 #[error("TLS: {0}")]
 pub struct TlsError(#[from] rustls::Error);
+
+impl TlsError {
+    /// What kind of fault it is.
+    pub fn fault(&self) -> Fault {
+        Fault::of(&self.0)
+    }
+}
 
 /// What a client has shown over QUIC: the server's name that it asked for, and its certificate, which was checked, as QUIC's library
 /// hands it over.

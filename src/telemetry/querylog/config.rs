@@ -1,11 +1,14 @@
 //! Owns the settings of the query log: where lines go, which, in which form, and how much of a client they show. Never writes one.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::clients::Clients;
+use super::encrypted;
+use super::target::Target;
+use crate::net::tls::{CertificateError, Files};
+use crate::problem::{Place, Problem};
 
 /// Settings of the query log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,21 +38,17 @@ pub struct Sink {
     pub sample: u32,
     /// For files: when they are put aside, and how long they stay.
     pub rotation: Rotation,
+    /// For what is reached inside of TLS: whose certificates count, and what is shown.
+    pub tls: Tls,
 }
 
-/// Where a sink is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A file, or whatever else can be opened and written to.
-    File(PathBuf),
-    /// A collector of syslog messages (RFC 5424), as datagrams (RFC 5426).
-    SyslogUdp(SocketAddr),
-    /// The same over a connection (RFC 6587, octets counted).
-    SyslogTcp(SocketAddr),
-    /// A reader of dnstap frames at a socket of this machine.
-    DnstapUnix(PathBuf),
-    /// The same over TCP.
-    DnstapTcp(SocketAddr),
+/// What sessions with a collector go by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities whose certificates count, in PEM. Default: the system's.
+    pub authorities: Option<PathBuf>,
+    /// This resolver's own certificate for collectors that ask for one. Default none.
+    pub own: Option<Files>,
 }
 
 /// How a record is written where the target leaves a choice.
@@ -93,6 +92,19 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What would keep sinks from being opened, as far as that can be told beforehand: a place may be there only later.
+    pub fn problems(&self) -> Vec<Problem> {
+        let encrypted = self.sinks.iter().filter(|sink| sink.to.is_encrypted());
+        let found = encrypted.filter_map(|sink| Some((sink, encrypted::problem(&sink.tls)?)));
+        let complaint = |(sink, error): (&Sink, CertificateError)| {
+            let what = format!("sink `{}`: {error}", sink.name);
+            Problem::error(Place::file("[querylog]"), what, error.hint())
+        };
+        found.map(complaint).collect()
+    }
+}
+
 impl Sink {
     /// A sink with the defaults.
     pub fn to(to: Target) -> Self {
@@ -106,46 +118,7 @@ impl Sink {
             groups: Vec::new(),
             sample: 1,
             rotation: Rotation::default(),
-        }
-    }
-}
-
-impl Target {
-    /// The kind of it, in a word.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::File(_) => "file",
-            Self::SyslogUdp(_) | Self::SyslogTcp(_) => "syslog",
-            Self::DnstapUnix(_) | Self::DnstapTcp(_) => "dnstap",
-        }
-    }
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    /// `file:/var/log/q.jsonl`, `syslog://192.0.2.1`, `syslog+tcp://192.0.2.1:601`, `dnstap:unix:/run/dnstap.sock`,
-    /// `dnstap:tcp://127.0.0.1:6000`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address = |text: &str, port: u16| {
-            let with_port = text.parse::<SocketAddr>().ok();
-            let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-            with_port
-                .or_else(|| bare.parse().ok().map(|address| SocketAddr::new(address, port)))
-                .ok_or_else(|| format!("`{text}` is not an address, or an address and port"))
-        };
-        if let Some(path) = text.strip_prefix("file:") {
-            Ok(Self::File(path.into()))
-        } else if let Some(rest) = text.strip_prefix("syslog://") {
-            Ok(Self::SyslogUdp(address(rest, 514)?))
-        } else if let Some(rest) = text.strip_prefix("syslog+tcp://") {
-            Ok(Self::SyslogTcp(address(rest, 601)?))
-        } else if let Some(path) = text.strip_prefix("dnstap:unix:") {
-            Ok(Self::DnstapUnix(path.into()))
-        } else if let Some(rest) = text.strip_prefix("dnstap:tcp://") {
-            Ok(Self::DnstapTcp(address(rest, 6000)?))
-        } else {
-            Err("not a place that lines can go to".to_owned())
+            tls: Tls::default(),
         }
     }
 }

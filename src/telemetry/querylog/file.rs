@@ -68,14 +68,14 @@ impl Output for LineFile {
         match write_most(&mut file, &batch.bytes) {
             Ok(()) => {
                 self.file = self.rotate(file);
-                Written { records: batch.len(), error: None }
+                Written::all(batch)
             }
             Err((length, error)) => {
                 // Old ones may make room; not looked for at every write.
                 if self.clock.now().plus(LOOK.saturating_sub(SOON)) >= self.look_at {
                     self.tidy();
                 }
-                Written { records: batch.records_within(length), error: Some(error) }
+                Written::first(batch.records_within(length), error)
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Shown<'a> {
 
 /// One line.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     time: String,
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,8 @@ fn time(record: &Record) -> String {
     Timestamp::from_millisecond(record.time_ms).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-fn line<'a>(record: &'a Record, described: &'a Described, shown: Shown<'a>) -> Line<'a> {
+/// What a line of this product's own form says.
+pub(super) fn line<'a>(record: &'a Record, described: &'a Described, shown: Shown<'a>) -> Line<'a> {
     let Described { words, group, .. } = described;
     Line {
         time: time(record),

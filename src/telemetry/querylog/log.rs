@@ -1,15 +1,15 @@
 //! Owns the query log while it runs: a thread takes what query threads left, puts it into words once, and hands each sink what it asked for.
 //! Never waits for a sink.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::config::Config;
+use super::fault::Reason;
 use super::line::Described;
-use super::sink::Sink;
+use super::sink::{OpenError, Sink};
 use crate::clock::Clock;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
@@ -39,17 +39,18 @@ struct State {
 const EVERY: Duration = Duration::from_millis(20);
 
 impl QueryLog {
-    /// Opens the sinks and starts the threads. Fails when a file cannot be opened; what is elsewhere may come later.
+    /// Opens the sinks and starts the threads. Fails with the sink's name when a file cannot be opened, or a certificate read; what is
+    /// elsewhere may come later.
     pub fn start(
         config: &Config,
         rings: Arc<Rings>,
         describe: Describe,
         mut tap: Option<Tap>,
         clock: &Clock,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, (String, OpenError)> {
         let (mut sinks, mut threads) = (Vec::new(), Vec::new());
         for config in &config.sinks {
-            let (sink, thread) = Sink::open(config, clock)?;
+            let (sink, thread) = Sink::open(config, clock).map_err(|error| (config.name.clone(), error))?;
             sinks.push(sink);
             threads.push(thread);
         }
@@ -70,8 +71,8 @@ impl QueryLog {
                 }
                 thread::sleep(EVERY);
             }
-        })?;
-        threads.push(thread);
+        });
+        threads.push(thread.map_err(|error| ("querylog".to_owned(), error.into()))?);
         Ok(Self { state, threads })
     }
 
@@ -113,7 +114,7 @@ impl State {
 }
 
 /// The rows of this room.
-pub(in crate::telemetry) static METRICS: &[&Metric] = &[&RECORDS, &LOST];
+pub(in crate::telemetry) static METRICS: &[&Metric] = &[&RECORDS, &LOST, &FAILURES];
 
 static RECORDS: Metric = Metric {
     name: "interdict_querylog_records_total",
@@ -128,6 +129,13 @@ static LOST: Metric = Metric {
     labels: &["sink"],
 };
 
+static FAILURES: Metric = Metric {
+    name: "interdict_querylog_failures_total",
+    help: "Times a sink of the query log could not be written to, by reason; what waits is tried again.",
+    kind: Kind::Counter,
+    labels: &["sink", "reason"],
+};
+
 impl Collect for State {
     fn collect(&self, samples: &mut Vec<Sample>) {
         for counts in &self.counts {
@@ -137,12 +145,22 @@ impl Collect for State {
                 samples.push(Sample { metric, labels: vec![counts.name.clone()], value: value as f64 });
             }
         }
+        for counts in &self.counts {
+            for (reason, count) in Reason::ALL.into_iter().zip(&counts.failures) {
+                samples.push(Sample {
+                    metric: &FAILURES,
+                    labels: vec![counts.name.clone(), reason.as_str().to_owned()],
+                    value: count.load(Ordering::Relaxed) as f64,
+                });
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
+    use std::io;
     use std::path::Path;
 
     use super::super::{Clients, Rotation, Sink, Target};

@@ -15,6 +15,8 @@ pub(super) struct Batch {
 pub(super) struct Written {
     /// How many went out, from the first on.
     pub(super) records: usize,
+    /// How many behind them nobody will ever take.
+    pub(super) dropped: usize,
     /// What stopped the others.
     pub(super) error: Option<io::Error>,
 }
@@ -86,10 +88,10 @@ pub(super) fn write_framed<S: io::Write>(
     match write_most(&mut opened, &framed.bytes) {
         Ok(()) => {
             *stream = Some(opened);
-            Written { records: batch.len(), error: None }
+            Written::all(batch)
         }
         // What was cut off cannot be gone on with.
-        Err((at, error)) => Written { records: framed.records_within(at), error: Some(error) },
+        Err((at, error)) => Written::first(framed.records_within(at), error),
     }
 }
 
@@ -108,9 +110,19 @@ pub(super) fn write_most(to: &mut impl io::Write, bytes: &[u8]) -> Result<(), (u
 }
 
 impl Written {
+    /// All of them.
+    pub(super) fn all(batch: &Batch) -> Self {
+        Self { records: batch.len(), dropped: 0, error: None }
+    }
+
+    /// The first ones.
+    pub(super) fn first(records: usize, error: io::Error) -> Self {
+        Self { records, dropped: 0, error: Some(error) }
+    }
+
     /// None of them.
     pub(super) fn none(error: io::Error) -> Self {
-        Self { records: 0, error: Some(error) }
+        Self::first(0, error)
     }
 }
 

@@ -9,13 +9,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::clients::{Clients, Pseudonyms};
-use super::config::{Sink as Config, Target};
+use super::config::Sink as Config;
 use super::dnstap::{self, Frames, Reader};
+use super::encrypted::Encrypted;
+use super::fault::{Reason, hint};
 use super::file::LineFile;
+use super::journal::{self, Journal};
 use super::line::{self, Described, Shown};
 use super::output::{Batch, Output, Written};
 use super::syslog::{Connection, Datagrams, Header};
+use super::target::Target;
 use crate::clock::{Clock, Moment};
+use crate::net::tls::{CertificateError, Peer};
 use crate::telemetry::record::{Decision, Record};
 
 /// A sink, as the log sees it.
@@ -37,10 +42,33 @@ pub(super) struct Counts {
     pub(super) name: String,
     pub(super) written: AtomicU64,
     pub(super) lost: AtomicU64,
+    /// Times it could not be written to, by reason.
+    pub(super) failures: [AtomicU64; Reason::ALL.len()],
     /// Bytes that wait for it.
     waiting: AtomicUsize,
     /// Nothing more will come.
     ending: AtomicBool,
+}
+
+/// Why a sink cannot be opened at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A certificate or a key cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The system refuses.
+    #[error("cannot be opened: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Certificate(error) => error.hint(),
+            Self::Io(_) => "check the path and its owner",
+        }
+    }
 }
 
 /// Batches that may wait for a sink, and bytes: some ten seconds of a busy resolver, within which a collector is restarted.
@@ -56,18 +84,13 @@ const COMPLAINT: Duration = Duration::from_secs(60);
 
 impl Sink {
     /// Opens a sink and starts its thread.
-    pub(super) fn open(config: &Config, clock: &Clock) -> io::Result<(Self, JoinHandle<()>)> {
-        let output: Box<dyn Output> = match &config.to {
-            Target::File(path) => Box::new(LineFile::open(path.clone(), config.rotation, clock.clone())?),
-            Target::SyslogUdp(to) => Box::new(Datagrams::new(*to)),
-            Target::SyslogTcp(to) => Box::new(Connection::new(*to)),
-            Target::DnstapUnix(path) => Box::new(Frames::new(Reader::Unix(path.clone()))),
-            Target::DnstapTcp(to) => Box::new(Frames::new(Reader::Tcp(*to))),
-        };
+    pub(super) fn open(config: &Config, clock: &Clock) -> Result<(Self, JoinHandle<()>), OpenError> {
+        let output = output(config, clock)?;
         let counts = Arc::new(Counts {
             name: config.name.clone(),
             written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            failures: std::array::from_fn(|_| AtomicU64::new(0)),
             waiting: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
         });
@@ -126,12 +149,13 @@ impl Sink {
         let out = &mut self.batch.bytes;
         match &self.config.to {
             Target::File(_) => line::write(self.config.form, record, described, shown, out),
-            Target::SyslogUdp(_) | Target::SyslogTcp(_) => {
+            Target::SyslogUdp(_) | Target::SyslogTcp(_) | Target::SyslogTls { .. } => {
                 self.header.write(record, out);
                 line::write(self.config.form, record, described, shown, out);
                 // The message's end is where it ends.
                 out.pop();
             }
+            Target::Journald(_) => journal::write(record, described, shown, out),
             Target::DnstapUnix(_) | Target::DnstapTcp(_) => {
                 let client = clients.kept(record.client);
                 dnstap::write(record, described, shown, client, self.header.host(), out);
@@ -153,6 +177,23 @@ impl Sink {
             self.counts.lost.fetch_add(records, Ordering::Relaxed);
         }
     }
+}
+
+/// What a sink's thread writes to.
+fn output(config: &Config, clock: &Clock) -> Result<Box<dyn Output>, OpenError> {
+    Ok(match &config.to {
+        Target::File(path) => Box::new(LineFile::open(path.clone(), config.rotation, clock.clone())?),
+        Target::SyslogUdp(to) => Box::new(Datagrams::new(*to)),
+        Target::SyslogTcp(to) => Box::new(Connection::new(*to)),
+        Target::SyslogTls { address, name } => {
+            let name = name.clone().unwrap_or_else(|| address.ip().to_string());
+            let peer = Peer::named(&name).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            Box::new(Encrypted::new(*address, peer, config.tls.clone())?)
+        }
+        Target::Journald(path) => Box::new(Journal::new(path.clone())),
+        Target::DnstapUnix(path) => Box::new(Frames::new(Reader::Unix(path.clone()))),
+        Target::DnstapTcp(to) => Box::new(Frames::new(Reader::Tcp(*to))),
+    })
 }
 
 impl Drop for Sink {
@@ -199,11 +240,18 @@ impl Writer {
     fn write(&mut self, mut batch: Batch) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            let Written { records, error } = self.output.write(&batch);
+            let Written { records, dropped, error } = self.output.write(&batch);
             self.counts.written.fetch_add(records as u64, Ordering::Relaxed);
             let Some(error) = error else { return true };
+            if let Some(count) = self.counts.failures.get(Reason::of(&error) as usize) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             self.complain(&error);
-            batch = batch.without_first(records);
+            batch = batch.without_first(records + dropped);
+            self.counts.lost.fetch_add(dropped as u64, Ordering::Relaxed);
+            if dropped > 0 {
+                continue;
+            }
             if !self.output.tries_again() || self.is_ending() {
                 self.counts.lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 return false;
@@ -231,7 +279,7 @@ impl Writer {
         let now = self.network.now();
         if self.complained.is_none_or(|last| now.since(last) >= COMPLAINT) {
             self.complained = Some(now);
-            tracing::warn!(%error, sink = %self.counts.name, "the query log cannot be written there");
+            tracing::warn!(%error, hint = hint(error), sink = %self.counts.name, "the query log cannot be written there");
         }
     }
 }

@@ -35,7 +35,13 @@ pub(super) struct Connection {
 /// How long a collector may take to be connected to, or to take what is sent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// local0: what network services are given.
-const FACILITY: u8 = 16;
+pub(super) const FACILITY: u8 = 16;
+
+/// How much a record matters. Blocked and rehearsed: worth a notice. All else is information.
+pub(super) fn severity(record: &Record) -> u8 {
+    let is_notable = record.decision.is_denial() || record.decision == Decision::Shadow;
+    if is_notable { 5 } else { 6 }
+}
 
 impl Header {
     /// The host's name.
@@ -55,9 +61,7 @@ impl Header {
 
     /// Appends what stands in front of a record's message.
     pub(super) fn write(&self, record: &Record, out: &mut Vec<u8>) {
-        // Blocked and rehearsed: worth a notice. All else is information.
-        let is_notable = record.decision.is_denial() || record.decision == Decision::Shadow;
-        let severity = if is_notable { 5 } else { 6 };
+        let severity = severity(record);
         let time = Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let (priority, host, process) = (FACILITY * 8 + severity, &self.host, self.process);
         // Writing to memory does not fail.
@@ -92,11 +96,11 @@ impl Output for Datagrams {
                 Ok(_) => records += 1,
                 Err(error) => {
                     self.socket = None;
-                    return Written { records, error: Some(error) };
+                    return Written::first(records, error);
                 }
             }
         }
-        Written { records, error: None }
+        Written::all(batch)
     }
 
     /// Nobody says which datagrams came.
@@ -109,6 +113,12 @@ impl Connection {
     pub(super) fn new(to: SocketAddr) -> Self {
         Self { to, stream: None }
     }
+}
+
+/// Appends what stands in front of a message of so many bytes in a stream (RFC 6587 section 3.4.1, RFC 5425 section 4.3).
+pub(super) fn write_length(length: usize, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _always = write!(out, "{length} ").is_ok();
 }
 
 /// True when the other end has closed, or is broken.
@@ -128,9 +138,7 @@ impl Output for Connection {
             stream.set_write_timeout(Some(PATIENCE))?;
             Ok(stream)
         };
-        let length =
-            |length: usize, out: &mut Vec<u8>| out.extend_from_slice(format!("{length} ").as_bytes());
-        write_framed(&mut self.stream, open, batch, length)
+        write_framed(&mut self.stream, open, batch, write_length)
     }
 
     fn tries_again(&self) -> bool {
