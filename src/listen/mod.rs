@@ -21,6 +21,7 @@ pub use accept::Entrance;
 pub use certificate::{check_certificates, ends_soon, not_renewable, read_certificate};
 pub use config::Config;
 pub use discovery::{Announced, Announcement, Designated, designated};
+pub use https::{Asked, asked};
 pub use limit::{Limiter, Limits};
 pub use metrics::{METRICS, Statistics};
 pub use open::{Listener, Needs, Opened, Protocol, Serving};

@@ -57,6 +57,15 @@ pub(super) fn take(received: &mut Vec<u8>, id: u16, question: &[u8]) -> bool {
     }
 }
 
+/// What is kept of `received` as the answer to `question` (QNAME in small letters, QTYPE, QCLASS) that was asked under `id`, with capitals
+/// where `letters` has a bit. `None` where it is none, or the server is to be asked again.
+pub fn kept_of<'r>(received: &'r mut [u8], id: u16, question: &[u8], letters: u64) -> Option<&'r [u8]> {
+    match read(received, id, question, Case::of_bits(letters)) {
+        Some(Content::Whole(length)) => received.get(..length),
+        _ => None,
+    }
+}
+
 /// Makes the letters small that a server took over from the question: those of owners that are written out, and of aliases that it made of
 /// a DNAME record (RFC 6672 section 3.1).
 fn unmix(bytes: &mut [u8]) {

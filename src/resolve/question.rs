@@ -27,6 +27,11 @@ impl Case {
         unpredictable_bits().map(Self)
     }
 
+    /// Those whose bits are set.
+    pub(super) fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The byte at `at` of a name whose letters are small. Lengths of labels are no letters.
     pub(super) fn of(self, at: usize, byte: u8) -> u8 {
         let is_capital = self.0 >> (at % 64) & 1 == 1;

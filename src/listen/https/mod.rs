@@ -7,4 +7,5 @@ mod http2;
 mod request;
 
 pub(super) use accept::{Place, serve};
-pub(super) use request::{Asked, answer, asked, is_known, refusal};
+pub use request::{Asked, asked};
+pub(super) use request::{answer, is_known, refusal};

@@ -14,7 +14,7 @@ use crate::listen::stream::Workers;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::listen) enum Asked {
+pub enum Asked {
     /// This query.
     Query(Vec<u8>),
     /// The query that its body holds.
@@ -32,11 +32,7 @@ const ENCODING: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What `request` asks for, where queries are taken at `path`, and at those that a group is for.
-pub(in crate::listen) fn asked<B>(
-    request: &Request<B>,
-    path: &str,
-    is_known: impl FnOnce(&str) -> bool,
-) -> Asked {
+pub fn asked<B>(request: &Request<B>, path: &str, is_known: impl FnOnce(&str) -> bool) -> Asked {
     let uri = request.uri();
     if uri.path() != path && !is_known(uri.path()) {
         return Asked::Refused(StatusCode::NOT_FOUND);

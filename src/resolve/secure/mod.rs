@@ -22,6 +22,6 @@ pub(super) use judgement::{Judgement, destination, is_answered, is_in_the_open, 
 pub(super) use proofs::{Counts as ProofCounts, Proofs};
 pub(super) use rendered::{blank, render};
 pub(super) use rollover::Rollover;
-pub use rollover::{Shown as TrustAnchor, State as TrustState};
+pub use rollover::{Shown as TrustAnchor, State as TrustState, rewritten};
 pub(super) use servers::Servers;
 pub(super) use validator::{ITERATIONS, Validator};

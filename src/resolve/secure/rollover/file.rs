@@ -43,6 +43,11 @@ pub(super) fn read(text: &str) -> Option<Trust> {
     (!trust.anchors.is_empty()).then_some(trust)
 }
 
+/// Such a text as it is written again once it was read; `None` where it is not one.
+pub fn rewritten(text: &str) -> Option<String> {
+    read(text).map(|trust| write(&trust))
+}
+
 fn anchor(line: &str) -> Option<Anchor> {
     let (record, words) = line.split_once(';')?;
     let word =

@@ -7,5 +7,6 @@ mod seen;
 mod states;
 mod watch;
 
+pub use file::rewritten;
 pub use states::{Shown, State};
 pub(in crate::resolve) use watch::Rollover;
