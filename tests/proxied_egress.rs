@@ -223,7 +223,7 @@ fn every_way_round(gateway: &Gateway) {
         gateway.count("interdict_proxy_connections_total{mode=\"transparent\",outcome=\"malformed\"}") >= 1.0
     );
 
-    // A banned app's own network, without a name: 77.74.176.0/21 is routed nowhere, and still says no at once.
+    // A banned app's own network, 77.74.176.0/21, without a name.
     let openssl = |arguments: &[&str]| {
         let output = in_client(&[&["openssl", "s_client", "-brief", "-connect"], arguments].concat());
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -232,6 +232,8 @@ fn every_way_round(gateway: &Gateway) {
     let refused = openssl(&["77.74.177.1:443", "-noservername"]);
     assert!(refused.contains("error") || refused.contains("errno=104"), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(5));
+    let told = gateway.log("1.177.74.77.in-addr.arpa");
+    assert!(told.contains("\"kaspersky\"") && told.contains("blocked") && told.contains("egress"), "{told}");
     let passed = openssl(&["192.0.2.7:443", "-noservername"]);
     assert!(passed.contains("CONNECTION ESTABLISHED"), "{passed}");
 
@@ -348,6 +350,13 @@ fn inside_explicit() {
         )
         .contains("secret")
     );
+    // A banned app's own network, whatever name is said.
+    let page = asked(http, &["-i", "http://77.74.177.1/"]);
+    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("Kaspersky"), "{page}");
+    let named =
+        asked(http, &["--connect-to", "good.example:80:77.74.177.1:80", "-p", "-i", "http://good.example/"]);
+    assert!(named.starts_with("error"), "{named}");
+    assert!(gateway.log("1.177.74.77.in-addr.arpa").contains("\"kaspersky\""));
     let page = asked(http, &["-i", "http://www.tiktok.com/"]);
     assert!(
         page.starts_with("HTTP/1.1 403 ") && page.contains("TikTok") && page.contains("Interdict-Reference"),

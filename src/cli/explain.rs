@@ -144,6 +144,7 @@ fn print(explanation: &Explanation) {
         action,
         reply,
         cause,
+        connection,
         considered,
         admitted,
         ..
@@ -175,6 +176,12 @@ fn print(explanation: &Explanation) {
         if let (Some(exception), Some(granted)) = (&cause.exception, &cause.granted) {
             println!("  exception   {exception}, granted by {granted}");
         }
+    }
+    if let Some(held) = connection {
+        println!(
+            "  connection  dropped in the proxy and the kernel ({}): a network of {} {}; {}",
+            held.mode, held.app, held.app_title, held.instrument
+        );
     }
     if considered.is_empty() {
         match name.as_str() {

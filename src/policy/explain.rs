@@ -85,6 +85,9 @@ pub struct Explanation {
     /// What decided; absent for `allow` and `canary`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Description>,
+    /// What holds a connection to the address besides, in the proxy and in the kernel: a network of a banned app, which answers may lead to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Description>,
     /// Every rule whose listed name is the name or an ancestor of it, in the order of the listed names' length; then those
     /// that cover the client, and the address, the longest prefix first.
     pub considered: Vec<Considered>,
@@ -178,6 +181,10 @@ impl Snapshot {
                 ("passthru", if local.is_some() { "local records" } else { "resolved" })
             }
         };
+        let connection = match self.decide_connection(found, asked.as_ref(), *address) {
+            Verdict::Deny(cause) | Verdict::Shadow(cause) if cause.trigger == Trigger::Egress => Some(cause),
+            _ => None,
+        };
         let mut considered = Vec::new();
         if let Some(asked) = &asked {
             let met = (Reach::meets as fn(Reach, usize) -> bool, Trigger::QueryName);
@@ -212,23 +219,13 @@ impl Snapshot {
             action,
             reply,
             cause: cause.map(|cause| self.describe(&cause)),
+            connection: connection.map(|cause| self.describe(&cause)),
             considered,
         }
     }
 
-    /// Decides a connection by the name that its client says, and the address it goes to; as a question for that name with that
-    /// address in its answer, so that whoever asked and whoever did not are treated the same.
-    pub fn decide_connection(
-        &self,
-        client: Client,
-        name: Option<&CanonicalName>,
-        address: Option<IpAddr>,
-    ) -> Verdict {
-        self.decide_inquiry(client, name, RecordType::A, address)
-    }
-
     /// What the query path decides of a name, or of any that meets nothing, when `address` is in its answer.
-    fn decide_inquiry(
+    pub(super) fn decide_inquiry(
         &self,
         client: Client,
         name: Option<&CanonicalName>,

@@ -9,7 +9,7 @@ use super::client::Prefix;
 use super::fate::is_denial;
 use super::group::Mode;
 use super::snapshot::{NONE, Origin, Snapshot};
-use super::verdict::{Cause, Trigger, Verdict};
+use super::verdict::{Cause, Verdict};
 
 /// An app or a list whose networks a group may not reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,21 +84,12 @@ impl Snapshot {
     /// [`Snapshot::describe`] makes words of it.
     pub fn cause_of_holding(&self, group: u16, title: &str) -> Option<Cause> {
         let set = (0..self.sets.len()).find(|set| self.set_title(*set as u16) == title)? as u16;
-        let kind = self.kinds.iter().position(|kind| kind.set == set)? as u32;
         let counting = self.groups.get(usize::from(group))?.by_set.get(usize::from(set));
         let by = counting.map_or(NONE, |counting| match counting.enforced {
             NONE => counting.shadow,
             enforced => enforced,
         });
-        Some(Cause {
-            rule: u32::MAX,
-            kind,
-            group,
-            enforcement: by,
-            trigger: Trigger::Egress,
-            depth: 0,
-            exact: true,
-        })
+        self.cause_of_network(group, set, by)
     }
 
     /// Every address there is, in ranges from first to last, with the number of its group; those of IPv4 first. Who is known by more than an

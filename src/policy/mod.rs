@@ -7,6 +7,7 @@ mod bundle;
 mod catalog;
 mod client;
 mod compile;
+mod connection;
 mod diff;
 mod digest;
 mod edit;

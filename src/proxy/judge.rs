@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::dns::{CanonicalName, Nat64, RecordType};
 use crate::policy::{
     Action, Cause, Client, Credentials, Description, Identities, Identity, IdentityNumber, Live, Snapshot,
-    Verdict, reverse_name,
+    Trigger, Verdict, reverse_name,
 };
 use crate::telemetry::{Decision, Record, Ring};
 
@@ -173,6 +173,8 @@ impl Judge {
             Verdict::Canary { .. } => (Judged::Deny, None),
             Verdict::Permit(cause) => (Judged::Pass, Some(cause)),
             Verdict::Shadow(cause) => (Judged::Shadow, Some(cause)),
+            // A banned app's own network: nothing of its answers matters.
+            Verdict::Deny(cause) if cause.trigger == Trigger::Egress => (Judged::Deny, Some(cause)),
             Verdict::Deny(cause) => match snapshot.action(&cause) {
                 // These are no bans: the name works, where this resolver says.
                 Action::Local(_) | Action::Redirect(_) if name.is_some() => (Judged::Sent, Some(cause)),
