@@ -1,0 +1,168 @@
+//! What real clients send first, as the proxy reads it: curl, openssl, Chromium, quinn and aioquic, over TLS, QUIC and HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test that panics has failed"
+)]
+
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use interdict::proxy::peek::{Form, Initials, Look, read_client_hello, read_http, read_http2};
+
+/// The first bytes that a program sends to a port here, read until `enough`.
+fn first_bytes(enough: impl Fn(&[u8]) -> bool, command: impl FnOnce(u16) -> Command) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = command(listener.local_addr().unwrap().port())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 65_536];
+    while !enough(&bytes) {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{bytes:?}");
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+    drop(stream);
+    let _status = child.kill().and_then(|()| child.wait());
+    bytes
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn what_real_clients_send_is_read() {
+    let is_hello = |bytes: &[u8]| !matches!(read_client_hello(bytes), Look::More(_));
+    let of_curl = first_bytes(is_hello, |port| {
+        let resolve = format!("real.example:{port}:127.0.0.1");
+        command(
+            "curl",
+            &["-sk", "--max-time", "5", "--resolve", &resolve, &format!("https://real.example:{port}/")],
+        )
+    });
+    let of_openssl = first_bytes(is_hello, |port| {
+        let connect = format!("127.0.0.1:{port}");
+        command(
+            "openssl",
+            &["s_client", "-connect", &connect, "-servername", "real.example", "-alpn", "h2,http/1.1"],
+        )
+    });
+    for bytes in [of_curl, of_openssl] {
+        let Look::Found(hello) = read_client_hello(&bytes) else { panic!("{bytes:?}") };
+        assert!(hello.server_name.unwrap().to_string().starts_with("real.example"));
+        assert_eq!(hello.protocols, ["h2", "http/1.1"]);
+    }
+    let of_curl = first_bytes(
+        |bytes| !matches!(read_http(bytes), Look::More(_)),
+        |port| {
+            command(
+                "curl",
+                &["-s", "--max-time", "5", "-x", &format!("127.0.0.1:{port}"), "http://real.example/a"],
+            )
+        },
+    );
+    let Look::Found(head) = read_http(&of_curl) else { panic!("{of_curl:?}") };
+    assert_eq!(head.form, Form::Absolute);
+    assert!(head.authority.unwrap().host.to_string().starts_with("real.example"));
+    let of_curl = first_bytes(
+        |bytes| !matches!(read_http2(bytes), Look::More(_)),
+        |port| {
+            let resolve = format!("real.example:{port}:127.0.0.1");
+            let address = format!("http://real.example:{port}/");
+            command(
+                "curl",
+                &["-s", "--max-time", "5", "--http2-prior-knowledge", "--resolve", &resolve, &address],
+            )
+        },
+    );
+    let Look::Found(Some(authority)) = read_http2(&of_curl) else { panic!("{of_curl:?}") };
+    assert!(authority.host.to_string().starts_with("real.example"));
+}
+
+/// Chromium on its way to a port here; it looks for nothing else.
+fn chromium(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new("/usr/bin/chromium");
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]);
+    command.args(["--disable-component-update", "--disable-sync", "--ignore-certificate-errors"]);
+    command.arg(format!("--user-data-dir={}", folder.display()));
+    command.arg("--host-resolver-rules=MAP real.example 127.0.0.1");
+    command.arg(format!("https://real.example:{port}/"));
+    command
+}
+
+#[test]
+fn what_chromium_sends_first_is_read_as_another_library_reads_it() {
+    if !Path::new("/usr/bin/chromium").exists() {
+        return eprintln!("skipped: chromium is not installed");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = first_bytes(
+        |bytes| !matches!(read_client_hello(bytes), Look::More(_)),
+        |port| chromium(folder.path(), port),
+    );
+    let Look::Found(hello) = read_client_hello(&bytes) else { panic!("{bytes:?}") };
+    let mut acceptor = rustls::server::Acceptor::default();
+    acceptor.read_tls(&mut &bytes[..]).unwrap();
+    let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().expect("a whole hello");
+    let theirs = accepted.client_hello();
+    let name = hello.server_name.unwrap().to_string();
+    assert_eq!(Some(name.trim_end_matches('.')), theirs.server_name());
+    let protocols: Vec<_> =
+        theirs.alpn().unwrap().map(|one| String::from_utf8_lossy(one).into_owned()).collect();
+    assert_eq!(hello.protocols, protocols);
+    assert!(hello.encrypted, "browsers send something like an encrypted hello everywhere");
+}
+
+#[test]
+fn what_quinn_sends_first_is_read() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let address = socket.local_addr().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    roots.add(authority.cert.der().clone()).unwrap();
+    let _connecting = endpoint
+        .connect_with(
+            quinn::ClientConfig::with_root_certificates(Arc::new(roots)).unwrap(),
+            address,
+            "real.example",
+        )
+        .unwrap();
+    let mut initials = Initials::default();
+    let mut buffer = [0; 2048];
+    for _ in 0..4 {
+        let length = socket.recv(&mut buffer).unwrap();
+        match initials.push(&buffer[..length]) {
+            Look::More(_) => {}
+            Look::Found(hello) => {
+                return assert!(hello.server_name.unwrap().to_string().starts_with("real.example"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("four datagrams and no hello");
+}
