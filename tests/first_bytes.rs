@@ -10,11 +10,11 @@
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use interdict::proxy::peek::{Form, Initials, Look, read_client_hello, read_http, read_http2};
+use interdict::proxy::peek::{ClientHello, Form, Initials, Look, read_client_hello, read_http, read_http2};
 
 /// The first bytes that a program sends to a port here, read until `enough`.
 fn first_bytes(enough: impl Fn(&[u8]) -> bool, command: impl FnOnce(u16) -> Command) -> Vec<u8> {
@@ -134,35 +134,103 @@ fn what_chromium_sends_first_is_read_as_another_library_reads_it() {
     assert!(hello.encrypted, "browsers send something like an encrypted hello everywhere");
 }
 
-#[test]
-fn what_quinn_sends_first_is_read() {
+/// What the hello that a client of QUIC sends to a port here says, over as many datagrams as it takes; answered by nobody.
+fn first_datagrams(client: impl FnOnce(u16) -> Box<dyn FnOnce()>) -> (ClientHello, usize) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let address = socket.local_addr().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let _inside = runtime.enter();
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    let authority = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-    roots.add(authority.cert.der().clone()).unwrap();
-    let _connecting = endpoint
-        .connect_with(
-            quinn::ClientConfig::with_root_certificates(Arc::new(roots)).unwrap(),
-            address,
-            "real.example",
-        )
-        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let stop = client(socket.local_addr().unwrap().port());
     let mut initials = Initials::default();
     let mut buffer = [0; 2048];
-    for _ in 0..4 {
+    for datagrams in 1..=6 {
         let length = socket.recv(&mut buffer).unwrap();
         match initials.push(&buffer[..length]) {
             Look::More(_) => {}
             Look::Found(hello) => {
-                return assert!(hello.server_name.unwrap().to_string().starts_with("real.example"));
+                stop();
+                return (hello, datagrams);
             }
             other => panic!("{other:?}"),
         }
     }
-    panic!("four datagrams and no hello");
+    panic!("six datagrams and no hello");
+}
+
+fn ended(mut child: Child) -> Box<dyn FnOnce()> {
+    Box::new(move || {
+        let _status = child.kill().and_then(|()| child.wait());
+    })
+}
+
+fn said(hello: &ClientHello) -> (String, Vec<String>) {
+    let name = hello.server_name.as_ref().unwrap().to_string();
+    (name.trim_end_matches('.').to_owned(), hello.protocols.clone())
+}
+
+fn real(protocol: &str) -> (String, Vec<String>) {
+    ("real.example".to_owned(), vec![protocol.to_owned()])
+}
+
+#[test]
+fn what_quinn_sends_first_is_read() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let (hello, _) = first_datagrams(|port| {
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        roots.add(authority.cert.der().clone()).unwrap();
+        let config = quinn::ClientConfig::with_root_certificates(Arc::new(roots)).unwrap();
+        let connecting =
+            endpoint.connect_with(config, ([127, 0, 0, 1], port).into(), "real.example").unwrap();
+        Box::new(move || drop((connecting, endpoint)))
+    });
+    assert_eq!(said(&hello).0, "real.example");
+}
+
+/// Keys of a post-quantum exchange, cut in pieces that are shuffled, with pings and padding between: more than a datagram holds.
+#[test]
+fn what_chromium_sends_first_over_quic_is_read() {
+    if !Path::new("/usr/bin/chromium").exists() {
+        return eprintln!("skipped: chromium is not installed");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (hello, datagrams) = first_datagrams(|port| {
+        let mut command = chromium(folder.path(), port);
+        let forced = format!("--origin-to-force-quic-on=real.example:{port}");
+        command.args(["--enable-quic", &forced]).stdout(Stdio::null()).stderr(Stdio::null());
+        ended(command.spawn().unwrap())
+    });
+    assert_eq!(said(&hello), real("h3"));
+    assert!(hello.encrypted, "browsers send something like an encrypted hello everywhere");
+    assert!(datagrams > 1, "one datagram: this shows less than it means to");
+}
+
+/// Another library, in both versions of QUIC, with a hello that fits one datagram and one that does not.
+#[test]
+fn what_aioquic_sends_first_is_read_in_both_versions() {
+    const CLIENT: &str = "import asyncio, sys\n\
+        from aioquic.asyncio import connect\n\
+        from aioquic.quic.configuration import QuicConfiguration\n\
+        from aioquic.quic.packet import QuicProtocolVersion as Version\n\
+        port, version, protocols = int(sys.argv[1]), Version[sys.argv[2]], sys.argv[3].split(',')\n\
+        config = QuicConfiguration(alpn_protocols=protocols, server_name='real.example')\n\
+        config.original_version, config.supported_versions = version, [version]\n\
+        async def main():\n    async with connect('127.0.0.1', port, configuration=config):\n        pass\n\
+        asyncio.run(main())\n";
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dnspython/bin/python");
+    if !python.exists() {
+        return eprintln!("skipped: aioquic is not installed");
+    }
+    let long = (10..20).map(|number| format!("{number}").repeat(120)).collect::<Vec<_>>();
+    for version in ["VERSION_1", "VERSION_2"] {
+        for protocols in [vec!["h3".to_owned()], long.clone()] {
+            let (hello, datagrams) = first_datagrams(|port| {
+                let mut command = Command::new(&python);
+                command.args(["-c", CLIENT, &port.to_string(), version, &protocols.join(",")]);
+                ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+            });
+            assert_eq!(datagrams > 1, protocols.len() > 1, "{version}");
+            assert_eq!(said(&hello), ("real.example".to_owned(), protocols), "{version}");
+        }
+    }
 }
