@@ -437,6 +437,32 @@ fn the_command_line_writes_what_is_fetched_and_exceptions_and_shadow_count() {
     assert_eq!(export(&["fortran"]).0, Some(2));
 }
 
+#[test]
+fn a_reader_that_went_away_is_no_error_and_a_full_disk_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("interdict.toml");
+    std::fs::write(&config, "[admin]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let begin = |arguments: &[&str], out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interdict"));
+        command.args(arguments).arg("--config").arg(&config);
+        command.stdout(out).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for (arguments, code) in [(&["export", "domains"][..], 0), (&["explain", "www.tiktok.com"], 1)] {
+        let mut left = begin(arguments, Stdio::piped());
+        drop(left.stdout.take());
+        let left = left.wait_with_output().unwrap();
+        let said = String::from_utf8(left.stderr).unwrap();
+        assert_eq!(left.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("standard output"), "{said}");
+
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = begin(arguments, full.into()).wait_with_output().unwrap();
+        let said = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(3), "{arguments:?}: {said}");
+        assert_eq!(said.matches("standard output: No space left on device").count(), 1, "{said}");
+    }
+}
+
 /// A list for an app, or an act, holds what is banned for it, whoever else bans the same.
 #[test]
 fn what_several_lists_and_acts_ban_is_in_the_list_of_each() {

@@ -99,26 +99,26 @@ fn is_meant(wanted: &str, law: &str) -> Result<(), Problem> {
 
 fn show(waiting: &Value) {
     if waiting.is_null() {
-        return println!("nothing waits for approval");
+        return say!("nothing waits for approval");
     }
     let text = |key: &str| waiting[key].as_str().unwrap_or("-").to_owned();
     let names: Vec<&str> =
         waiting["approved_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let (law, why) = (text("law"), text("why"));
-    println!("candidate  {law}");
+    say!("candidate  {law}");
     if waiting["break_glass"] == true {
-        println!("BREAK GLASS: an emergency exception; one approval is enough");
+        say!("BREAK GLASS: an emergency exception; one approval is enough");
     }
-    println!("asked by   {}{}", text("who"), if why.is_empty() { String::new() } else { format!(": {why}") });
-    println!("waits      since {}, until {}", seconds(&text("since")), seconds(&text("until")));
-    println!("approvals  {} of {} {}", names.len(), waiting["needed"], names.join(", "));
+    say!("asked by   {}{}", text("who"), if why.is_empty() { String::new() } else { format!(": {why}") });
+    say!("waits      since {}, until {}", seconds(&text("since")), seconds(&text("until")));
+    say!("approvals  {} of {} {}", names.len(), waiting["needed"], names.join(", "));
     print_changes(&waiting["difference"]);
-    println!("to approve it with a key on this machine:");
-    println!("  interdict approve {law} --key minisign.key");
-    println!("or sign anywhere, and bring the signature here:");
-    println!("  printf '{}\\n' > candidate.txt", approval_text(&law).trim_end());
-    println!("  minisign -Sm candidate.txt");
-    println!("  interdict approve {law} --signature candidate.txt.minisig");
+    say!("to approve it with a key on this machine:");
+    say!("  interdict approve {law} --key minisign.key");
+    say!("or sign anywhere, and bring the signature here:");
+    say!("  printf '{}\\n' > candidate.txt", approval_text(&law).trim_end());
+    say!("  minisign -Sm candidate.txt");
+    say!("  interdict approve {law} --signature candidate.txt.minisig");
 }
 
 fn read_signature(file: &Path) -> Result<String, Problem> {

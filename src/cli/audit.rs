@@ -101,7 +101,7 @@ fn show(path: &Path, last: usize, json: bool) -> Exit {
             why.join("\n"),
         ]);
     }
-    println!("{}", table.trim_fmt());
+    say!("{}", table.trim_fmt());
     Exit::Done
 }
 
@@ -132,12 +132,12 @@ fn print(path: &Path, found: &Verified) {
     let day = |time: Option<jiff::Timestamp>| time.map_or("-".to_owned(), |time| seconds(&time.to_string()));
     let sealed =
         if found.sealed > 0 { format!(", {} cut-off lines sealed", found.sealed) } else { String::new() };
-    println!(
+    say!(
         "{file}: {} entries from {} to {}{sealed}: {}",
         found.entries,
         day(found.first),
         day(found.last),
         if found.faults.is_empty() { "whole".to_owned() } else { format!("{} faults", found.faults.len()) }
     );
-    println!("head {} {}", found.head.sequence, found.head.hash);
+    say!("head {} {}", found.head.sequence, found.head.hash);
 }

@@ -90,26 +90,19 @@ fn print(raw: &sources::Bundle, bundle: &Bundle, checked: bool, json: bool) {
         }));
         return;
     }
-    println!("bundle       {}, form {}, {} bytes", raw.name, Bundle::FORM, raw.image.len());
-    println!("sha256       {}", raw.digest);
+    say!("bundle       {}, form {}, {} bytes", raw.name, Bundle::FORM, raw.image.len());
+    say!("sha256       {}", raw.digest);
     let stamp = bundle.stamp.map_or("not noted".to_owned(), |stamp| stamp.to_string());
-    println!("made         {stamp}, by interdict {}", bundle.made_by);
-    println!("rules        {} ({} names), digest {}", book.rule_count(), book.name_count(), book.digest());
-    println!(
-        "catalog      {} apps, {} instruments",
-        book.catalog().apps.len(),
-        book.catalog().instruments.len()
-    );
+    say!("made         {stamp}, by interdict {}", bundle.made_by);
+    say!("rules        {} ({} names), digest {}", book.rule_count(), book.name_count(), book.digest());
+    say!("catalog      {} apps, {} instruments", book.catalog().apps.len(), book.catalog().instruments.len());
     for list in lists {
-        println!(
-            "list         {}: {} rules from {}, sha256 {}",
-            list.name, list.rules, list.file, list.digest
-        );
+        say!("list         {}: {} rules from {}, sha256 {}", list.name, list.rules, list.file, list.digest);
     }
     if let Some(signed) = signed {
-        println!("signed       by {}: {}", signed.key, signed.comment);
+        say!("signed       by {}: {}", signed.key, signed.comment);
     }
     if checked {
-        println!("checked      every byte, rule and name");
+        say!("checked      every byte, rule and name");
     }
 }

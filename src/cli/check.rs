@@ -42,16 +42,20 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
     } else {
         complain(&checked.problems);
         for source in &checked.sources {
-            println!(
+            say!(
                 "source {}: {} rules from {} lines of {}, {} refused",
-                source.name, source.rules, source.lines, source.file, source.refused
+                source.name,
+                source.rules,
+                source.lines,
+                source.file,
+                source.refused
             );
             for (reason, count) in &source.skipped {
-                println!("  {count} skipped: {reason}");
+                say!("  {count} skipped: {reason}");
             }
         }
         if let Some(snapshot) = checked.snapshot.as_ref().filter(|_| errors == 0) {
-            println!(
+            say!(
                 "policy: {} rules, {} names, {} KiB, digest {}",
                 snapshot.rule_count(),
                 snapshot.name_count(),
@@ -59,18 +63,18 @@ pub(super) fn run(config: Option<PathBuf>, json: bool) -> Exit {
                 snapshot.digest()
             );
             for (group, duties) in snapshot.duties() {
-                println!("group {group} enforces:");
+                say!("group {group} enforces:");
                 for (id, mode) in duties {
-                    println!("  {id} ({mode})");
+                    say!("  {id} ({mode})");
                 }
             }
             if let Some(next) = snapshot.next_transition() {
-                println!("next change by date: {next}");
+                say!("next change by date: {next}");
             }
         }
         let warnings = checked.problems.iter().filter(|problem| !problem.is_error()).count();
         let what = config.map_or("built-in defaults".to_owned(), |path| path.display().to_string());
-        println!("{what}: {errors} errors, {warnings} warnings");
+        say!("{what}: {errors} errors, {warnings} warnings");
     }
     if checked.problems.iter().any(Problem::is_error) { Exit::Negative } else { Exit::Done }
 }

@@ -54,13 +54,10 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
             "seconds": seconds,
         }));
     } else {
-        println!(
-            "{}: {names} names, {rules} rules, {bytes} bytes, {each:.1} a name",
-            options.output.display()
-        );
-        println!("sha256  {sha256}");
-        println!("digest  {} here and now", made.snapshot.digest());
-        println!("took    {seconds:.2} s");
+        say!("{}: {names} names, {rules} rules, {bytes} bytes, {each:.1} a name", options.output.display());
+        say!("sha256  {sha256}");
+        say!("digest  {} here and now", made.snapshot.digest());
+        say!("took    {seconds:.2} s");
     }
     Exit::Done
 }

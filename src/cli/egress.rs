@@ -39,7 +39,7 @@ pub(super) fn explain(config: Option<&Path>, address: IpAddr, client: IpAddr, js
 
 fn print(value: &Value) {
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    println!("connections to {} (generation {} in the kernel)", word(&value["address"]), value["generation"]);
+    say!("connections to {} (generation {} in the kernel)", word(&value["address"]), value["generation"]);
     for belonging in list(&value["belongs_to"]) {
         let names: Vec<&str> = list(&belonging["names"]).filter_map(Value::as_str).collect();
         let why = match (belonging["network"].as_str(), names.is_empty()) {
@@ -49,14 +49,10 @@ fn print(value: &Value) {
         };
         let spared =
             belonging["spared"].as_str().map(|reason| format!("; spared: {reason}")).unwrap_or_default();
-        println!(
-            "  belongs to  {} ({}: {why}){spared}",
-            word(&belonging["title"]),
-            word(&belonging["origin"])
-        );
+        say!("  belongs to  {} ({}: {why}){spared}", word(&belonging["title"]), word(&belonging["origin"]));
     }
     if list(&value["belongs_to"]).next().is_none() {
-        println!("  belongs to  nothing that is banned");
+        say!("  belongs to  nothing that is banned");
     }
     for group in list(&value["groups"]) {
         let mut why = String::new();
@@ -67,7 +63,7 @@ fn print(value: &Value) {
             }
         }
         why.push_str(if why.is_empty() { "" } else { ")" });
-        println!("  group       {}: {}{why}", word(&group["group"]), word(&group["verdict"]));
+        say!("  group       {}: {}{why}", word(&group["group"]), word(&group["verdict"]));
     }
     print_client(&value["client"]);
 }
@@ -82,7 +78,7 @@ fn print_client(of: &Value) {
         (.., Some("shadow")) => "not resolved; let pass (shadow)".to_owned(),
         _ => "not resolved: no connection may begin".to_owned(),
     };
-    println!("  client      {client} ({}): {what}", of["group"].as_str().unwrap_or("-"));
+    say!("  client      {client} ({}): {what}", of["group"].as_str().unwrap_or("-"));
 }
 
 /// The lines of the status.
@@ -91,7 +87,7 @@ pub(super) fn print_status(egress: &Value) {
         let apps = egress["apps"].as_object().into_iter().flatten();
         apps.filter_map(|(_, amount)| amount[key].as_u64()).sum()
     };
-    println!(
+    say!(
         "egress           generation {} in the kernel since {}: {} networks, {} learned addresses, {} spared",
         egress["generation"],
         egress["applied_at"].as_str().map_or("-".to_owned(), seconds),
@@ -101,7 +97,7 @@ pub(super) fn print_status(egress: &Value) {
     );
     let resolved = &egress["resolved"];
     if resolved.is_object() {
-        println!(
+        say!(
             "                 {} of {} permissions for what clients resolved, {} replies wait{}",
             resolved["pairs"],
             resolved["most"],
@@ -110,9 +106,10 @@ pub(super) fn print_status(egress: &Value) {
         );
     }
     for (group, packets) in egress["groups"].as_object().into_iter().flatten() {
-        println!(
+        say!(
             "                 {group}: {} packets held, {} rehearsed",
-            packets["held"], packets["rehearsed"]
+            packets["held"],
+            packets["rehearsed"]
         );
     }
 }

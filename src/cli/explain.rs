@@ -119,9 +119,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments, json: bool) -> E
     } else {
         print(&explanation);
         if let Some(then) = then {
-            println!("  generation  {}, in force at {}", then.generation, then.at);
+            say!("  generation  {}, in force at {}", then.generation, then.at);
             if !then.exact {
-                println!("  note        another version of interdict compiled it; details may differ");
+                say!("  note        another version of interdict compiled it; details may differ");
             }
         }
     }
@@ -154,42 +154,45 @@ fn print(explanation: &Explanation) {
         (name, Some(address)) => format!("{name} {type} with {address} in the answer,"),
         (name, None) => format!("{name} {type}"),
     };
-    println!("{asked} for {client} (group {group}) on {on}: {verdict} ({action}): {reply}");
+    say!("{asked} for {client} (group {group}) on {on}: {verdict} ({action}): {reply}");
     if !admitted {
-        println!("  but {client} may not ask this resolver at all: see [access] allow");
+        say!("  but {client} may not ask this resolver at all: see [access] allow");
     }
     if let Some(cause) = cause {
-        println!("  rule        {} ({}), {}", cause.listed, cause.reach, cause.rule);
-        println!("  trigger     {}", cause.trigger);
-        println!("  app         {} {}", cause.app, cause.app_title);
-        println!("  instrument  {}", cause.instrument);
+        say!("  rule        {} ({}), {}", cause.listed, cause.reach, cause.rule);
+        say!("  trigger     {}", cause.trigger);
+        say!("  app         {} {}", cause.app, cause.app_title);
+        say!("  instrument  {}", cause.instrument);
         if !cause.authority.is_empty() {
-            println!("  authority   {}", cause.authority);
-            println!("  citation    {}", cause.citation);
+            say!("  authority   {}", cause.authority);
+            say!("  citation    {}", cause.citation);
         }
         if let Some(from) = cause.in_force_from {
-            println!(
+            say!(
                 "  in force    from {from}{}",
                 if cause.date_verified { "" } else { " (date not verified)" }
             );
         }
         if let (Some(exception), Some(granted)) = (&cause.exception, &cause.granted) {
-            println!("  exception   {exception}, granted by {granted}");
+            say!("  exception   {exception}, granted by {granted}");
         }
     }
     if let Some(held) = connection {
-        println!(
+        say!(
             "  connection  dropped in the proxy and the kernel ({}): a network of {} {}; {}",
-            held.mode, held.app, held.app_title, held.instrument
+            held.mode,
+            held.app,
+            held.app_title,
+            held.instrument
         );
     }
     if considered.is_empty() {
         match name.as_str() {
-            "" => println!("  no list holds this address"),
-            _ => println!("  no list holds this name or a name above it"),
+            "" => say!("  no list holds this address"),
+            _ => say!("  no list holds this name or a name above it"),
         }
     }
     for rule in considered {
-        println!("  considered  {} ({}) in {}: {}", rule.listed, rule.reach, rule.list, rule.standing);
+        say!("  considered  {} ({}) in {}: {}", rule.listed, rule.reach, rule.list, rule.standing);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Exit, compiled, complain, write_public};
+use super::{Exit, compiled, complain, out, write_public};
 use crate::clock::Clock;
 use crate::feeds::{Format, Part, Selection};
 
@@ -54,7 +54,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Arguments) -> Exit {
         eprintln!("interdict: not in it: {what}");
     }
     match output {
-        None => print!("{}", feed.text),
+        None => out::write(format_args!("{}", feed.text)),
         Some(path) => {
             if let Err(problem) = write_public(path, feed.text.as_bytes()) {
                 complain(&[problem]);

@@ -15,7 +15,7 @@ pub(super) fn run(config: Option<&Path>, last: usize, json: bool) -> Exit {
 fn print(value: &Value, last: usize) {
     let rows = value.as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
-        return println!("no generation is kept; `state` under [policy] says where");
+        return say!("no generation is kept; `state` under [policy] says where");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
@@ -57,8 +57,8 @@ fn print(value: &Value, last: usize) {
             if why.is_empty() { "-".to_owned() } else { why.trim().to_owned() },
         ]);
     }
-    println!("{}", table.trim_fmt());
+    say!("{}", table.trim_fmt());
     if rows.len() > last {
-        println!("and {} earlier; see --last", rows.len() - last);
+        say!("and {} earlier; see --last", rows.len() - last);
     }
 }

@@ -42,23 +42,23 @@ pub(super) fn recall(config: Option<&Path>, between: Option<(u64, u64)>, json: b
 fn print_recalled(found: &Value) {
     let count = |key: &str| found[key].as_u64().unwrap_or(0);
     let (asked, beyond) = (count("asked"), count("beyond"));
-    println!(
+    say!(
         "about {asked} questions from {} to {}",
         found["since"].as_str().map_or("-".to_owned(), seconds),
         seconds(found["until"].as_str().unwrap_or("-"))
     );
     let share = beyond as f64 * 100.0 / asked.max(1) as f64;
-    println!(
+    say!(
         "  judged by the {} names asked most; {share:.1} % of the questions are of others, and not judged",
         count("names")
     );
     if count("lost") > 0 {
-        println!("  {} samples were lost: there were more questions than these", count("lost"));
+        say!("  {} samples were lost: there were more questions than these", count("lost"));
     }
     match found["clients_kept"].as_str() {
-        Some("none") => println!("  no clients are kept: their groups stand for them"),
+        Some("none") => say!("  no clients are kept: their groups stand for them"),
         Some("prefix") => {
-            println!("  clients are kept as networks: the first address of each stands for all")
+            say!("  clients are kept as networks: the first address of each stands for all")
         }
         _ => {}
     }
@@ -97,7 +97,7 @@ fn replayed(
 
 fn print(log: &Path, found: &Replayed) {
     let time = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".to_owned());
-    println!(
+    say!(
         "{} queries of {} from {} to {}",
         found.impact.queries,
         log.display(),
@@ -110,22 +110,28 @@ fn print(log: &Path, found: &Replayed) {
         (found.from_nobody, "queries do not say whose they are: their group stands for them"),
     ];
     for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
-        println!("  {count} {note}");
+        say!("  {count} {note}");
     }
     turned("newly blocked", &found.impact.newly_blocked);
     turned("unblocked", &found.impact.unblocked);
 }
 
 fn turned(title: &str, turned: &Turned) {
-    println!("{title}: {} queries, {} names, {} clients", turned.queries, turned.names, turned.clients);
+    say!("{title}: {} queries, {} names, {} clients", turned.queries, turned.names, turned.clients);
     for part in &turned.by {
-        println!(
+        say!(
             "  app {}, instrument {}, list {}, group {}: {} queries, {} names, {} clients",
-            part.app, part.instrument, part.source, part.group, part.queries, part.names, part.clients
+            part.app,
+            part.instrument,
+            part.source,
+            part.group,
+            part.queries,
+            part.names,
+            part.clients
         );
-        println!("    names    {}", part.name_examples.join(" "));
+        say!("    names    {}", part.name_examples.join(" "));
         if !part.client_examples.is_empty() {
-            println!("    clients  {}", part.client_examples.join(" "));
+            say!("    clients  {}", part.client_examples.join(" "));
         }
     }
 }

@@ -1,6 +1,10 @@
 //! One verb a file, and those that ask for a change together in `remote`. Owns the command line: what an operator types, and
 //! what goes to standard output (data) and standard error (everything else). Never decides anything.
-#![expect(clippy::print_stdout, reason = "the command line is where data is printed")]
+
+/// Prints a line of data, formatted as by `println!`, which would panic where nobody reads on.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
+}
 
 mod approve;
 mod ask;
@@ -13,6 +17,7 @@ mod explain;
 mod export;
 mod history;
 mod impact;
+mod out;
 mod remote;
 mod report;
 mod serve;
@@ -76,7 +81,7 @@ fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
 /// Prints a value as JSON, on standard output.
 fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say!("{text}"),
         Err(error) => eprintln!("interdict: {error}"),
     }
 }

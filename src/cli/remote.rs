@@ -28,9 +28,9 @@ pub(super) fn diff(config: Option<&Path>, between: Option<(u64, u64)>, json: boo
             let count = |key: &str| value[key].as_u64().unwrap_or(0);
             let (before, after) = (count("rules_before"), count("rules_after"));
             match between {
-                None => println!("rules: {before} now, {after} after a reload"),
+                None => say!("rules: {before} now, {after} after a reload"),
                 Some((from, to)) => {
-                    println!("rules: {before} in generation {from}, {after} in generation {to}")
+                    say!("rules: {before} in generation {from}, {after} in generation {to}")
                 }
             }
             print_changes(value);
@@ -45,11 +45,11 @@ pub(super) fn print_changes(difference: &Value) {
         for (list, change) in difference[key].as_object().into_iter().flatten() {
             let names: Vec<&str> =
                 change["names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            println!("{sign} {list}: {} rules: {}", change["count"], names.join(" "));
+            say!("{sign} {list}: {} rules: {}", change["count"], names.join(" "));
         }
     }
     for line in difference["groups"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        println!("{line}");
+        say!("{line}");
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn pin(config: Option<&Path>, to: Option<u64>, why: &Why, json: bool)
         config,
         json,
         |client| client.change(&path),
-        |value| println!("pinned: generation {} until `interdict unpin`", value["generation"]),
+        |value| say!("pinned: generation {} until `interdict unpin`", value["generation"]),
     )
 }
 
@@ -86,24 +86,23 @@ fn change(config: Option<&Path>, path: &str, parameters: &[(&str, Option<&str>)]
 pub(super) fn print_outcome(value: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     match value["outcome"].as_str() {
-        Some("published") => println!(
-            "published generation {}: {} rules",
-            value["generation"], value["difference"]["rules_after"]
-        ),
-        Some("unchanged") => println!("unchanged: generation {} stays in force", value["generation"]),
-        Some("held") => println!(
+        Some("published") => {
+            say!("published generation {}: {} rules", value["generation"], value["difference"]["rules_after"])
+        }
+        Some("unchanged") => say!("unchanged: generation {} stays in force", value["generation"]),
+        Some("held") => say!(
             "held back by the {} of {}: generation {} stays in force; it would change:",
             text(&value["hold"]["kind"]),
             text(&value["hold"]["who"]),
             value["generation"]
         ),
-        Some("waiting") => println!(
+        Some("waiting") => say!(
             "waiting for approvals, {} of {} until {}; see: interdict approve",
             value["approved_by"].as_array().map_or(0, Vec::len),
             value["needed"],
             seconds(&text(&value["until"]))
         ),
-        _ => println!("rejected; the generation in force keeps deciding"),
+        _ => say!("rejected; the generation in force keeps deciding"),
     }
     if matches!(value["outcome"].as_str(), Some("held" | "waiting")) {
         print_changes(&value["difference"]);

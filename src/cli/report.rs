@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 
 use super::ask::{answer, ask, print_problems, with};
-use super::{Exit, complain, print_json, seconds};
+use super::{Exit, complain, out, print_json, seconds};
 use crate::clock::Clock;
 use crate::problem::{Place, Problem};
 use crate::reload::rehearsed;
@@ -140,9 +140,9 @@ fn show(found: &impl Shown, options: &Arguments, json: bool) -> Exit {
     if json {
         print_json(found);
     } else if options.csv {
-        print!("{}", found.csv());
+        out::write(format_args!("{}", found.csv()));
     } else if options.html {
-        print!("{}", found.html(options.language));
+        out::write(format_args!("{}", found.html(options.language)));
     } else {
         found.print(options.language);
     }
@@ -162,27 +162,27 @@ impl Shown for Report {
         let words = speak(language);
         let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
         let minute = |at| language.minute(at, &zone);
-        println!("{}: {}", words.title, language.period(self.period));
-        println!("{} {} ({} {})\n", words.made, minute(self.made), words.zone, self.time_zone);
+        say!("{}: {}", words.title, language.period(self.period));
+        say!("{} {} ({} {})\n", words.made, minute(self.made), words.zone, self.time_zone);
 
         draw(totals(self, language));
 
         for (heading, mode) in [(words.by_part, "enforce"), (words.by_shadow, "shadow")] {
             let rows: Vec<&PartRow> = self.parts.iter().filter(|row| row.part.mode == mode).collect();
-            println!("\n{heading}");
+            say!("\n{heading}");
             parts(language, &rows, &zone);
         }
 
-        println!("\n{}", words.by_day);
+        say!("\n{}", words.by_day);
         draw(days(self, language));
 
-        println!("\n{}", words.most_blocked);
+        say!("\n{}", words.most_blocked);
         draw(most_blocked(self, language, &zone, 20, " "));
 
-        println!("\n{}", words.exceptions);
+        say!("\n{}", words.exceptions);
         draw(exceptions(self, language, &zone));
 
-        println!("\n{}", words.generations);
+        say!("\n{}", words.generations);
         let rows: Vec<_> = self
             .generations
             .iter()
@@ -209,13 +209,13 @@ impl Shown for Devices {
 
     fn print(&self, language: Language) {
         let words = speak(language);
-        println!("{}: {}\n", words.title_devices, language.period(self.period));
-        println!("{}\n{}\n{}\n", words.rule, rule_of(language, self.rule), words.caution);
+        say!("{}: {}\n", words.title_devices, language.period(self.period));
+        say!("{}\n{}\n{}\n", words.rule, rule_of(language, self.rule), words.caution);
         if !self.noted {
-            println!("{}\n", words.not_noted);
+            say!("{}\n", words.not_noted);
         }
         draw(likely(self, language, " "));
-        println!("\n{}", unsure_of(language, self.unsure));
+        say!("\n{}", unsure_of(language, self.unsure));
         let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
         losses(language, &sentences_of_loss(language, &self.lost, &[], &zone));
         privacy(language, &self.clients);
@@ -245,7 +245,7 @@ fn parts(language: Language, rows: &[&PartRow], zone: &TimeZone) {
     table(&header, &cells, &[3, 4, 5]);
     for part in acts(rows) {
         let since = in_force(language, part.in_force_from, part.date_verified);
-        println!(
+        say!(
             "  {}: {}; {}; {} {since}",
             part.instrument,
             part.authority,
@@ -270,7 +270,7 @@ fn draw(Columns { header, rows }: Columns) {
 /// A table whose columns of these places are numbers.
 fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) {
     if rows.is_empty() {
-        return println!("-");
+        return say!("-");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
@@ -282,28 +282,28 @@ fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{}", table.trim_fmt());
+    say!("{}", table.trim_fmt());
 }
 
 fn losses(language: Language, sentences: &[String]) {
     let words = speak(language);
-    println!("\n{}", words.completeness);
+    say!("\n{}", words.completeness);
     if sentences.is_empty() {
-        println!("{}", words.complete);
+        say!("{}", words.complete);
     }
     for sentence in sentences {
-        println!("- {sentence}");
+        say!("- {sentence}");
     }
 }
 
 fn privacy(language: Language, clients: &[String]) {
     let words = speak(language);
-    println!("\n{}", words.privacy);
+    say!("\n{}", words.privacy);
     for kept in clients {
-        println!("{}", words.clients(kept));
+        say!("{}", words.clients(kept));
     }
     if clients.is_empty() {
-        println!("{}", words.clients_none);
+        say!("{}", words.clients_none);
     }
 }
 
@@ -325,7 +325,7 @@ fn shadow(config: Option<&Path>, log: Option<&Path>, json: bool) -> Exit {
         Ok(found) => {
             print_rehearsed(&found.rehearsed);
             if found.refused > 0 {
-                println!("{} lines are not of a query log", found.refused);
+                say!("{} lines are not of a query log", found.refused);
             }
         }
         Err(error) => {
@@ -340,7 +340,7 @@ fn shadow(config: Option<&Path>, log: Option<&Path>, json: bool) -> Exit {
 
 fn print_rehearsed(found: &Rehearsed) {
     let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| seconds(&time.to_string()));
-    println!(
+    say!(
         "{} queries would have been blocked from {} to {}",
         found.queries,
         time(found.since),

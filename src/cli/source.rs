@@ -9,7 +9,7 @@ const INDENT: &str = "                 ";
 pub(super) fn print(source: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let stale = if source["last_good"] == true { ", last good content" } else { "" };
-    println!(
+    say!(
         "source           {}: {} rules from {}{stale}",
         text(&source["name"]),
         source["rules"],
@@ -18,32 +18,29 @@ pub(super) fn print(source: &Value) {
     let zone = &source["zone"];
     if zone.is_object() {
         let number = |value: &Value| value.as_u64().map_or("-".to_owned(), |number| number.to_string());
-        println!("{INDENT}zone serial {}, TTL {}", number(&zone["serial"]), number(&zone["ttl"]));
+        say!("{INDENT}zone serial {}, TTL {}", number(&zone["serial"]), number(&zone["ttl"]));
     }
     let condition = &source["condition"];
     if !condition.is_object() {
         return;
     }
     let time = |value: &Value| value.as_str().map_or("never".to_owned(), whole_seconds);
-    println!(
+    say!(
         "{INDENT}confirmed {}, changed {}, next fetch {}",
         time(&condition["confirmed_at"]),
         time(&condition["changed_at"]),
         condition["next_fetch"].as_str().map_or("on request".to_owned(), whole_seconds)
     );
     if let Some(at) = condition["expires_at"].as_str() {
-        println!(
-            "{INDENT}expires {} unless confirmed before; it stays in force all the same",
-            whole_seconds(at)
-        );
+        say!("{INDENT}expires {} unless confirmed before; it stays in force all the same", whole_seconds(at));
     }
     let signed = &condition["signed"];
     if signed.is_object() {
-        println!("{INDENT}signed by {}: {}", text(&signed["key"]), text(&signed["comment"]));
+        say!("{INDENT}signed by {}: {}", text(&signed["key"]), text(&signed["comment"]));
     }
     let failing = &condition["failing"];
     if failing.is_object() {
-        println!(
+        say!(
             "{INDENT}failing ({}, {} times): {}; {}",
             text(&failing["reason"]),
             failing["times"],
@@ -51,7 +48,7 @@ pub(super) fn print(source: &Value) {
             text(&failing["standing"])
         );
         if let Some(hint) = failing["hint"].as_str().filter(|hint| !hint.is_empty()) {
-            println!("{INDENT}hint: {hint}");
+            say!("{INDENT}hint: {hint}");
         }
     }
 }

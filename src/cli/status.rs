@@ -14,26 +14,21 @@ pub(super) fn run(config: Option<&Path>, json: bool) -> Exit {
 fn print(value: &Value) {
     let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
     let short = |value: &Value| value.as_str().and_then(|text| text.get(..12)).unwrap_or("-").to_owned();
-    println!("generation       {} ({})", value["generation"], short(&value["digest"]));
-    println!(
-        "in force since   {}, by {}{}",
-        seconds(&text("published_at")),
-        text("who"),
-        because(&value["why"])
-    );
-    println!(
+    say!("generation       {} ({})", value["generation"], short(&value["digest"]));
+    say!("in force since   {}, by {}{}", seconds(&text("published_at")), text("who"), because(&value["why"]));
+    say!(
         "rules            {} ({} names, {} KiB)",
         value["rules"],
         value["names"],
         value["memory_bytes"].as_u64().unwrap_or(0) / 1024
     );
-    println!("next by date     {}", text("next_transition"));
+    say!("next by date     {}", text("next_transition"));
     match &value["hold"] {
-        Value::Null => println!("pinned           no"),
+        Value::Null => say!("pinned           no"),
         hold => {
             let word = |key: &str| hold[key].as_str().unwrap_or("-").to_owned();
             let end = if hold["kind"] == "pin" { "interdict unpin" } else { "interdict reload" };
-            println!(
+            say!(
                 "pinned           by the {} of {} since {}{}; to end that: {end}",
                 word("kind"),
                 word("who"),
@@ -43,7 +38,7 @@ fn print(value: &Value) {
         }
     }
     if let held @ Value::Object(_) = &value["held_back"] {
-        println!(
+        say!(
             "HELD BACK        since {}: {} rules would be added, {} removed",
             seconds(held["since"].as_str().unwrap_or("-")),
             held["added"],
@@ -51,7 +46,7 @@ fn print(value: &Value) {
         );
     }
     if let waiting @ Value::Object(_) = &value["waiting"] {
-        println!(
+        say!(
             "WAITING          candidate {}: {} of {} approvals, until {}; see: interdict approve",
             short(&waiting["law"]),
             waiting["approved_by"].as_array().map_or(0, Vec::len),
@@ -59,22 +54,18 @@ fn print(value: &Value) {
             seconds(waiting["until"].as_str().unwrap_or("-"))
         );
     }
-    println!(
+    say!(
         "last reload      {} at {}",
         value["last_outcome"]["outcome"].as_str().unwrap_or("none yet"),
         seconds(&text("last_outcome_at"))
     );
     let ready: Vec<String> = list(&value["ready"]).map(ToString::to_string).collect();
-    println!("rollback at once {}", if ready.is_empty() { "-".to_owned() } else { ready.join(" ") });
+    say!("rollback at once {}", if ready.is_empty() { "-".to_owned() } else { ready.join(" ") });
     if let bundle @ Value::Object(_) = &value["bundle"] {
-        println!(
-            "bundle           {} ({})",
-            bundle["file"].as_str().unwrap_or("-"),
-            short(&bundle["sha256"])
-        );
+        say!("bundle           {} ({})", bundle["file"].as_str().unwrap_or("-"), short(&bundle["sha256"]));
         if let signed @ Value::Object(_) = &bundle["signed"] {
             let word = |key: &str| signed[key].as_str().unwrap_or("-").to_owned();
-            println!("                 signed by {}: {}", word("key"), word("comment"));
+            say!("                 signed by {}: {}", word("key"), word("comment"));
         }
     }
     for source in list(&value["sources"]) {
@@ -88,7 +79,7 @@ fn print(value: &Value) {
             (false, false) => "exception       ",
         };
         let begins = if exception["in_force"] == true { "" } else { ", not yet in force" };
-        println!(
+        say!(
             "{title} {} until {}{begins}, by {}{}",
             word("id"),
             word("until"),
@@ -103,7 +94,7 @@ fn print(value: &Value) {
         egress::print_status(held);
     }
     for upstream in list(&value["upstreams"]) {
-        println!(
+        say!(
             "upstream         {}{}{}",
             upstream["upstream"].as_str().unwrap_or("-"),
             if upstream["healthy"] == true { "" } else { ", DOES NOT ANSWER" },
@@ -118,7 +109,7 @@ fn print(value: &Value) {
         let pending = anchor["pending_seconds"].as_u64().map_or(String::new(), |left| {
             format!(", to be trusted after {} more days", left.div_ceil(86_400))
         });
-        println!(
+        say!(
             "root key         {} {} since {}, {seen}{pending}",
             anchor["tag"],
             word("state"),
@@ -127,7 +118,7 @@ fn print(value: &Value) {
     }
     for listener in list(&value["announced"]) {
         let word = |key: &str| listener[key].as_str().unwrap_or("-").to_owned();
-        println!(
+        say!(
             "to be announced  {} {} {}; DHCPv4 option 162: {}; DHCPv6 option 144: {}",
             listener["priority"],
             word("name"),
@@ -137,7 +128,7 @@ fn print(value: &Value) {
         );
     }
     if let day @ Value::Object(_) = &value["last_day"] {
-        println!(
+        say!(
             "last day         about {} questions since {}, by {} pairs of name and group",
             day["questions"],
             day["since"].as_str().map_or("-".to_owned(), seconds),
@@ -145,17 +136,17 @@ fn print(value: &Value) {
         );
     }
     if let Some(trouble) = value["report"]["trouble"].as_str() {
-        println!("REPORTS          {trouble}");
+        say!("REPORTS          {trouble}");
     }
-    println!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
+    say!("audit log        {} entries, head {}", value["audit"]["sequence"], hash(&value["audit"]));
     for line in list(&value["degraded"]).filter_map(Value::as_str) {
-        println!("degraded         {line}");
+        say!("degraded         {line}");
     }
 }
 
 /// The policy as a zone, and which of its secondaries do not know its serial.
 fn print_zone(zone: &Value) {
-    println!(
+    say!(
         "zone             {} for group {}, serial {}, {} records; differences to {} earlier versions",
         zone["name"].as_str().unwrap_or("-"),
         zone["group"].as_str().unwrap_or("-"),
@@ -164,10 +155,10 @@ fn print_zone(zone: &Value) {
         zone["history"]
     );
     if zone["left_out"].as_u64().unwrap_or(0) > 0 {
-        println!("LEFT OUT         {} listed names have no place in the zone", zone["left_out"]);
+        say!("LEFT OUT         {} listed names have no place in the zone", zone["left_out"]);
     }
     for secondary in list(&zone["secondaries"]).filter(|one| one["serial"] != zone["serial"]) {
-        println!(
+        say!(
             "NOT TOLD         secondary {}: NOTIFY {}, last answered for serial {}",
             secondary["address"].as_str().unwrap_or("-"),
             secondary["last"].as_str().unwrap_or("-"),

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::remote::Why;
 use super::{
-    Exit, approve, audit, bundle, check, compile, explain, export, history, impact, remote, report, serve,
-    status, top,
+    Exit, approve, audit, bundle, check, compile, explain, export, history, impact, out, remote, report,
+    serve, status, top,
 };
 
 /// A protective DNS resolver and egress filter that enforces app bans on government networks.
@@ -125,6 +125,7 @@ pub fn run() -> ExitCode {
         Verb::Approve(options) => approve::run(at, &options, json),
         Verb::Audit(options) => audit::run(at, &options, json),
     };
+    let exit = if out::finish() { exit } else { Exit::Failed };
     ExitCode::from(match exit {
         Exit::Done => 0,
         Exit::Negative => 1,
