@@ -119,6 +119,10 @@ impl Trigger {
 
 /// How long files must be quiet before they are read: editors and downloads write in several steps.
 const QUIET: Duration = Duration::from_millis(300);
+/// Where they never are, reading them takes a twentieth of the time at most: queries are answered by the same processors.
+const REST: u32 = 20;
+/// But what was changed waits no longer than this, however much there is to read.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// When a date of law that was refused is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -160,7 +164,8 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
     // Not waited for: requests may come meanwhile.
     drop(tokio::task::spawn_blocking(move || work.settle()));
     let mut retry = Box::pin(sleep(Duration::ZERO));
-    let mut refreshing = false;
+    let (mut quiet, mut rested) = (Box::pin(sleep(Duration::ZERO)), Box::pin(sleep(Duration::ZERO)));
+    let (mut unread, mut refreshing) = (false, false);
     let begin = |asked| fetch(&pipeline, asked, &ready);
     loop {
         if watcher.follow(pipeline.watched()) {
@@ -201,7 +206,14 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
                 begin(Fetched::of(Trigger::Signal));
             }
             Some(()) = changes.recv() => {
-                sleep(QUIET).await;
+                if !unread {
+                    quiet.set(sleep(QUIET));
+                    unread = true;
+                }
+            }
+            () = async { tokio::join!(quiet.as_mut(), rested.as_mut()); }, if unread => {
+                unread = false;
+                // Whatever they are of, it is read now.
                 while changes.try_recv().is_ok() {}
                 begin(Fetched::of(Trigger::File));
             }
@@ -217,7 +229,11 @@ pub async fn watch(pipeline: Arc<Pipeline>, clock: Clock, mut requests: mpsc::Re
             Some(Fetched { trigger, kind, by, reply, worthwhile }) = fetched.recv() => {
                 refreshing &= trigger != Trigger::Refresh;
                 if worthwhile {
+                    let began = clock.now();
                     let outcome = run(&pipeline, trigger, kind, by).await;
+                    if trigger == Trigger::File {
+                        rested.set(sleep((clock.now().since(began) * REST).min(LONGEST_REST)));
+                    }
                     let _gone = reply.is_some_and(|reply| reply.send(outcome).is_err());
                 }
             }
