@@ -109,6 +109,7 @@ fn a_foreign_crate_has_one_door() {
             "base64::",
             &[
                 "admin/oidc/attempt.rs",
+                "dns/presentation.rs",
                 "dns/tsig/key.rs",
                 "listen/https/request.rs",
                 "net/login.rs",

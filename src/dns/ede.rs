@@ -1,5 +1,7 @@
-//! Owns extended DNS errors (RFC 8914): the codes this product sends and their option in wire form.
+//! Owns extended DNS errors (RFC 8914): the codes this product sends, their option in wire form, and the code in a message.
 //! Never decides which one fits; the verdict or the failing stage does.
+
+use super::message::Message;
 
 /// An INFO-CODE of RFC 8914 section 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +78,38 @@ impl ExtendedError {
     }
 }
 
+impl Message<'_> {
+    /// The INFO-CODE of the message's first extended error.
+    pub fn extended_error(self) -> Option<u16> {
+        let mut rest = self.bytes().get(self.opt()?.rdata)?;
+        loop {
+            let (&[c1, c2, l1, l2], behind) = rest.split_first_chunk()?;
+            let (value, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes([l1, l2])))?;
+            if u16::from_be_bytes([c1, c2]) == OPTION {
+                return value.first_chunk().map(|code| u16::from_be_bytes(*code));
+            }
+            rest = behind;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Edns;
+
+    #[test]
+    fn the_first_error_of_a_message_is_found_behind_other_options() {
+        let message = |options: &[u8]| {
+            let question = b"\0\x07\x81\x83\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01";
+            [&question[..], &Edns::fixed(1232, 0, false, options.len() as u16), options].concat()
+        };
+        let code = |options: &[u8]| Message::new(&message(options)).unwrap().extended_error();
+        assert_eq!(code(b"\0\x0A\0\x02\x01\x02\0\x0F\0\x04\0\x11no\0\x0F\0\x02\0\x04"), Some(17));
+        for none in [&b""[..], b"\0\x0A\0\0", b"\0\x0F\0\x01\0", b"\0\x0F\0\x09\0\x11", b"\0\x0F\0"] {
+            assert_eq!(code(none), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn the_option_is_code_length_info_text() {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::canonical::CanonicalName;
-use super::types::{Class, Flags, OPCODE_NOTIFY, RecordType};
+use super::types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
 use super::{HEADER, MAX_NAME};
 
 /// A message with at least a whole header.
@@ -71,6 +71,18 @@ impl<'m> Message<'m> {
     /// The header's flags.
     pub fn flags(self) -> Flags {
         Flags(self.word(2))
+    }
+
+    /// The OPT pseudo-record (RFC 6891 section 6.1.1).
+    pub fn opt(self) -> Option<Record> {
+        self.records()
+            .find(|record| (record.section, record.record_type) == (Section::Additional, RecordType::OPT))
+    }
+
+    /// The response code, with the upper bits that an OPT record holds (RFC 6891 section 6.1.3).
+    pub fn rcode(self) -> Rcode {
+        let upper = self.opt().map_or(0, |opt| (opt.ttl >> 24) as u16);
+        Rcode(upper << 4 | self.flags().rcode().0)
     }
 
     /// Number of questions the header promises.

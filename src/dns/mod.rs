@@ -1,5 +1,5 @@
-//! Words of the protocol: bytes in, bytes out. Owns names, questions, the walk over a message, EDNS, extended errors
-//! and the writing of replies. Never reads a socket, a clock or the policy, and never panics on foreign bytes.
+//! Words of the protocol: bytes in, bytes out. Owns names, questions, the walk over a message, EDNS, extended errors,
+//! the writing of replies, and of records for people. Never reads a socket, a clock or the policy, and never panics on foreign bytes.
 #![warn(clippy::indexing_slicing)]
 
 mod canonical;
@@ -11,6 +11,7 @@ mod lifetime;
 mod message;
 mod name;
 mod nat64;
+mod presentation;
 mod question;
 mod reply;
 mod serial;

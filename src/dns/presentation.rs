@@ -1,0 +1,275 @@
+//! Owns how records look to people: response codes, classes, and RDATA as zone files have it (RFC 1035 section 5.1), in the generic form of RFC 3597
+//! where a type is not known or the bytes do not hold to it. Never panics on foreign bytes; names have no final dot, as everywhere in this product.
+
+use std::fmt::{self, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::canonical::CanonicalName;
+use super::message::{Message, Record};
+use super::types::{Class, Rcode, RecordType};
+
+impl fmt::Display for Rcode {
+    /// The mnemonic of RFC 6895 section 2.3.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 12] = [
+            "NOERROR",
+            "FORMERR",
+            "SERVFAIL",
+            "NXDOMAIN",
+            "NOTIMP",
+            "REFUSED",
+            "YXDOMAIN",
+            "YXRRSET",
+            "NXRRSET",
+            "NOTAUTH",
+            "NOTZONE",
+            "DSOTYPENI",
+        ];
+        match (NAMES.get(usize::from(self.0)), *self) {
+            (Some(name), _) => f.write_str(name),
+            (None, Self::BADVERS) => f.write_str("BADVERS"),
+            (None, Self(number)) => write!(f, "RCODE{number}"),
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::IN => f.write_str("IN"),
+            Self::CH => f.write_str("CH"),
+            Self::ANY => f.write_str("ANY"),
+            Self(number) => write!(f, "CLASS{number}"),
+        }
+    }
+}
+
+impl Message<'_> {
+    /// A record's RDATA. A byte of it becomes at most four characters, and a name that is compressed at most a thousand.
+    pub fn rdata_text(self, record: &Record) -> String {
+        let rdata = self.bytes().get(record.rdata.clone()).unwrap_or(&[]);
+        self.known(record, rdata).unwrap_or_else(|| generic(rdata))
+    }
+
+    /// `None` when the type is not known, or the bytes are not what it has.
+    fn known(self, record: &Record, rdata: &[u8]) -> Option<String> {
+        let start = record.rdata.start;
+        // The last of the RDATA is a name.
+        let named = |at: usize| {
+            let is_last = self.name_end(at)? == record.rdata.end;
+            self.name_at(at).filter(|_| is_last)
+        };
+        Some(match record.record_type {
+            RecordType::A => Ipv4Addr::from(<[u8; 4]>::try_from(rdata).ok()?).to_string(),
+            RecordType::AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(rdata).ok()?).to_string(),
+            RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR => {
+                named(start)?.to_string()
+            }
+            RecordType::AFSDB | RecordType::KX | RecordType::MX => {
+                let preference = u16::from_be_bytes(*rdata.first_chunk()?);
+                format!("{preference} {}", named(start + 2)?)
+            }
+            RecordType::SRV => {
+                let &[p1, p2, w1, w2, o1, o2] = rdata.first_chunk()?;
+                let [priority, weight, port] = [[p1, p2], [w1, w2], [o1, o2]].map(u16::from_be_bytes);
+                format!("{priority} {weight} {port} {}", named(start + 6)?)
+            }
+            RecordType::SOA => self.soa(record)?,
+            RecordType::HINFO | RecordType::TXT => strings(rdata)?,
+            RecordType::CAA => {
+                let (&[flags, length], rest) = rdata.split_first_chunk()?;
+                let (tag, value) = rest.split_at_checked(usize::from(length))?;
+                let tag = std::str::from_utf8(tag).ok().filter(|tag| tag.bytes().all(is_letter))?;
+                format!("{flags} {tag} {}", quoted(value))
+            }
+            RecordType::HTTPS | RecordType::SVCB => self.service(record, rdata)?,
+            _ => return None,
+        })
+    }
+
+    fn soa(self, record: &Record) -> Option<String> {
+        let (primary, contact) = (record.rdata.start, self.name_end(record.rdata.start)?);
+        let numbers = self.bytes().get(self.name_end(contact)?..record.rdata.end)?;
+        let numbers: &[[u8; 4]; 5] = numbers.as_chunks().0.try_into().ok().filter(|_| numbers.len() == 20)?;
+        let mut out = format!("{} {}", self.name_at(primary)?, self.name_at(contact)?);
+        for number in numbers {
+            write!(out, " {}", u32::from_be_bytes(*number)).ok()?;
+        }
+        Some(out)
+    }
+
+    /// RFC 9460 section 2.1. Keys that are not known are `keyNNN`.
+    fn service(self, record: &Record, rdata: &[u8]) -> Option<String> {
+        let priority = u16::from_be_bytes(*rdata.first_chunk()?);
+        // Written out, not compressed (RFC 9460 section 2.2).
+        let target = CanonicalName::read(rdata.get(2..)?)?;
+        let mut out = format!("{priority} {target}");
+        let mut length = 2 + target.as_wire().len();
+        for (key, value) in self.parameters(record) {
+            length += 4 + value.len();
+            out.push(' ');
+            out.push_str(&parameter(key, value));
+        }
+        (length == rdata.len()).then_some(out)
+    }
+}
+
+/// One parameter of a service.
+fn parameter(key: u16, value: &[u8]) -> String {
+    let list = |items: Vec<String>| items.join(",");
+    let known = match key {
+        0 => value.as_chunks::<2>().1.is_empty().then(|| {
+            let keys = value.as_chunks::<2>().0.iter().map(|key| name_of(u16::from_be_bytes(*key)));
+            list(keys.collect())
+        }),
+        1 => protocols(value).map(list),
+        3 => <[u8; 2]>::try_from(value).ok().map(|port| u16::from_be_bytes(port).to_string()),
+        4 => value.as_chunks::<4>().1.is_empty().then(|| {
+            let hints = value.as_chunks::<4>().0.iter().map(|hint| Ipv4Addr::from(*hint).to_string());
+            list(hints.collect())
+        }),
+        5 => Some(STANDARD.encode(value)),
+        6 => value.as_chunks::<16>().1.is_empty().then(|| {
+            let hints = value.as_chunks::<16>().0.iter().map(|hint| Ipv6Addr::from(*hint).to_string());
+            list(hints.collect())
+        }),
+        _ => None,
+    };
+    match known {
+        Some(text) => format!("{}={text}", name_of(key)),
+        None if value.is_empty() => name_of(key),
+        None => format!("key{key}={}", quoted(value)),
+    }
+}
+
+fn name_of(key: u16) -> String {
+    const NAMES: [&str; 7] = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"];
+    NAMES.get(usize::from(key)).map_or_else(|| format!("key{key}"), |name| (*name).to_owned())
+}
+
+/// The protocols of `alpn`, unless one has a letter that would have to be escaped twice.
+fn protocols(mut rest: &[u8]) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    while let Some((&length, behind)) = rest.split_first() {
+        let (protocol, behind) = behind.split_at_checked(usize::from(length))?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
+        out.push(String::from_utf8(protocol.to_vec()).ok().filter(|text| text.bytes().all(is_plain))?);
+        rest = behind;
+    }
+    Some(out)
+}
+
+/// Character strings (RFC 1035 section 3.3), each in quotes.
+fn strings(mut rest: &[u8]) -> Option<String> {
+    let mut out = String::new();
+    while let Some((&length, behind)) = rest.split_first() {
+        let (string, behind) = behind.split_at_checked(usize::from(length))?;
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(&quoted(string));
+        rest = behind;
+    }
+    Some(out)
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\{byte:03}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+}
+
+/// Any RDATA (RFC 3597 section 5).
+fn generic(rdata: &[u8]) -> String {
+    let mut out = format!("\\# {}", rdata.len());
+    for (at, byte) in rdata.iter().enumerate() {
+        out.push_str(&format!("{}{byte:02x}", if at == 0 { " " } else { "" }));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of one record's RDATA, behind the question `example`, which it may point to at byte 12.
+    fn text(record_type: RecordType, rdata: &[u8]) -> String {
+        let mut bytes = b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x07example\0\0\x01\0\x01\xC0\x0C".to_vec();
+        bytes.extend(record_type.0.to_be_bytes());
+        bytes.extend(b"\0\x01\0\0\0\x3C");
+        bytes.extend((rdata.len() as u16).to_be_bytes());
+        bytes.extend(rdata);
+        let message = Message::new(&bytes).unwrap();
+        let record = message.records().next().unwrap();
+        message.rdata_text(&record)
+    }
+
+    #[test]
+    fn known_types_look_as_in_a_zone_file() {
+        for (record_type, rdata, expected) in [
+            (RecordType::A, &[192, 0, 2, 7][..], "192.0.2.7"),
+            (RecordType::AAAA, b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07", "2001:db8::7"),
+            (RecordType::CNAME, b"\x03www\xC0\x0C", "www.example"),
+            (RecordType::PTR, b"\0", "."),
+            (RecordType::MX, b"\0\x0A\x04mail\xC0\x0C", "10 mail.example"),
+            (RecordType::SRV, b"\0\x01\0\x02\x01\xBB\x01s\xC0\x0C", "1 2 443 s.example"),
+            (RecordType::TXT, b"\x05v=a b\x04\"\\\x07\xC3", "\"v=a b\" \"\\\"\\\\\\007\\195\""),
+            (RecordType::HINFO, b"\x07RFC8482\0", "\"RFC8482\" \"\""),
+            (RecordType::CAA, b"\x80\x05issueca.example", "128 issue \"ca.example\""),
+            (
+                RecordType::SOA,
+                b"\x02ns\xC0\x0C\x04host\xC0\x0C\0\0\0\x07\0\0\x0E\x10\0\0\x02\x58\0\x01\x51\x80\0\0\0\x3C",
+                "ns.example host.example 7 3600 600 86400 60",
+            ),
+            (RecordType::HTTPS, b"\0\x01\0", "1 ."),
+            (
+                RecordType::HTTPS,
+                b"\0\x01\x01t\0\0\0\0\x02\0\x01\0\x01\0\x06\x02h2\x02h3\0\x03\0\x02\x01\xBB\0\x04\0\x04\xC0\0\x02\x01\0\x05\0\x04keys",
+                "1 t mandatory=alpn alpn=h2,h3 port=443 ipv4hint=192.0.2.1 ech=a2V5cw==",
+            ),
+            (RecordType::SVCB, b"\0\0\x01t\0\0\x02\0\0\0\x07\0\x01/\x02\x9A\0\0", "0 t no-default-alpn key7=\"/\" key666"),
+        ] {
+            assert_eq!(text(record_type, rdata), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_or_breaks_off_is_told_byte_by_byte() {
+        for (record_type, rdata, expected) in [
+            (RecordType(65280), &b"\x0A\0\xFF"[..], "\\# 3 0a00ff"),
+            (RecordType(65280), b"", "\\# 0"),
+            (RecordType::A, b"\x0A\0\xFF", "\\# 3 0a00ff"),
+            (RecordType::CNAME, b"\x01a\0more", "\\# 7 0161006d6f7265"),
+            (RecordType::CNAME, b"\x09a", "\\# 2 0961"),
+            (RecordType::TXT, b"\x05v", "\\# 2 0576"),
+            (RecordType::SOA, b"\0\0\0\0\0\x07", "\\# 6 000000000007"),
+            (RecordType::HTTPS, b"\0\x01\0\0\x01\0\x09\x02h2", "\\# 10 00010000010009026832"),
+        ] {
+            assert_eq!(text(record_type, rdata), expected);
+        }
+        // An `alpn` with a comma in a name, and hints that are no addresses.
+        assert_eq!(text(RecordType::HTTPS, b"\0\x01\0\0\x01\0\x03\x02a,"), "1 . key1=\"\\002a,\"");
+        assert_eq!(text(RecordType::HTTPS, b"\0\x01\0\0\x04\0\x01\x0A"), "1 . key4=\"\\010\"");
+    }
+
+    #[test]
+    fn codes_and_classes_have_their_names() {
+        let codes = [0, 3, 5, 11, 12, 16, 23].map(|code| Rcode(code).to_string());
+        assert_eq!(codes, ["NOERROR", "NXDOMAIN", "REFUSED", "DSOTYPENI", "RCODE12", "BADVERS", "RCODE23"]);
+        assert_eq!([1, 3, 254].map(|class| Class(class).to_string()), ["IN", "CH", "CLASS254"]);
+    }
+}
