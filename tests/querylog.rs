@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "shares files with other suites")]
 
+#[path = "querylog/answers.rs"]
+mod answers;
 #[path = "querylog/encrypted.rs"]
 mod encrypted;
 #[path = "querylog/journal.rs"]
@@ -221,8 +223,14 @@ fn a_collector_that_comes_late_or_goes_and_comes_back_gets_what_waited_and_delay
 }
 
 #[test]
-fn a_dnstap_reader_gets_questions_with_the_policys_words() {
-    let site = Site::prepare("", Clock::system());
+fn a_dnstap_reader_gets_replies_with_the_policys_words() {
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let site = Site::prepare(list, Clock::system());
+    std::fs::write(
+        site.path("own.rpz"),
+        "$TTL 60\n@ SOA ns. a. 1 2 3 4 5\ndropped.example CNAME rpz-drop.\n",
+    )
+    .unwrap();
     let (socket, file) = (site.path("tap.sock"), site.path("tap"));
     let capturing = Command::new("fstrm_capture")
         .args(["-t", "protobuf:dnstap.Dnstap", "-u", socket.to_str().unwrap(), "-w", file.to_str().unwrap()])
@@ -239,7 +247,14 @@ fn a_dnstap_reader_gets_questions_with_the_policys_words() {
     let mut site = started(site, &sinks);
     site.ask("www.wechat.com", 28);
     site.ask("www.canada.ca", 1);
-    until(10, "two records", || count(&site, "records", "dnstap") >= 2.0);
+    // Longer than what is kept of it.
+    site.tcp(&support::query(7, 0x0100, "large.example", 1, Some(1232))).expect("a reply");
+    UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| {
+            socket.send_to(&support::query(7, 0x0100, "dropped.example", 1, None), site.address())
+        })
+        .unwrap();
+    until(10, "four records", || count(&site, "records", "dnstap") >= 4.0);
     site.stop();
     // It writes what it has when it is told to end.
     let id = running.0.id().to_string();
@@ -249,10 +264,14 @@ fn a_dnstap_reader_gets_questions_with_the_policys_words() {
     let Ok(shown) = shown else { return eprintln!("skipped: dnstap-read is not installed") };
     let said = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);
     for word in
-        ["CLIENT_QUERY", "www.wechat.com", "AAAA", "www.canada.ca", "UDP", "query_address: \"127.0.0.1\""]
+        ["CLIENT_RESPONSE", "CLIENT_QUERY", "www.wechat.com", "AAAA", "UDP", "query_address: \"127.0.0.1\""]
     {
         assert!(said.contains(word), "{word} is not in {said}");
     }
+    let count_of = |word: &str| said.matches(word).count();
+    assert_eq!((count_of("type: CLIENT_RESPONSE"), count_of("type: CLIENT_QUERY")), (3, 1), "{said}");
+    assert_eq!(count_of("A 192.0.2.7"), 1 + (512 - 12 - 19) / 16, "{said}");
+    assert!(said.contains("status: NXDOMAIN"), "{said}");
     let bytes = std::fs::read(&file).unwrap();
     let has = |word: &[u8]| bytes.windows(word.len()).any(|found| found == word);
     assert!(has(b"ca-tbs-2023-10-30-wechat-kaspersky") && has(b"wechat"), "the policy's words");

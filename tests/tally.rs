@@ -270,6 +270,7 @@ impl Fed {
             decision: Decision::Blocked,
             cause: Some(*cause),
             generation: snapshot.generation(),
+            reply: None,
         }
     }
 

@@ -10,19 +10,21 @@ const TO: &str = "write \"file:/var/log/interdict/queries.jsonl\", \"syslog://19
 const CLIENTS: &str = "use one of full, prefix, hmac, none";
 
 /// What holds for every target of a section.
-#[derive(Default)]
 struct Common {
     all: bool,
     clients: Clients,
+    answers: bool,
 }
 
 /// All of `[querylog]`: `to`, a list with one set of settings, and `[[querylog.sink]]`, each with its own.
 pub(super) fn read(section: &mut Section<'_>) -> Config {
     let mut config = Config::default();
     let targets = section.parsed_list::<Target>("to", TO).unwrap_or_default();
-    let common = common(section, &Common::default());
+    let otherwise = Common { all: false, clients: Clients::default(), answers: true };
+    let common = common(section, &otherwise);
     for Located { value, .. } in targets {
-        config.sinks.push(Sink { all: common.all, clients: common.clients, ..Sink::to(value) });
+        let Common { all, clients, answers } = common;
+        config.sinks.push(Sink { all, clients, answers, ..Sink::to(value) });
     }
     for mut section in section.sections("sink") {
         config.sinks.extend(one(&mut section, &common));
@@ -43,7 +45,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Config {
 fn one(section: &mut Section<'_>, common: &Common) -> Option<Sink> {
     section.required("to");
     let to = section.parsed::<Target>("to", TO);
-    let Common { all, clients } = self::common(section, common);
+    let Common { all, clients, answers } = self::common(section, common);
     let name = section.string("name");
     let form = section.parsed::<Form>("form", "use one of json, ecs, ocsf");
     let strings = |section: &mut Section<'_>, key| {
@@ -85,7 +87,7 @@ fn one(section: &mut Section<'_>, common: &Common) -> Option<Sink> {
             "say from which size on, with `rotate`",
         );
     }
-    let mut sink = Sink { all, clients, apps, groups, ..Sink::to(to) };
+    let mut sink = Sink { all, clients, answers, apps, groups, ..Sink::to(to) };
     sink.name = name.map_or(sink.name, |name| name.value);
     sink.form = form.map_or(sink.form, |form| form.value);
     sink.sample = sample.map_or(sink.sample, |sample| sample as u32);
@@ -111,5 +113,9 @@ fn common(section: &mut Section<'_>, otherwise: &Common) -> Common {
         }
     }
     let clients = section.parsed::<Clients>("clients", CLIENTS);
-    Common { all, clients: clients.map_or(otherwise.clients, |clients| clients.value) }
+    Common {
+        all,
+        clients: clients.map_or(otherwise.clients, |clients| clients.value),
+        answers: section.boolean("answers").unwrap_or(otherwise.answers),
+    }
 }

@@ -210,6 +210,7 @@ impl Judge {
             decision,
             cause,
             generation: snapshot.generation(),
+            reply: None,
         });
     }
 }

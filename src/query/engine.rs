@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use super::ahead::Ahead;
 use super::local::Own;
 use super::notice::Notice;
-use super::pending::Pending;
+use super::pending::{Pending, Redirected};
 use super::request::{Asker, Outcome, Sink, Transport};
 use super::special;
+use super::told::Told;
 use super::turn::{Concluded, Done, Judged, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key, Local, Store};
 use crate::clock::{Clock, Moment};
@@ -19,7 +20,7 @@ use crate::dns::{CanonicalName, Class, Flags, Message, Name, Query, Rcode};
 use crate::egress::Permits;
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Resolver;
-use crate::telemetry::{Cell, Counter, Counters, Feed, Path, Ring, Rings, Sampler};
+use crate::telemetry::{Cell, Counter, Counters, Feed, Origin, Path, Ring, Rings, Sampler};
 
 /// Settings of the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,11 +207,14 @@ impl Worker {
         reply: &mut [u8],
         later: impl FnOnce() -> Sink,
     ) -> Outcome {
+        let told = Told::default();
         let turn = Turn {
             engine: &self.engine,
             snapshot: &self.snapshot,
             cell: &self.cell,
             ring: self.ring.as_ref(),
+            told: &told,
+            kept: Origin::Cache,
             now: self.now,
             wall_ms: self.wall_ms,
         };
@@ -249,7 +253,7 @@ impl Worker {
         } else if query.class != Class::IN {
             Next::Done(turn.refuse(&query, Counter::RefusedClass, reply))
         } else if let Some(entry) = near.filter(|entry| turn.is_passed(entry, client)) {
-            shown(turn.passed_hit(&query, from, entry, reply), entry, self.now)
+            shown(turn.passed_hit(&query, entry, reply), entry, self.now)
         } else if let Some(special) =
             special::find(&query.name).filter(|special| turn.is_ours(*special, &query.name))
         {
@@ -279,12 +283,12 @@ impl Worker {
                             _ if !query.flags.has(Flags::RD) => {
                                 let denied = match screening {
                                     Screening::Awaited(cause) => {
-                                        turn.deny_without_answer(&query, from, cause, reply)
+                                        turn.deny_without_answer(&query, cause, reply)
                                     }
                                     _ => None,
                                 };
                                 Next::Done(denied.unwrap_or_else(|| {
-                                    turn.told_if_allowed(&query, from, screening);
+                                    turn.allowed();
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))
                             }
@@ -308,10 +312,12 @@ impl Worker {
             }
             Next::Redirect(target, by_answer) => {
                 let generation = by_answer.then(|| turn.snapshot.generation());
-                self.engine.redirect(&query, from, target, generation, self.now, later());
+                let to = Redirected { target: target.clone(), by_answer: generation, tale: told.take() };
+                self.engine.redirect(&query, from, to, self.now, later());
                 Done::later()
             }
         };
+        turn.tell(&query, from, done.outcome, reply);
         if done.due {
             self.engine.refresh(&query, &key, self.now);
         }
@@ -371,11 +377,11 @@ impl<'t> Turn<'t> {
                 // A rule that waits for addresses counts here too, where none of an upstream's come.
                 if let Screening::Awaited(cause) = screening
                     && self.has_own_records(&query.name)
-                    && let Some(denied) = self.deny_without_answer(query, from, cause, reply)
+                    && let Some(denied) = self.deny_without_answer(query, cause, reply)
                 {
                     return Some(Next::Done(denied));
                 }
-                match self.own_records(query, from, group, screening, reply) {
+                match self.own_records(query, from, group, reply) {
                     Some(Own::Done(done)) => return Some(Next::Done(done)),
                     Some(Own::Elsewhere(target)) => return Some(Next::Redirect(target, true)),
                     None if query.record_type == Type::PTR => self.own_pointer(query, reply)?,
@@ -383,7 +389,7 @@ impl<'t> Turn<'t> {
                 }
             }
         };
-        self.told_if_allowed(query, from, screening);
+        self.allowed();
         Some(Next::Done(done))
     }
 

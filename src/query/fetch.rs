@@ -11,12 +11,13 @@ use super::name_servers::Came;
 use super::pending::{Joined, Packet, Redirected, Waiter};
 use super::redirect;
 use super::request::{Asker, Sink};
+use super::told::Told;
 use super::turn::{Concluded, Done, Judged, Screened, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode};
 use crate::resolve::{Ask, Failure};
-use crate::telemetry::{Counter, Path};
+use crate::telemetry::{Counter, Origin, Path};
 
 /// At most one question in this many that may be under way is one that nobody waits for.
 const REFRESHES: usize = 10;
@@ -82,28 +83,26 @@ impl Engine {
         }
     }
 
-    /// Resolves `target` and answers with its records through `sink`. `by_answer` is the generation that sends the client
-    /// there because of the answer to its question; `None` when its question was enough.
+    /// Answers through `sink` with the records of where the client is sent.
     pub(super) fn redirect(
         self: &Arc<Self>,
         query: &Query<'_>,
         from: Asker,
-        target: &Name,
-        by_answer: Option<u64>,
+        to: Redirected,
         since: Moment,
         sink: Sink,
     ) {
         let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
-        self.send_elsewhere(waiter, target, by_answer);
+        self.send_elsewhere(waiter, to);
     }
 
-    fn send_elsewhere(self: &Arc<Self>, waiter: Waiter, target: &Name, by_answer: Option<u64>) {
+    fn send_elsewhere(self: &Arc<Self>, waiter: Waiter, to: Redirected) {
         let Ok(query) = Query::read(waiter.packet.bytes()) else { return };
         let record_type = query.record_type;
         // A target that makes the name too long stays as it is written, and there is nothing at it.
-        let target = redirect::destination(&query.name, target).unwrap_or_else(|| target.clone());
+        let target = redirect::destination(&query.name, &to.target).unwrap_or_else(|| to.target.clone());
         let name = CanonicalName::from(&target);
-        let waiter = Waiter { redirected: Some(Redirected { target, by_answer }), ..waiter };
+        let waiter = Waiter { redirected: Some(Box::new(Redirected { target, ..to })), ..waiter };
         let key = Key::new(&name, record_type, false, false);
         let kept = self.parts.store.find(&key);
         let now = self.parts.clock.now();
@@ -212,25 +211,31 @@ impl Engine {
             static REPLY: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_MESSAGE].into());
         }
         let snapshot = self.parts.live.load();
+        let told = Told::default();
         let turn = Turn {
             engine: self,
             snapshot: &snapshot,
             cell: &self.shared,
             ring: self.shared_ring.as_ref(),
+            told: &told,
+            kept: if matches!(answer, Ok((_, true))) { Origin::Stale } else { Origin::Upstream },
             now: self.parts.clock.now(),
             wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
         let attends = snapshot.attends();
         // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.
-        let mut elsewhere: Vec<(Waiter, &Name)> = Vec::new();
+        let mut elsewhere: Vec<(Waiter, Redirected)> = Vec::new();
         REPLY.with_borrow_mut(|buffer| {
             for waiter in waiters {
                 let Ok(query) = Query::read(waiter.packet.bytes()) else { continue };
                 let reply = turn.room(&query, waiter.from, buffer);
+                told.carry(waiter.redirected.as_ref().and_then(|redirected| redirected.tale));
                 let done = match turn.resolved(&query, &waiter, answer, reply) {
                     Concluded::Done(done) => done,
                     Concluded::Redirect(target) => {
-                        elsewhere.push((waiter, target));
+                        let by_answer = Some(snapshot.generation());
+                        let to = Redirected { target: target.clone(), by_answer, tale: told.take() };
+                        elsewhere.push((waiter, to));
                         continue;
                     }
                 };
@@ -247,13 +252,14 @@ impl Engine {
                 } else {
                     done.outcome
                 };
+                turn.tell(&query, waiter.from, outcome, buffer);
                 if let (Some(sink), Some(reply)) = (sink, outcome.of(buffer)) {
                     sink(reply);
                 }
             }
         });
-        for (waiter, target) in elsewhere {
-            self.send_elsewhere(waiter, target, Some(snapshot.generation()));
+        for (waiter, to) in elsewhere {
+            self.send_elsewhere(waiter, to);
         }
     }
 }
@@ -273,37 +279,31 @@ impl<'t> Turn<'t> {
             (Judged::Done(done), _) => return Concluded::Done(*done),
             (_, Ok(answer)) => answer,
             (Judged::Resolve(Screening::Awaited(cause)), Err(failure)) => {
-                let denied = self.deny_without_answer(query, waiter.from, *cause, reply);
+                let denied = self.deny_without_answer(query, *cause, reply);
                 return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));
             }
-            (judged, Err(failure)) => {
-                if matches!(judged, Judged::Resolve(Screening::Allowed)) {
-                    self.allowed(query, waiter.from);
-                }
+            (_, Err(failure)) => {
+                self.allowed();
                 return Concluded::Done(self.failed(query, failure, reply));
             }
         };
-        let is_allowed = matches!(judged, Judged::Resolve(Screening::Allowed));
-        let sent = match (judged, &waiter.redirected) {
+        let sent = match (judged, waiter.redirected.as_deref()) {
             (Judged::Resolve(screening), None) => {
                 return self.conclude(query, waiter.from, client.group, entry, screening, stale, reply);
             }
-            (Judged::Redirect(target), Some(Redirected { target: resolved, by_answer: None })) => {
+            (Judged::Redirect(target), Some(Redirected { target: resolved, by_answer: None, .. })) => {
                 Some(resolved).filter(|_| match redirect::destination(&query.name, target) {
                     Some(destination) => destination == *resolved,
                     None => target == resolved,
                 })
             }
-            (Judged::Resolve(_), Some(Redirected { target, by_answer: Some(generation) })) => {
+            (Judged::Resolve(_), Some(Redirected { target, by_answer: Some(generation), .. })) => {
                 Some(target).filter(|_| *generation == self.snapshot.generation())
             }
             _ => None,
         };
         Concluded::Done(match sent {
-            Some(target) => {
-                let sent = (target, is_allowed);
-                self.elsewhere(query, waiter.from, client.group, sent, (entry, stale), reply)
-            }
+            Some(target) => self.elsewhere(query, waiter.from, client.group, target, (entry, stale), reply),
             // The policy changed while the query waited, and what was fetched no longer fits: the client asks again.
             None => {
                 let options = ExtendedError::StaleAnswer.option("policy changed");
@@ -316,19 +316,19 @@ impl<'t> Turn<'t> {
         self.with_options(query, Rcode::SERVFAIL, &failure.extended_error().option(""), reply)
     }
 
-    /// The reply to a query that is sent to `target`, whose own answer `entry` is; told in the log if no rule sent it there.
+    /// The reply to a query that is sent to `target`, whose own answer `entry` is.
     fn elsewhere(
         &self,
         query: &Query<'_>,
         from: Asker,
         group: u16,
-        (target, is_allowed): (&Name, bool),
+        target: &Name,
         (entry, stale): (&Entry, bool),
         reply: &mut [u8],
     ) -> Done {
         let own = self.own_alias(query, target);
         if own.is_some()
-            && let Some(refused) = self.refuse_inside(query, from, Some(target), entry, reply)
+            && let Some(refused) = self.refuse_inside(query, Some(target), entry, reply)
         {
             return refused;
         }
@@ -336,11 +336,7 @@ impl<'t> Turn<'t> {
         match self.screen(query, from, group, entry, Screening::Redirected, reply) {
             Screened::Concluded(Concluded::Done(blocked)) => return blocked,
             Screened::Concluded(Concluded::Redirect(_)) => {}
-            Screened::Passed { told, .. } => {
-                if is_allowed && !told {
-                    self.allowed(query, from);
-                }
-            }
+            Screened::Passed { .. } => self.allowed(),
         }
         // The policy's own TTL bounds what the client keeps, so that an unban is quick; an alias of the operator's has its own.
         let (ttl, longest) = own.map_or((self.snapshot.ttl(), self.snapshot.ttl()), |ttl| (ttl, u32::MAX));

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use super::request::Asker;
 use super::turn::{Done, Turn};
 use crate::cache::Entry;
 use crate::dns::{CanonicalName, ExtendedError, Name, Query, Rcode, ReplyWriter};
@@ -17,13 +16,12 @@ impl Turn<'_> {
     pub(super) fn refuse_inside(
         &self,
         query: &Query<'_>,
-        from: Asker,
         target: Option<&Name>,
         entry: &Entry,
         reply: &mut [u8],
     ) -> Option<Done> {
         let rebinding = self.snapshot.rebinding()?;
-        self.refuse_if_inside(rebinding, query, from, target, entry, reply)
+        self.refuse_if_inside(rebinding, query, target, entry, reply)
     }
 
     /// The addresses in an answer, and those that addresses in a translator's prefix stand for.
@@ -46,7 +44,6 @@ impl Turn<'_> {
         &self,
         rebinding: &Rebinding,
         query: &Query<'_>,
-        from: Asker,
         target: Option<&Name>,
         entry: &Entry,
         reply: &mut [u8],
@@ -61,7 +58,7 @@ impl Turn<'_> {
             refuses(&query.name) && target.is_none_or(|target| refuses(&CanonicalName::from(target)));
         is_refused.then(|| {
             self.cell.bump(Counter::RebindingRefused);
-            self.log(query, from, Decision::Refused, None);
+            self.note(Decision::Refused, None);
             let written = ReplyWriter::answer(reply, query, Rcode::NOERROR).and_then(|mut writer| {
                 writer.soa(query.name.label_offset(0), self.snapshot.soa())?;
                 let options =

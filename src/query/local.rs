@@ -25,12 +25,11 @@ impl<'t> Turn<'t> {
         query: &Query<'_>,
         from: Asker,
         group: u16,
-        screening: Screening,
         reply: &mut [u8],
     ) -> Option<Own<'t>> {
         let names = self.snapshot.local_names()?;
         let answer = names.find(&query.name)?;
-        Some(self.own_record(query, from, group, screening, answer, reply))
+        Some(self.own_record(query, from, group, answer, reply))
     }
 
     /// True when the operator has records for the name.
@@ -71,7 +70,6 @@ impl<'t> Turn<'t> {
         query: &Query<'_>,
         from: Asker,
         group: u16,
-        screening: Screening,
         answer: LocalAnswer<'t>,
         reply: &mut [u8],
     ) -> Own<'t> {
@@ -82,12 +80,15 @@ impl<'t> Turn<'t> {
                 Verdict::Deny(cause) if self.is_done(query, from, Screening::Allowed, cause) => {}
                 Verdict::Deny(cause) => {
                     return match self.snapshot.action(&cause) {
-                        Action::Redirect(elsewhere) => Own::Elsewhere(elsewhere),
-                        _ => Own::Done(self.deny(query, from, cause, reply)),
+                        Action::Redirect(elsewhere) => {
+                            self.met(query, Decision::Blocked, cause);
+                            Own::Elsewhere(elsewhere)
+                        }
+                        _ => Own::Done(self.deny(query, cause, reply)),
                     };
                 }
                 Verdict::Permit(_) => break,
-                Verdict::Shadow(cause) => self.count(query, from, Decision::Shadow, cause),
+                Verdict::Shadow(cause) => self.met(query, Decision::Shadow, cause),
             }
         }
         self.cell.bump(Counter::SpecialLocal);
@@ -98,7 +99,7 @@ impl<'t> Turn<'t> {
             (None, Some((target, _))) if !is_alias_asked => return Own::Elsewhere(target),
             (None, _) => &[],
         };
-        self.told_if_allowed(query, from, screening);
+        self.allowed();
         let links = answer.links().take(if is_alias_asked { 1 } else { usize::MAX });
         let written = self.write_own(query, links, records, reply);
         Own::Done(self.finish_or_truncate(written, Rcode::NOERROR, query, reply))

@@ -1,5 +1,5 @@
 //! DATA PLANE: request, engine (THE PATH), ahead, admit, notice, special, sinkhole, own, redirect, show, fetch, pending,
-//! name_servers, permit. Owns what happens to one query from its bytes to its reply. Never imports `reload`; the policy
+//! name_servers, permit, told. Owns what happens to one query from its bytes to its reply. Never imports `reload`; the policy
 //! reaches it through `policy::Live`.
 
 mod admit;
@@ -18,6 +18,7 @@ mod request;
 mod show;
 mod sinkhole;
 mod special;
+mod told;
 mod turn;
 
 pub use engine::{Config, Engine, Parts, Worker};

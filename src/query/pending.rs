@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::request::{Asker, Sink};
+use super::told::Tale;
 use crate::cache::Key;
 use crate::clock::{Clock, Moment};
 use crate::dns::Name;
@@ -63,7 +64,8 @@ enum Patience {
 pub(super) struct Waiter {
     pub(super) packet: Packet,
     pub(super) from: Asker,
-    pub(super) redirected: Option<Redirected>,
+    /// In memory of its own, as nearly no query is sent elsewhere.
+    pub(super) redirected: Option<Box<Redirected>>,
     pub(super) since: Moment,
     pub(super) sink: Sink,
 }
@@ -74,6 +76,8 @@ pub(super) struct Redirected {
     pub(super) target: Name,
     /// The generation that decided so when it saw the answer; `None` when it needed none to decide.
     pub(super) by_answer: Option<u64>,
+    /// What was decided then.
+    pub(super) tale: Option<Tale>,
 }
 
 /// A query's bytes: a typical one without memory of its own.

@@ -28,7 +28,7 @@ impl Turn<'_> {
     ) -> Done {
         let done = self.without_ech(query, group, done, reply);
         let Some(reply) = done.outcome.of(reply) else { return done };
-        let held = self.hold(query, from, group, reply, later);
+        let held = self.hold(query, from, group, reply, || self.told_when_sent(query, from, later()));
         held.map_or(done, |outcome| Done { outcome, ..done })
     }
 

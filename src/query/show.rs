@@ -10,6 +10,7 @@ impl Turn<'_> {
     /// Writes a fresh answer.
     #[inline]
     pub(super) fn show(&self, query: &Query<'_>, entry: &Entry, reply: &mut [u8]) -> Done {
+        self.told.note_shown();
         let patch = Patch { now: self.now, stale: false };
         let written = entry.write(query, patch, reply).and_then(|length| {
             let Some(edns) = query.edns else { return Some(length) };
@@ -30,6 +31,7 @@ impl Turn<'_> {
         stale: bool,
         reply: &mut [u8],
     ) -> Done {
+        self.told.note_shown();
         let code = match (stale, entry.rcode()) {
             (false, _) => entry.failure(),
             (true, Rcode::NXDOMAIN) => Some(ExtendedError::StaleNxdomain as u16),

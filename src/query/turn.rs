@@ -6,11 +6,12 @@ use super::name_servers::NameServers;
 use super::request::{Asker, Outcome, Transport};
 use super::show::is_failure;
 use super::sinkhole;
+use super::told::Told;
 use crate::cache::Entry;
 use crate::clock::Moment;
 use crate::dns::{Full, Name, Query, Rcode};
 use crate::policy::{Action, Cause, Client, Identity, Snapshot, Trigger, Verdict};
-use crate::telemetry::{Cell, Counter, Decision, Path, Record, Ring};
+use crate::telemetry::{Cell, Counter, Decision, Origin, Path, Ring};
 
 /// What applies to one query.
 #[derive(Clone, Copy)]
@@ -19,6 +20,10 @@ pub(super) struct Turn<'t> {
     pub(super) snapshot: &'t Snapshot,
     pub(super) cell: &'t Cell,
     pub(super) ring: Option<&'t Ring>,
+    /// What the log will be told of the query.
+    pub(super) told: &'t Told,
+    /// Where an answer comes from that is shown now.
+    pub(super) kept: Origin,
     pub(super) now: Moment,
     pub(super) wall_ms: i64,
 }
@@ -57,8 +62,8 @@ pub(super) enum Concluded<'s> {
 pub(super) enum Screened<'s> {
     /// It is replaced.
     Concluded(Concluded<'s>),
-    /// It may be shown; `told` when the log has a line for the query by now, `clean` when no rule was met.
-    Passed { told: bool, clean: bool },
+    /// It may be shown; `clean` when no rule was met.
+    Passed { clean: bool },
 }
 
 /// How the answer to a query that may be resolved is looked at.
@@ -135,23 +140,26 @@ impl<'t> Turn<'t> {
                 Action::Redirect(target) if target.as_wire() == query.name.as_wire() => Screening::Met,
                 Action::Redirect(target) => {
                     if first {
-                        self.count(query, from, Decision::Blocked, cause);
+                        self.count(query, Decision::Blocked, cause);
                     }
+                    self.note(Decision::Blocked, Some(cause));
                     return Judged::Redirect(target);
                 }
-                _ => return Judged::Done(self.deny(query, from, cause, reply)),
+                _ => return Judged::Done(self.deny(query, cause, reply)),
             },
             Verdict::Permit(cause) if self.awaits_answer(&cause, query) => Screening::Awaited(cause),
             Verdict::Permit(cause) => {
                 if first {
-                    self.permitted(query, from, cause);
+                    self.cell.bump(Counter::Permitted);
                 }
+                self.note(Decision::Permitted, Some(cause));
                 Screening::Permitted
             }
             Verdict::Shadow(cause) => {
                 if first {
-                    self.count(query, from, Decision::Shadow, cause);
+                    self.count(query, Decision::Shadow, cause);
                 }
+                self.note(Decision::Shadow, Some(cause));
                 Screening::Met
             }
         };
@@ -210,33 +218,11 @@ impl<'t> Turn<'t> {
     pub(super) fn deny_without_answer(
         &self,
         query: &Query<'_>,
-        from: Asker,
         awaited: Cause,
         reply: &mut [u8],
     ) -> Option<Done> {
         let denies = *self.snapshot.action(&awaited) != Action::Passthru;
-        denies.then(|| self.deny(query, from, awaited, reply))
-    }
-
-    /// Logs a query that met no rule, and is answered by this resolver itself.
-    pub(super) fn told_if_allowed(&self, query: &Query<'_>, from: Asker, screening: Screening) {
-        if screening == Screening::Allowed {
-            self.allowed(query, from);
-        }
-    }
-
-    /// Logs a query that met no rule, where such queries are logged.
-    #[inline]
-    pub(super) fn allowed(&self, query: &Query<'_>, from: Asker) {
-        if self.engine.parts.config.log_all {
-            self.log_allowed(query, from);
-        }
-    }
-
-    /// Out of line: where all queries are logged, a call is the least of it.
-    #[inline(never)]
-    fn log_allowed(&self, query: &Query<'_>, from: Asker) {
-        self.log(query, from, Decision::Allowed, None);
+        denies.then(|| self.deny(query, awaited, reply))
     }
 
     /// A fresh answer from the cache.
@@ -255,8 +241,8 @@ impl<'t> Turn<'t> {
 
     /// A fresh answer from the cache that is noted as passed.
     #[inline]
-    pub(super) fn passed_hit(&self, query: &Query<'_>, from: Asker, entry: &Entry, reply: &mut [u8]) -> Done {
-        self.allowed(query, from);
+    pub(super) fn passed_hit(&self, query: &Query<'_>, entry: &Entry, reply: &mut [u8]) -> Done {
+        self.allowed();
         self.cell.bump(Counter::CacheHit);
         self.show(query, entry, reply)
     }
@@ -278,10 +264,8 @@ impl<'t> Turn<'t> {
     ) -> Concluded<'t> {
         match self.screen(query, from, group, entry, screening, reply) {
             Screened::Concluded(concluded) => concluded,
-            Screened::Passed { told, .. } => {
-                if screening == Screening::Allowed && !told {
-                    self.allowed(query, from);
-                }
+            Screened::Passed { .. } => {
+                self.allowed();
                 Concluded::Done(if stale || is_failure(entry) {
                     self.show_explained(query, entry, stale, reply)
                 } else {
@@ -302,10 +286,10 @@ impl<'t> Turn<'t> {
         reply: &mut [u8],
     ) -> Screened<'t> {
         let screened = self.screen_targets(query, from, group, entry, screening, reply);
-        if let Screened::Passed { clean, .. } = screened {
+        if let Screened::Passed { clean } = screened {
             // Where a client is sent, whoever sends it there has said so.
             if screening != Screening::Redirected
-                && let Some(refused) = self.refuse_inside(query, from, None, entry, reply)
+                && let Some(refused) = self.refuse_inside(query, None, entry, reply)
             {
                 return Screened::Concluded(Concluded::Done(refused));
             }
@@ -329,13 +313,12 @@ impl<'t> Turn<'t> {
         reply: &mut [u8],
     ) -> Screened<'t> {
         let mut clean = screening == Screening::Allowed;
-        let mut told = false;
         let mut targets = entry.targets();
         let mut found = match screening {
-            Screening::Permitted => return Screened::Passed { told, clean },
+            Screening::Permitted => return Screened::Passed { clean },
             Screening::Awaited(cause) => self.snapshot.verdict_of(cause),
             _ if entry.is_passed(self.snapshot.generation(), group) => {
-                return Screened::Passed { told, clean: false };
+                return Screened::Passed { clean: false };
             }
             Screening::Allowed | Screening::Met | Screening::Redirected => {
                 let mut found = Verdict::Allow;
@@ -349,8 +332,8 @@ impl<'t> Turn<'t> {
                             break;
                         }
                         Verdict::Shadow(cause) => {
-                            (clean, told) = (false, true);
-                            self.count(query, from, Decision::Shadow, cause);
+                            clean = false;
+                            self.met(query, Decision::Shadow, cause);
                         }
                     }
                 }
@@ -385,26 +368,27 @@ impl<'t> Turn<'t> {
                 self.cell.bump(Counter::ScreenDeny);
                 return Screened::Concluded(match self.snapshot.action(&cause) {
                     Action::Redirect(target) => {
-                        self.count(query, from, Decision::Blocked, cause);
+                        self.met(query, Decision::Blocked, cause);
                         Concluded::Redirect(target)
                     }
-                    _ => Concluded::Done(self.deny(query, from, cause, reply)),
+                    _ => Concluded::Done(self.deny(query, cause, reply)),
                 });
             }
             Verdict::Permit(cause) if cause.trigger == Trigger::ResponseName => {}
             Verdict::Permit(cause) => {
-                (clean, told) = (false, true);
-                self.permitted(query, from, cause);
+                clean = false;
+                self.cell.bump(Counter::Permitted);
+                self.note(Decision::Permitted, Some(cause));
             }
             Verdict::Shadow(cause) => {
-                (clean, told) = (false, true);
-                self.count(query, from, Decision::Shadow, cause);
+                clean = false;
+                self.met(query, Decision::Shadow, cause);
             }
         }
         if screens_addresses || entry.has_targets() {
             self.cell.bump(Counter::ScreenPass);
         }
-        Screened::Passed { told, clean }
+        Screened::Passed { clean }
     }
 
     /// True when the client has done what a rule asks of it: it came over TCP, or is where it was sent.
@@ -418,14 +402,9 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn permitted(&self, query: &Query<'_>, from: Asker, cause: Cause) {
-        self.cell.bump(Counter::Permitted);
-        self.log(query, from, Decision::Permitted, Some(cause));
-    }
-
     /// Answers as the policy's action says, and counts it under its cause.
-    pub(super) fn deny(&self, query: &Query<'_>, from: Asker, cause: Cause, reply: &mut [u8]) -> Done {
-        self.count(query, from, Decision::Blocked, cause);
+    pub(super) fn deny(&self, query: &Query<'_>, cause: Cause, reply: &mut [u8]) -> Done {
+        self.met(query, Decision::Blocked, cause);
         match self.snapshot.action(&cause) {
             Action::Drop => {
                 self.cell.bump(Counter::DropPolicy);
@@ -439,27 +418,17 @@ impl<'t> Turn<'t> {
         }
     }
 
-    pub(super) fn count(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Cause) {
+    /// Counts a decision under its cause, and notes it for the log.
+    pub(super) fn met(&self, query: &Query<'_>, decision: Decision, cause: Cause) {
+        self.count(query, decision, cause);
+        self.note(decision, Some(cause));
+    }
+
+    fn count(&self, query: &Query<'_>, decision: Decision, cause: Cause) {
         let number = self.snapshot.label_number(&cause);
         self.cell.bump_cause(number);
         if let (Decision::Shadow, Some(feed)) = (decision, &self.engine.parts.last_day) {
             feed.sight(number, &query.name);
         }
-        self.log(query, from, decision, Some(cause));
-    }
-
-    pub(super) fn log(&self, query: &Query<'_>, from: Asker, decision: Decision, cause: Option<Cause>) {
-        let Some(ring) = self.ring else { return };
-        ring.push(Record {
-            time_ms: self.wall_ms,
-            client: from.address,
-            identity: from.identity,
-            transport: from.transport.as_str(),
-            name: query.name.clone(),
-            record_type: query.record_type,
-            decision,
-            cause,
-            generation: self.snapshot.generation(),
-        });
     }
 }

@@ -1,4 +1,4 @@
-//! Counters, latency, record, ring, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
+//! Counters, latency, record, reply, ring, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
 //! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
@@ -10,6 +10,7 @@ pub mod prometheus;
 mod querylog;
 mod record;
 mod rehearsal;
+mod reply;
 mod ring;
 
 pub use counters::{CAUSE_LABELS, Cell, Counter, Counters};
@@ -19,11 +20,12 @@ pub use last_day::{
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{
-    Clients, Config, Describe, Described, Form, OpenError, Pseudonyms, QueryLog, Rotation, Sink, Tap, Target,
-    Tls,
+    Answer, Answered, Clients, Config, Describe, Described, Form, OpenError, Pseudonyms, QueryLog, Rotation,
+    Sink, Tap, Target, Tls,
 };
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
+pub use reply::{Origin, Reply};
 pub use ring::{Ring, Rings};
 
 /// The rows of this room.

@@ -10,7 +10,7 @@ use crossbeam_queue::ArrayQueue;
 use super::record::Record;
 
 /// Records a writer may have waiting: at 20,000 blocked queries a second and a drain every 20 ms, ten times what
-/// is needed.
+/// is needed, and what is needed where all of 150,000 queries a second are logged. Takes 4 MiB a writer, as a record holds what was answered.
 const CAPACITY: usize = 4096;
 
 /// One writer's queue.

@@ -97,6 +97,7 @@ fn main() {
                     decision: Decision::Blocked,
                     cause: Some(*cause),
                     generation: snapshot.generation(),
+                    reply: None,
                 }
             })
             .collect();

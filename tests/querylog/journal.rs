@@ -60,6 +60,8 @@ fn beside_a_journal() {
         ("INTERDICT_INSTRUMENT", "ca-tbs-2023-10-30-wechat-kaspersky"),
         ("INTERDICT_CLIENT", "127.0.0.1"),
         ("INTERDICT_GROUP", "default"),
+        ("INTERDICT_RCODE", "NXDOMAIN"),
+        ("INTERDICT_ANSWERED_FROM", "policy"),
         ("PRIORITY", "5"),
         ("SYSLOG_FACILITY", "16"),
         (
@@ -74,6 +76,8 @@ fn beside_a_journal() {
         (&allowed["INTERDICT_NAME"], &allowed["INTERDICT_APP"]),
         (&"www.canada.ca".into(), &Value::Null)
     );
+    assert_eq!(allowed["INTERDICT_ANSWERS"], "www.canada.ca 300 IN A 192.0.2.7");
+    assert_eq!(allowed["INTERDICT_FLAGS"], serde_json::json!(["RD", "RA"]), "a field that stands twice");
     assert_eq!(count(&site, "records", "journald"), 2.0);
     drop(first);
     for number in 0..3 {

@@ -167,6 +167,7 @@ mod tests {
             decision: Decision::Blocked,
             cause: None,
             generation: 7,
+            reply: None,
         }
     }
 

@@ -30,6 +30,9 @@ pub struct Sink {
     pub all: bool,
     /// How clients are shown.
     pub clients: Clients,
+    /// Whether the records of the answer are told, beside its code. Default: yes, as a log that does not tell where a device was sent answers no
+    /// question of an incident (OMB M-21-31 asks for it). What is blocked has none, so that they cost bytes mostly where all queries are told.
+    pub answers: bool,
     /// Only of these apps; empty for all.
     pub apps: Vec<String>,
     /// Only of these groups; empty for all.
@@ -114,6 +117,7 @@ impl Sink {
             form: Form::default(),
             all: false,
             clients: Clients::default(),
+            answers: true,
             apps: Vec::new(),
             groups: Vec::new(),
             sample: 1,

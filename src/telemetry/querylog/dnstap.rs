@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use super::line::{Described, Shown};
+use super::answered;
+use super::line::{Described, Event};
 use super::output::{Batch, Output, Written, write_framed};
 use super::syslog::PATIENCE;
 use crate::dns::{Class, write_query};
@@ -45,18 +46,14 @@ const CONTENT_TYPE: u32 = 1;
 /// Longest control frame (of the protocol's own library).
 const LONGEST_CONTROL: u32 = 512;
 
-/// Appends a record as a dnstap message of the server `host`, without a frame.
-pub(super) fn write(
-    record: &Record,
-    described: &Described,
-    shown: Shown<'_>,
-    client: Option<IpAddr>,
-    host: &str,
-    out: &mut Vec<u8>,
-) {
+/// Appends a query as a dnstap message of the server `host`, without a frame.
+pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &mut Vec<u8>) {
+    let Event { record, described, shown, .. } = event;
     let mut message = Vec::new();
-    // CLIENT_QUERY: what is kept of it is the question.
-    number(1, 5, &mut message);
+    let reply = record.reply.as_ref().map(|reply| answered::message(reply, event.tells_answers));
+    let reply = reply.filter(|reply| !reply.is_empty());
+    // CLIENT_RESPONSE, or CLIENT_QUERY where there was none: what is kept of that is the question.
+    number(1, if reply.is_some() { 6 } else { 5 }, &mut message);
     number(2, if record.client.is_ipv4() { 1 } else { 2 }, &mut message);
     number(3, protocol(record.transport), &mut message);
     match client {
@@ -65,11 +62,22 @@ pub(super) fn write(
         None => {}
     }
     let time = record.time_ms.max(0);
-    number(8, (time / 1000) as u64, &mut message);
-    fixed(9, (time % 1000) as u32 * 1_000_000, &mut message);
-    let question =
-        [record.name.as_wire(), &record.record_type.0.to_be_bytes(), &Class::IN.0.to_be_bytes()].concat();
-    bytes(10, &write_query(0, &question, false, false, false), &mut message);
+    let (seconds, fraction) = ((time / 1000) as u64, (time % 1000) as u32 * 1_000_000);
+    match reply {
+        Some(reply) => {
+            number(12, seconds, &mut message);
+            fixed(13, fraction, &mut message);
+            bytes(14, &reply, &mut message);
+        }
+        None => {
+            number(8, seconds, &mut message);
+            fixed(9, fraction, &mut message);
+            let question =
+                [record.name.as_wire(), &record.record_type.0.to_be_bytes(), &Class::IN.0.to_be_bytes()]
+                    .concat();
+            bytes(10, &write_query(0, &question, false, false, false), &mut message);
+        }
+    }
     if record.cause.is_some() {
         bytes(15, &policy(record, described), &mut message);
     }

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::line::{Described, Shown, line};
+use super::line::{Event, line};
 use super::output::{Batch, Output, Written};
 use super::syslog::{FACILITY, PATIENCE, severity};
-use crate::telemetry::record::Record;
 
 /// A journal's socket, while it is there.
 #[derive(Debug)]
@@ -20,25 +19,40 @@ pub(super) struct Journal {
 }
 
 /// Appends a record as an entry: a sentence for people in `MESSAGE`, and every field of a line as `INTERDICT_` and its name in capitals.
-pub(super) fn write(record: &Record, described: &Described, shown: Shown<'_>, out: &mut Vec<u8>) {
-    field("MESSAGE", &sentence(record, described, shown), out);
-    field("PRIORITY", &severity(record).to_string(), out);
+pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
+    field("MESSAGE", &sentence(event), out);
+    field("PRIORITY", &severity(event.record).to_string(), out);
     field("SYSLOG_FACILITY", &FACILITY.to_string(), out);
     field("SYSLOG_IDENTIFIER", "interdict", out);
     // No field refuses to be written.
-    let fields = serde_json::to_value(line(record, described, shown)).unwrap_or_default();
+    let fields = serde_json::to_value(line(event)).unwrap_or_default();
     for (name, value) in fields.as_object().into_iter().flatten() {
         let name = format!("INTERDICT_{}", name.to_ascii_uppercase());
         match value {
             Value::String(text) if !text.is_empty() => field(&name, text, out),
             Value::Bool(_) | Value::Number(_) => field(&name, &value.to_string(), out),
+            // A field may stand more than once.
+            Value::Array(values) => values.iter().for_each(|value| field(&name, &member(value), out)),
             _ => {}
         }
     }
 }
 
+/// A word of a list, or a record as in a zone file.
+fn member(value: &Value) -> String {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match value.as_object() {
+        Some(record) => {
+            let parts = ["name", "ttl", "class", "type", "data"].iter().filter_map(|part| record.get(*part));
+            parts.map(word).collect::<Vec<_>>().join(" ")
+        }
+        None => word(value),
+    }
+}
+
 /// What a person reads who looks at a journal without asking for fields.
-fn sentence(record: &Record, described: &Described, shown: Shown<'_>) -> String {
+fn sentence(event: Event<'_>) -> String {
+    let Event { record, described, shown, .. } = event;
     let words = &described.words;
     let (verdict, name, record_type) = (record.decision.as_str(), &record.name, record.record_type);
     let mut out = format!("{verdict} {name} {record_type}");

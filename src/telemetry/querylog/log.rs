@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::answered::Answered;
 use super::config::Config;
 use super::fault::Reason;
 use super::line::Described;
@@ -104,9 +105,11 @@ impl State {
             if let Some(tap) = &mut tap {
                 tap(&record);
             }
-            let mut described = None;
+            let mut known = None;
             for sink in sinks.iter_mut().filter(|sink| sink.wants(&record)) {
-                sink.take(&record, described.get_or_insert_with(|| describe(&record)));
+                let words = || (describe(&record), record.reply.as_ref().and_then(Answered::read));
+                let (described, answered) = known.get_or_insert_with(words);
+                sink.take(&record, described, answered.as_ref());
             }
         });
         sinks.iter_mut().for_each(Sink::hand_over);
@@ -183,6 +186,7 @@ mod tests {
             decision: Decision::Blocked,
             cause: None,
             generation: 7,
+            reply: None,
         }
     }
 

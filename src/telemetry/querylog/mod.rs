@@ -1,21 +1,25 @@
 //! The query log. Owns which queries are written down, where and how: each sink has a queue and a thread of its own, so that none waits for
 //! another, and no query for any.
 
+mod answered;
 mod aside;
 mod clients;
 mod config;
 mod dnstap;
+mod ecs;
 mod encrypted;
 mod fault;
 mod file;
 mod journal;
 mod line;
 mod log;
+mod ocsf;
 mod output;
 mod sink;
 mod syslog;
 mod target;
 
+pub use answered::{Answer, Answered};
 pub use clients::{Clients, Pseudonyms};
 pub use config::{Config, Form, Rotation, Sink, Tls};
 pub use line::Described;

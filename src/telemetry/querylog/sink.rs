@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::answered::Answered;
 use super::clients::{Clients, Pseudonyms};
 use super::config::Sink as Config;
 use super::dnstap::{self, Frames, Reader};
@@ -15,7 +16,7 @@ use super::encrypted::Encrypted;
 use super::fault::{Reason, hint};
 use super::file::LineFile;
 use super::journal::{self, Journal};
-use super::line::{self, Described, Shown};
+use super::line::{self, Described, Event, Shown};
 use super::output::{Batch, Output, Written};
 use super::syslog::{Connection, Datagrams, Header};
 use super::target::Target;
@@ -126,7 +127,7 @@ impl Sink {
     }
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
-    pub(super) fn take(&mut self, record: &Record, described: &Described) {
+    pub(super) fn take(&mut self, record: &Record, described: &Described, answered: Option<&Answered>) {
         let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
         if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {
             return;
@@ -146,19 +147,20 @@ impl Sink {
             identity: described.identity.as_deref().filter(|_| clients == Clients::Full),
             is_address: clients == Clients::Full,
         };
+        let event = Event { record, described, shown, answered, tells_answers: self.config.answers };
         let out = &mut self.batch.bytes;
         match &self.config.to {
-            Target::File(_) => line::write(self.config.form, record, described, shown, out),
+            Target::File(_) => line::write(self.config.form, event, out),
             Target::SyslogUdp(_) | Target::SyslogTcp(_) | Target::SyslogTls { .. } => {
                 self.header.write(record, out);
-                line::write(self.config.form, record, described, shown, out);
+                line::write(self.config.form, event, out);
                 // The message's end is where it ends.
                 out.pop();
             }
-            Target::Journald(_) => journal::write(record, described, shown, out),
+            Target::Journald(_) => journal::write(event, out),
             Target::DnstapUnix(_) | Target::DnstapTcp(_) => {
                 let client = clients.kept(record.client);
-                dnstap::write(record, described, shown, client, self.header.host(), out);
+                dnstap::write(event, client, self.header.host(), out);
             }
         }
         self.batch.end_record();

@@ -1,0 +1,95 @@
+//! Owns what a record keeps of a reply: its first bytes, as many as most replies have, in memory of the record's own. Never reads them.
+
+use std::fmt;
+
+/// What was answered, and who said so.
+#[derive(Clone)]
+pub struct Reply {
+    bytes: [u8; Self::MOST],
+    length: u16,
+    origin: Origin,
+    is_cut: bool,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Kept, and fresh.
+    Cache,
+    /// The policy's own, whatever would have been answered.
+    Policy,
+    /// This resolver itself: the operator's records, names of its own, failures.
+    Resolver,
+    /// Kept past its TTL.
+    Stale,
+    /// Asked for because of the query.
+    Upstream,
+}
+
+impl Reply {
+    /// Bytes kept: what the smallest of all limits lets through (RFC 1035 section 2.3.4), and nine of ten replies need no more. A query's thread copies
+    /// this much and takes no memory for it.
+    pub const MOST: usize = 512;
+
+    /// The beginning of a finished reply.
+    pub fn new(message: &[u8], origin: Origin) -> Self {
+        let mut bytes = [0; Self::MOST];
+        let length = message.len().min(Self::MOST);
+        if let (Some(to), Some(from)) = (bytes.get_mut(..length), message.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        Self { bytes, length: length as u16, origin, is_cut: message.len() > length }
+    }
+
+    /// What is kept of its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+
+    /// True when it was longer.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+impl Origin {
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Policy => "policy",
+            Self::Resolver => "resolver",
+            Self::Stale => "stale",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("length", &self.length)
+            .field("origin", &self.origin)
+            .field("is_cut", &self.is_cut)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reply_is_cut_and_says_so() {
+        let whole = Reply::new(&[7; Reply::MOST], Origin::Cache);
+        assert_eq!((whole.bytes(), whole.is_cut()), (&[7; Reply::MOST][..], false));
+        let cut = Reply::new(&[7; Reply::MOST + 1], Origin::Cache);
+        assert_eq!((cut.bytes().len(), cut.is_cut()), (Reply::MOST, true));
+        assert_eq!(Reply::new(b"", Origin::Cache).bytes(), b"");
+    }
+}
