@@ -121,6 +121,31 @@ fn what_was_resolved_is_reached_at_once_and_nothing_else() {
     assert!(network.say(&["status"]).contains(" of 131072 permissions"));
 }
 
+/// What is told of a reply is what went out in the end, and when it did.
+#[test]
+fn a_reply_that_waited_for_the_kernel_has_one_line_in_the_log() {
+    let mut network = network!();
+    network.names(&format!("free.example {FREE}\n"));
+    let sink = "[[querylog.sink]]\nname = \"all\"\nto = \"file:DIR/all.jsonl\"\nwhich = \"all\"\n";
+    serve(&mut network, HELD, sink);
+    for _ in 0..2 {
+        assert_eq!(network.ask_from(EVERYBODY, "free.example", "A"), format!("NOERROR {FREE}"));
+    }
+    assert!(permits(&network, "held_replies_total") >= 1.0);
+    let lines = || {
+        let text = std::fs::read_to_string(network.path("all.jsonl")).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["name"] == "free.example").collect::<Vec<_>>()
+    };
+    until(5, "two lines", || lines().len() >= 2);
+    std::thread::sleep(Duration::from_millis(100));
+    let told = lines();
+    for (line, from) in told.iter().zip(["upstream", "cache"]) {
+        assert_eq!((&line["answers"][0]["data"], &line["answered_from"]), (&FREE.into(), &from.into()));
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
 #[test]
 fn a_permission_ends_with_its_answer_and_the_grace_and_what_began_before_outlives_it() {
     let mut network = network!();
