@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::frame::{Place, whole};
 use super::parts;
+use super::spoken::spoken;
 use super::view::View;
 use crate::admin::explain::{KEYS, Question};
 use crate::admin::records::read;
@@ -67,9 +68,9 @@ fn trace(view: &View, found: &Explanation) -> Markup {
         .map(|one| {
             vec![
                 html! { (one.listed) },
-                html! { (one.reach) },
+                html! { (spoken(view.language, one.reach)) },
                 html! { (one.list) },
-                html! { (one.standing) },
+                html! { (spoken(view.language, &one.standing)) },
                 html! { code class="wide" { (one.rule) } },
             ]
         })
@@ -87,15 +88,15 @@ fn trace(view: &View, found: &Explanation) -> Markup {
             @if let Some(cause) = &found.cause {
                 h3 { (words.cause) }
                 dl class="facts" {
-                    dt { (words.listed) } dd { (cause.listed) " (" (cause.reach) ")" }
+                    dt { (words.listed) } dd { (cause.listed) " (" (spoken(view.language, cause.reach)) ")" }
                     dt { (words.app) } dd { @if cause.app_title.is_empty() { (cause.app) } @else { (cause.app_title) } }
                     dt { (words.instrument) } dd { (cause.instrument) }
                     @if !cause.authority.is_empty() { dt { (words.authority) } dd { (cause.authority) } }
                     @if !cause.citation.is_empty() { dt { (words.citation) } dd { (cause.citation) } }
                     @if let Some(day) = cause.in_force_day { dt { (words.in_force_since) } dd { (view.language.day(day)) } }
-                    dt { (words.list) } dd { (cause.source) }
+                    dt { (words.list) } dd { (spoken(view.language, &cause.source)) }
                     dt { (words.rule) } dd { code { (cause.rule) } }
-                    dt { (words.mode) } dd { (cause.mode) }
+                    dt { (words.mode) } dd { (spoken(view.language, cause.mode)) }
                     @if let Some(exception) = &cause.exception {
                         dt { (words.exception) }
                         dd { (exception) @if let Some(granted) = &cause.granted { ": " (granted) } }

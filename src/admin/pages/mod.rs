@@ -15,6 +15,7 @@ mod parts;
 mod policy;
 mod reports;
 mod sign_in;
+mod spoken;
 mod top;
 mod view;
 mod words;
