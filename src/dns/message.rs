@@ -164,6 +164,11 @@ impl<'m> Message<'m> {
         CanonicalName::read(wire.get(..length)?)
     }
 
+    /// Writes the name at byte `at` into `out`, pointers followed and letters as they are; returns its length.
+    pub(super) fn spelled_at(self, at: usize, out: &mut [u8; MAX_NAME]) -> Option<usize> {
+        expand_name(self.0, at, out)
+    }
+
     /// The byte after the name at byte `at`, pointers not followed.
     pub fn name_end(self, at: usize) -> Option<usize> {
         skip_name(self.0, at)

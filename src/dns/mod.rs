@@ -13,6 +13,7 @@ mod name;
 mod nat64;
 mod presentation;
 mod question;
+mod rdata;
 mod reply;
 mod serial;
 mod service;

@@ -2,7 +2,6 @@
 //! reply without the keys for an encrypted ClientHello. Never decides which one a client gets.
 
 use std::net::IpAddr;
-use std::ops::Range;
 
 use super::canonical::CanonicalName;
 use super::message::{Message, Record, Section};
@@ -118,7 +117,7 @@ fn rewritten(message: Message<'_>) -> Option<Vec<u8>> {
         }
         let rdata = match record.record_type {
             RecordType::SVCB | RecordType::HTTPS => without_keys(message, &record)?,
-            kind => expanded(message, kind, record.rdata.clone())?,
+            _ => message.rdata_written_out(&record)?,
         };
         // The question's own spelling stays.
         match reply.get(record.owner..record.owner + 2) {
@@ -169,23 +168,6 @@ fn without_keys(message: Message<'_>, record: &Record) -> Option<Vec<u8>> {
         out.extend(value);
     }
     Some(out)
-}
-
-/// RDATA with its names written out. Only types that are older than RFC 3597 may compress (section 4); the rest is copied.
-fn expanded(message: Message<'_>, kind: RecordType, rdata: Range<usize>) -> Option<Vec<u8>> {
-    let name = |at| message.name_at(at).map(|name| name.as_wire().to_vec());
-    let fixed = |length: usize| message.bytes().get(rdata.start..rdata.start + length);
-    match kind {
-        RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR => name(rdata.start),
-        RecordType::MX => Some([fixed(2)?, &name(rdata.start + 2)?].concat()),
-        RecordType::SRV => Some([fixed(6)?, &name(rdata.start + 6)?].concat()),
-        RecordType::SOA => {
-            let contact = message.name_end(rdata.start)?;
-            let numbers = message.bytes().get(message.name_end(contact)?..rdata.end)?;
-            Some([&name(rdata.start)?, &name(contact)?, numbers].concat())
-        }
-        _ => message.bytes().get(rdata).map(<[u8]>::to_vec),
-    }
 }
 
 #[cfg(test)]

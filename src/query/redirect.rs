@@ -28,8 +28,7 @@ pub(super) fn write(
     let mut writer = ReplyWriter::answer(reply, query, rcode)?;
     writer.answer_record(RecordType::CNAME, ttl, target.as_wire())?;
     for record in message.records().filter(|record| record.section == Section::Answer) {
-        let (Some(owner), Some(rdata)) =
-            (message.name_at(record.owner), expanded(message, record.record_type, record.rdata.clone()))
+        let (Some(owner), Some(rdata)) = (message.name_at(record.owner), message.rdata_written_out(&record))
         else {
             continue;
         };
@@ -40,22 +39,6 @@ pub(super) fn write(
     }
     writer.set_flags(Flags::RA);
     Ok((rcode, writer.finish()))
-}
-
-/// RDATA with its names uncompressed. Only the types of RFC 1035 may compress (RFC 3597 section 4); those that occur in
-/// answers to addresses, mail and name server questions are known here, the rest is copied.
-fn expanded(message: Message<'_>, record_type: RecordType, rdata: std::ops::Range<usize>) -> Option<Vec<u8>> {
-    let name = |at| message.name_at(at).map(|name: CanonicalName| name.as_wire().to_vec());
-    match record_type {
-        RecordType::CNAME | RecordType::NS | RecordType::PTR => name(rdata.start),
-        RecordType::MX => {
-            let mut out = message.bytes().get(rdata.start..rdata.start + 2)?.to_vec();
-            out.extend(name(rdata.start + 2)?);
-            Some(out)
-        }
-        RecordType::SOA => None,
-        _ => message.bytes().get(rdata).map(<[u8]>::to_vec),
-    }
 }
 
 #[cfg(test)]

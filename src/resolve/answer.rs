@@ -1,16 +1,21 @@
 //! Owns what makes received bytes the answer to a question, and what of them is kept. Never reads a socket.
 
+use std::borrow::Cow;
+
 use super::question::Case;
-use crate::dns::{Flags, HEADER, MAX_MESSAGE, Message, Record, RecordType, Section};
+use super::scrub::{Scrubbed, scrub};
+use crate::dns::{Flags, HEADER, MAX_MESSAGE, Message, Record, RecordType};
 
 /// What an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
+    /// As the next, but written anew: something in it belonged to no question, or was not in its order.
+    Anew(Vec<u8>),
     /// It answers, but the letters of the name are not as they were asked: the server does not keep them, or somebody guessed all else.
     Folded,
     /// Too large for a datagram; to be asked for over TCP.
     Truncated,
-    /// Whole: this many bytes, with a zero id and without the OPT record.
+    /// Whole: this many bytes, with a zero id and without what belongs to this hop or to no question.
     Whole(usize),
 }
 
@@ -43,7 +48,7 @@ pub(super) fn read(received: &mut [u8], id: u16, question: &[u8], case: Case) ->
         received.get_mut(HEADER..end)?.copy_from_slice(question);
         unmix(received);
     }
-    strip(received).map(Content::Whole)
+    strip(received)
 }
 
 /// Leaves in `received` the answer to `question`, which was asked in small letters where nothing is cut off. False when it is none.
@@ -53,15 +58,20 @@ pub(super) fn take(received: &mut Vec<u8>, id: u16, question: &[u8]) -> bool {
             received.truncate(length);
             true
         }
+        Some(Content::Anew(message)) => {
+            *received = message;
+            true
+        }
         _ => false,
     }
 }
 
 /// What is kept of `received` as the answer to `question` (QNAME in small letters, QTYPE, QCLASS) that was asked under `id`, with capitals
 /// where `letters` has a bit. `None` where it is none, or the server is to be asked again.
-pub fn kept_of<'r>(received: &'r mut [u8], id: u16, question: &[u8], letters: u64) -> Option<&'r [u8]> {
+pub fn kept_of<'r>(received: &'r mut [u8], id: u16, question: &[u8], letters: u64) -> Option<Cow<'r, [u8]>> {
     match read(received, id, question, Case::of_bits(letters)) {
-        Some(Content::Whole(length)) => received.get(..length),
+        Some(Content::Whole(length)) => received.get(..length).map(Cow::Borrowed),
+        Some(Content::Anew(message)) => Some(Cow::Owned(message)),
         _ => None,
     }
 }
@@ -90,58 +100,48 @@ fn unmix(bytes: &mut [u8]) {
     }
 }
 
-/// Takes out the OPT record, which speaks of this hop only (RFC 6891 6.2.2), and the id. Returns the length that is left;
+/// Leaves what belongs to the question, without the OPT record, which speaks of this hop only (RFC 6891 6.2.2), and without the id.
 /// `None` when the records do not parse.
-fn strip(bytes: &mut [u8]) -> Option<usize> {
-    let message = Message::new(bytes)?;
-    let mut opt = None;
-    let mut end = message.question_end()?;
-    let mut records = message.records();
-    for record in records.by_ref() {
-        end = record.rdata.end;
-        if record.record_type == RecordType::OPT && record.section == Section::Additional {
-            opt = Some(record.owner..record.rdata.end);
-        }
-    }
-    if records.is_broken() || end > MAX_MESSAGE {
+fn strip(bytes: &mut [u8]) -> Option<Content> {
+    if bytes.len() > MAX_MESSAGE {
         return None;
     }
-    if let Some(opt) = opt {
-        let count = message.record_count(Section::Additional) - 1;
-        bytes.get_mut(10..12)?.copy_from_slice(&count.to_be_bytes());
-        bytes.copy_within(opt.end..end, opt.start);
-        end -= opt.len();
-    }
     bytes.get_mut(..2)?.fill(0);
-    Some(end)
+    Some(match scrub(bytes)? {
+        Scrubbed::Anew(message) => Content::Anew(message),
+        Scrubbed::Begin(length) => Content::Whole(length),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Section;
 
     const QUESTION: &[u8] = b"\x01a\x07example\0\0\x01\0\x01";
 
     fn answer(id: u16, flags: u16) -> Vec<u8> {
         let mut out = id.to_be_bytes().to_vec();
         out.extend(flags.to_be_bytes());
-        out.extend([0, 1, 0, 1, 0, 0, 0, 2]);
+        out.extend([0, 1, 0, 2, 0, 0, 0, 2]);
         out.extend(QUESTION);
         out.extend(b"\xC0\x0C\0\x01\0\x01\0\0\0\x1E\0\x04\xC0\0\x02\x01");
+        out.extend(b"\xC0\x0C\0\x01\0\x01\0\0\0\x1E\0\x04\xC0\0\x02\x03");
         out.extend(b"\0\0\x29\x04\xD0\0\0\0\0\0\x04\0\x0A\0\0");
         out.extend(b"\xC0\x0C\0\x01\0\x01\0\0\0\x1E\0\x04\xC0\0\x02\x02");
         out
     }
 
     #[test]
-    fn only_the_opt_record_is_taken_out() {
+    fn what_stands_beside_the_answer_is_taken_out() {
         let mut bytes = answer(9, 0x8180);
-        let length = bytes.len() - 15;
+        let length = bytes.len() - 15 - 16;
         assert_eq!(read(&mut bytes, 9, QUESTION, Case::PLAIN), Some(Content::Whole(length)));
         let message = Message::new(&bytes[..length]).unwrap();
         let records: Vec<_> = message.records().collect();
         assert_eq!(records.len(), 2);
-        assert_eq!(bytes[records[1].rdata.clone()], [192, 0, 2, 2]);
+        assert_eq!(bytes[records[1].rdata.clone()], [192, 0, 2, 3]);
+        assert_eq!(message.record_count(Section::Additional), 0);
         assert_eq!(message.id(), 0);
     }
 
@@ -169,7 +169,7 @@ mod tests {
         for (at, byte) in QUESTION[..QUESTION.len() - 4].iter().enumerate() {
             mixed[HEADER + at] = case.of(at, *byte);
         }
-        let length = mixed.len() - 15;
+        let length = mixed.len() - 15 - 16;
         assert_eq!(read(&mut answer(9, 0x8180), 9, QUESTION, case), Some(Content::Folded));
         assert_eq!(read(&mut mixed.clone(), 9, QUESTION, Case::PLAIN), Some(Content::Whole(length)));
         assert_eq!(read(&mut mixed, 9, QUESTION, case), Some(Content::Whole(length)));

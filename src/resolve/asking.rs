@@ -245,6 +245,7 @@ impl Asking {
             Received::Answer(tried, Content::Whole(length)) => {
                 self.answered(number, &tried, buffer.get(..length).unwrap_or(&[]));
             }
+            Received::Answer(tried, Content::Anew(message)) => self.answered(number, &tried, &message),
             Received::Forged(tries) => {
                 server.health.counts.mismatches.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(upstream = %server.health.upstream, "answers to no question: somebody may be guessing");

@@ -1,11 +1,11 @@
-//! Ask others: upstream, question, forward, asking. Owns the talk with other resolvers and hands back their bytes
-//! unchanged. Never caches, never joins identical questions, never looks at the policy.
+//! Ask others: upstream, question, forward, asking. Owns the talk with other resolvers and hands back what of their
+//! bytes answers the question. Never caches, never joins identical questions, never looks at the policy.
 //!
 //! # A question's way
 //!
 //! `forward` takes it on the caller's thread → `servers` chooses → `ports` draws a socket, `place` an id, and the query
 //! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
-//! asked, or asks the next server. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
+//! asked, or asks the next server; of what comes, `scrub` leaves what belongs to the question. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
 //! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP, TLS, HTTPS or QUIC
 //! alone have connections that are `kept`.
 //!
@@ -36,6 +36,7 @@ mod random;
 mod receive;
 mod recurse;
 mod resolver;
+mod scrub;
 mod secure;
 mod servers;
 mod tcp;

@@ -5,6 +5,7 @@ use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::op::{Message, OpCode, Query};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
+use super::super::scrub::scrubbed;
 use super::judgement::signature;
 
 /// The answer to `query` in wire form, with a zero id and without OPT record. `None` when it is longer than a message may be.
@@ -17,7 +18,6 @@ pub(in crate::resolve) fn render(
     let mut out = blank(query.clone());
     out.metadata.response_code = from.metadata.response_code;
     out.metadata.authentic_data = authenticated;
-    let is_positive = from.answers.iter().any(|record| record.record_type() == query.query_type);
     // What stands beside a proved answer is proved too, or left out (RFC 4035 section 3.2.3).
     let stays = |record: &Record| {
         let kind = record.record_type();
@@ -38,13 +38,9 @@ pub(in crate::resolve) fn render(
         }
     }
     out.insert_answers(in_order(query, answers).into_iter().filter(stays).collect());
-    // Name servers that nobody asked for are of no use to a stub.
-    let beside = |record: &Record| stays(record) && !(is_positive && record.record_type() == RecordType::NS);
-    let authorities: Vec<Record> = from.authorities.into_iter().filter(beside).collect();
+    let authorities: Vec<Record> = from.authorities.into_iter().filter(stays).collect();
     out.insert_authorities(without_lonely_signatures(authorities));
-    let additionals: Vec<Record> = from.additionals.into_iter().filter(stays).collect();
-    out.insert_additionals(without_lonely_signatures(additionals));
-    out.to_vec().ok().filter(|wire| wire.len() <= crate::dns::MAX_MESSAGE)
+    out.to_vec().ok().filter(|wire| wire.len() <= crate::dns::MAX_MESSAGE).and_then(scrubbed)
 }
 
 /// An answer to `query` without records.
