@@ -289,6 +289,7 @@ fn a_foreign_crate_has_one_door() {
         ("toml::", &["document.rs"]),
         ("libc::", &["listen/mmsg.rs"]),
         ("nix::sys::epoll", &["net/poll.rs"]),
+        ("nix::sys::timerfd", &["net/poll.rs"]),
         ("idna::", &["dns/name.rs"]),
         ("siphasher", &["dns/cookie.rs"]),
         ("::prometheus::", &["telemetry/prometheus.rs"]),

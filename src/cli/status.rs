@@ -95,10 +95,13 @@ fn print(value: &Value) {
     }
     for upstream in list(&value["upstreams"]) {
         say!(
-            "upstream         {}{}{}",
+            "upstream         {}{}{}{}",
             upstream["upstream"].as_str().unwrap_or("-"),
             if upstream["healthy"] == true { "" } else { ", DOES NOT ANSWER" },
-            if upstream["encrypted"] == true { ", inside of TLS" } else { ", in clear" }
+            if upstream["encrypted"] == true { ", inside of TLS" } else { ", in clear" },
+            upstream["late_after_ms"]
+                .as_u64()
+                .map_or(String::new(), |after| format!(", late after {after} ms"))
         );
     }
     for anchor in list(&value["trust_anchors"]) {

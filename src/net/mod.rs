@@ -15,7 +15,7 @@ mod transparent;
 pub use attempts::Attempts;
 pub use login::Login;
 pub use places::{Place, Places};
-pub use poll::{Poll, Ready};
+pub use poll::{Alarm, Poll, Ready};
 pub use privileges::{DropError, drop_to, hold_capabilities, keep_network_administration};
 pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxied};
 pub use sockets::{BindError, accept, bind_tcp, bind_udp, connect_udp};

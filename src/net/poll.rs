@@ -1,16 +1,22 @@
-//! Owns the wait for many sockets at once. Never reads from a socket, and never knows what one is for.
+//! Owns the wait for many sockets at once, and for moments beside them. Never reads from a socket, and never knows what one is for.
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 /// Sockets to wait for. A socket leaves by being closed.
 #[derive(Debug)]
 pub struct Poll(Epoll);
+
+/// A moment that is waited for like a socket.
+#[derive(Debug)]
+pub struct Alarm(TimerFd);
 
 /// Which sockets have something to read; memory for one wait after another.
 pub struct Ready {
@@ -39,6 +45,28 @@ impl Poll {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+}
+
+impl Alarm {
+    /// One that is not set.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        Ok(Self(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?))
+    }
+
+    /// Goes off `after` that time, instead of when it would have; `None` for not at all. One that went off is quiet again.
+    pub fn set(&self, after: Option<Duration>) -> io::Result<()> {
+        let Some(after) = after else { return Ok(self.0.unset()?) };
+        // Zero would be never.
+        let after = TimeSpec::from_duration(after.max(Duration::from_nanos(1)));
+        Ok(self.0.set(Expiration::OneShot(after), TimerSetTimeFlags::empty())?)
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

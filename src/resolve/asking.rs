@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::Content;
 use super::forward::Failure;
+use super::hedge::{Late, Watch};
 use super::place::{Received, Try};
 use super::private;
 use super::question::{Case, Question};
@@ -27,6 +28,7 @@ pub(super) struct Asking {
     pub(super) config: Config,
     pub(super) servers: Servers,
     pub(super) poll: Poll,
+    watch: Watch,
     /// The clock that the rest of the product runs by.
     pub(super) clock: Clock,
     /// The machine's clock, for waiting: networks do not stand still when a test's clock does.
@@ -61,9 +63,11 @@ enum Step<'s> {
 
 impl Asking {
     pub(super) fn new(config: Config, clock: Clock, runtime: Handle) -> io::Result<Self> {
+        let poll = Poll::new()?;
         Ok(Self {
             servers: Servers::new(&config)?,
-            poll: Poll::new()?,
+            watch: Watch::new(&poll, ALARM)?,
+            poll,
             config,
             clock,
             network: Clock::system(),
@@ -73,7 +77,7 @@ impl Asking {
         })
     }
 
-    /// Asks the next server, or says that none is left. Does nothing while a later try than `after` is under way.
+    /// Asks the next server, or says that none is left. Does nothing while another try than `after` is under way.
     pub(super) fn go_on(self: &Arc<Self>, question: &Arc<Question>, after: u8, failure: Option<Failure>) {
         let (mut after, mut failure) = (after, failure);
         loop {
@@ -85,16 +89,16 @@ impl Asking {
                     self.failed(server, &broken);
                     (after, failure) = (latest, Some(Failure::Network));
                 }
-                Step::Fail(failure) => return question.tell(Err(failure)),
+                Step::Fail(failure) => return self.tell(question, None, Err(failure)),
                 Step::Nothing => return,
-                Step::PassOn(message) => return question.tell(Ok(&message)),
+                Step::PassOn(message) => return self.tell(question, None, Ok(&message)),
             }
         }
     }
 
     fn next(&self, question: &Question, after: u8, failure: Option<Failure>, now: Moment) -> Step<'_> {
         let mut progress = question.progress();
-        let Some(progress) = progress.as_mut().filter(|progress| progress.latest == after) else {
+        let Some(progress) = progress.as_mut().filter(|progress| progress.awaits(after)) else {
             return Step::Nothing;
         };
         if let Some(failure) = failure {
@@ -103,13 +107,15 @@ impl Asking {
         if now >= question.deadline {
             return Step::Fail(Failure::Timeout);
         }
+        if progress.leave(after) {
+            return Step::Nothing;
+        }
         progress.failed.extend(progress.asked.take());
         loop {
             let chosen = self.servers.choose(question.servers, &progress.failed, self.clock.now());
             if let Some((number, server)) = chosen {
                 progress.asked = Some(number);
-                progress.latest = progress.latest.wrapping_add(1);
-                return Step::Ask { server, number, latest: progress.latest };
+                return Step::Ask { server, number, latest: progress.begin() };
             }
             // Every server said it cannot help: asking again at once would not change that.
             if let Some(message) = progress.unhelpful.take() {
@@ -134,9 +140,15 @@ impl Asking {
         now: Moment,
     ) -> Result<(), Broken> {
         server.health.counts.queries.fetch_add(1, Ordering::Relaxed);
+        let others = latest == 1 && self.servers.has_others(question.servers);
         // A connection that is not made yet takes several round trips; and patience that may help is for later tries.
-        let others = latest == 1 && server.ports.is_some() && self.servers.has_others(question.servers);
-        let patience = server.health.patience(self.config.timeout, others);
+        let patience = server.health.patience(self.config.timeout, others && server.ports.is_some());
+        if others {
+            server.health.lateness.earn();
+            if let Some(wait) = server.health.lateness.late_after().filter(|wait| *wait < patience) {
+                self.watch.add(question, latest, number, now, wait);
+            }
+        }
         let patient_until = (now + patience).min(question.deadline);
         let is_mixed = server.ports.is_some() && server.health.keeps_case(self.clock.now());
         let case = if is_mixed { Case::mixed()? } else { Case::PLAIN };
@@ -152,6 +164,50 @@ impl Asking {
             }
         }
         self.ask_as_named(server, number, tried)
+    }
+
+    /// Asks others too what is late by the measure of who was asked (the first good answer counts, and what the other takes is noted all the
+    /// same). One question in ten at most: a network that is slow throughout is not asked twice for everything.
+    pub(super) fn hedge(self: &Arc<Self>, now: Moment) {
+        for Late { question, number: late, server, .. } in self.watch.late(now) {
+            let Some((question, asked)) = question.upgrade().zip(self.servers.all().get(usize::from(server)))
+            else {
+                continue;
+            };
+            let Some((number, other, latest)) = self.hedged(&question, late, server, asked, now) else {
+                continue;
+            };
+            let edns = other.health.takes_edns(self.clock.now());
+            if let Err(broken) = self.ask(other, number, &question, latest, edns, now) {
+                self.failed(other, &broken);
+                self.go_on(&question, latest, Some(Failure::Network));
+            }
+        }
+    }
+
+    /// Whom to ask beside a server that is late with try `late`, if anybody may be asked.
+    fn hedged(
+        &self,
+        question: &Question,
+        late: u8,
+        server: u16,
+        asked: &Server,
+        now: Moment,
+    ) -> Option<(u16, &Server, u8)> {
+        let mut progress = question.progress();
+        let progress = progress.as_mut().filter(|progress| {
+            progress.latest == late && progress.hedged.is_none() && now < question.deadline
+        })?;
+        let (number, other) = self.servers.choose_beside(server, question.servers, &progress.failed)?;
+        if !asked.health.lateness.spend() {
+            asked.health.counts.hedges_withheld.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        progress.failed.extend(progress.asked.replace(number));
+        let latest = progress.begin();
+        progress.beside = Some(late);
+        progress.hedged = Some((server, latest));
+        Some((number, other, latest))
     }
 
     fn ask_as_named(self: &Arc<Self>, server: &Server, number: u16, tried: Try) -> Result<(), Broken> {
@@ -286,7 +342,7 @@ impl Asking {
         let now = self.network.now();
         server.health.succeeded(now.since(tried.sent));
         match Message::new(message).map_or(Rcode::SERVFAIL, |message| message.flags().rcode()) {
-            Rcode::NOERROR | Rcode::NXDOMAIN => tried.question.tell(Ok(message)),
+            Rcode::NOERROR | Rcode::NXDOMAIN => self.tell(&tried.question, Some(tried.number), Ok(message)),
             // RFC 6891 7: a server that knows no EDNS says FORMERR or NOTIMP.
             Rcode::FORMERR | Rcode::NOTIMP if tried.edns && !tried.question.is_over() => {
                 server.health.refused_edns(self.clock.now());
@@ -305,6 +361,19 @@ impl Asking {
                 self.go_on(&tried.question, tried.number, None);
             }
         }
+    }
+
+    /// Tells who asked what came of the question, by which try, unless that was done before.
+    fn tell(&self, question: &Question, by: Option<u8>, outcome: Result<&[u8], Failure>) {
+        let Some(progress) = question.conclude() else { return };
+        if let Some((late, other)) = progress.hedged
+            && let Some(late) = self.servers.all().get(usize::from(late))
+        {
+            let counts = &late.health.counts;
+            let count = if by == Some(other) { &counts.hedges_won } else { &counts.hedges_lost };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        (progress.then)(outcome);
     }
 
     /// A try came to nothing.
@@ -329,6 +398,9 @@ impl Asking {
         tracing::debug!(upstream = %server.health.upstream, error = %broken, "a try failed");
     }
 }
+
+/// What a poll says when something may be late: no server has so high a number.
+pub(super) const ALARM: u64 = u64::MAX;
 
 /// Longest time until a sweep notices that a patience or a deadline ended.
 pub(super) const SWEEP: Duration = Duration::from_millis(50);

@@ -30,6 +30,8 @@ pub struct ShownUpstream {
     pub healthy: bool,
     /// Whether it is asked inside of TLS now.
     pub encrypted: bool,
+    /// After how long it is late, and another asked too; `None` while nothing is known.
+    pub late_after_ms: Option<u64>,
 }
 
 /// What is asked of upstreams.
@@ -99,6 +101,7 @@ impl Forwarder {
             upstream: server.health.upstream.to_string(),
             healthy: !server.health.is_down(),
             encrypted: server.is_encrypted(),
+            late_after_ms: server.health.lateness.late_after().map(|after| after.as_millis() as u64),
         };
         self.0.servers.all().iter().map(show).collect()
     }

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::hedge::Lateness;
 use super::upstream::Upstream;
 use crate::clock::Moment;
 
@@ -21,6 +22,7 @@ pub(super) struct Health {
     plain_until: AtomicU64,
     /// Until when the letters of names are not mixed, in nanoseconds of the clock.
     folded_until: AtomicU64,
+    pub(super) lateness: Lateness,
     pub(super) counts: Counts,
 }
 
@@ -35,6 +37,10 @@ pub(super) struct Counts {
     pub(super) network: AtomicU64,
     pub(super) mismatches: AtomicU64,
     pub(super) servfail: AtomicU64,
+    /// Its questions that another was asked too as it was late, by which of them answered; and those that none was asked for want of allowance.
+    pub(super) hedges_won: AtomicU64,
+    pub(super) hedges_lost: AtomicU64,
+    pub(super) hedges_withheld: AtomicU64,
 }
 
 /// Failures in a row after which an upstream counts as down: one lost datagram is nothing, three are an outage.
@@ -57,6 +63,7 @@ impl Health {
             retry_at: AtomicU64::new(0),
             plain_until: AtomicU64::new(0),
             folded_until: AtomicU64::new(0),
+            lateness: Lateness::default(),
             counts: Counts::default(),
         }
     }
@@ -89,6 +96,7 @@ impl Health {
     }
 
     pub(super) fn succeeded(&self, took: Duration) {
+        self.lateness.note(took);
         let took = took.as_micros().clamp(1, u128::from(u32::MAX)) as u32;
         let smoothed = match self.speed() {
             0 => took,

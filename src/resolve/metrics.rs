@@ -12,6 +12,8 @@ pub static METRICS: &[&Metric] = &[
     &QUERIES,
     &ANSWERS,
     &FAILURES,
+    &HEDGES,
+    &LATE,
     &TCP,
     &SECONDS,
     &HEALTHY,
@@ -33,6 +35,16 @@ static FAILURES: Metric = Metric::counter(
     "interdict_upstream_failures_total",
     "Questions an upstream did not answer well, by reason.",
     &["upstream", "reason"],
+);
+static HEDGES: Metric = Metric::counter(
+    "interdict_upstream_hedges_total",
+    "Questions that another upstream was asked too, as this one was late: won, the other answered first; lost, it did not; withheld, too many were.",
+    &["upstream", "result"],
+);
+static LATE: Metric = Metric::gauge(
+    "interdict_upstream_late_seconds",
+    "Time after which an upstream is late by its own measure, and another asked too; 0 while nothing is known.",
+    &["upstream"],
 );
 static TCP: Metric =
     Metric::counter("interdict_upstream_tcp_total", "Answers that came over TCP.", &["upstream"]);
@@ -92,6 +104,7 @@ pub(super) fn collect(server: &Health, sockets: usize, is_encrypted: bool, sampl
     let plain = [
         (&QUERIES, read(&counts.queries)),
         (&ANSWERS, read(&counts.answers)),
+        (&LATE, server.lateness.late_after().map_or(0.0, |after| after.as_secs_f64())),
         (&TCP, read(&counts.tcp)),
         (&SECONDS, read(&counts.nanoseconds) / 1e9),
         (&HEALTHY, f64::from(u8::from(!server.is_down()))),
@@ -105,11 +118,18 @@ pub(super) fn collect(server: &Health, sockets: usize, is_encrypted: bool, sampl
         ("servfail", &counts.servfail),
         ("timeout", &counts.timeouts),
     ];
-    samples.extend(reasons.map(|(reason, count)| Sample {
-        metric: &FAILURES,
-        labels: vec![upstream.clone(), reason.to_owned()],
-        value: read(count),
-    }));
+    let hedges =
+        [("lost", &counts.hedges_lost), ("withheld", &counts.hedges_withheld), ("won", &counts.hedges_won)];
+    let results = |metric| {
+        let upstream = upstream.clone();
+        move |(result, count): (&str, &AtomicU64)| Sample {
+            metric,
+            labels: vec![upstream.clone(), result.to_owned()],
+            value: count.load(Ordering::Relaxed) as f64,
+        }
+    };
+    samples.extend(reasons.map(results(&FAILURES)));
+    samples.extend(hedges.map(results(&HEDGES)));
 }
 
 pub(super) fn collect_judgements(counts: &Counts, samples: &mut Vec<Sample>) {

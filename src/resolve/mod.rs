@@ -5,7 +5,8 @@
 //!
 //! `forward` takes it on the caller's thread → `servers` chooses → `ports` draws a socket, `place` an id, and the query
 //! leaves. The thread of `receive` waits for all sockets at once: `place` matches what comes to a try, `asking` tells who
-//! asked, or asks the next server; of what comes, `scrub` leaves what belongs to the question. What no datagram tells, a sweep finds. Truncated answers, and questions whose port
+//! asked, or asks the next server. What no datagram tells, a sweep finds; what is late by its server's own measure, `hedge` does, and
+//! another is asked beside it. Of what comes, `scrub` leaves what belongs to the question. Truncated answers, and questions whose port
 //! somebody tries to guess, are asked again over `tcp`, on the runtime; servers that are asked over TCP, TLS, HTTPS or QUIC
 //! alone have connections that are `kept`.
 //!
@@ -26,6 +27,7 @@ mod asking;
 mod dns64;
 mod forward;
 mod health;
+mod hedge;
 mod kept;
 mod metrics;
 mod place;

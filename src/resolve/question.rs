@@ -57,14 +57,20 @@ pub(super) struct Question {
 
 /// How far a question has come.
 pub(super) struct Progress {
-    then: Then,
-    /// Servers that failed in this round. Takes no memory while the first one asked answers.
+    pub(super) then: Then,
+    /// Servers that failed in this round, or are late. Takes no memory while the first one asked answers in time.
     pub(super) failed: Vec<u16>,
     /// The server that is being asked.
     pub(super) asked: Option<u16>,
     pub(super) rounds: u8,
-    /// The number of the latest try.
+    /// Tries so far.
+    pub(super) tries: u8,
+    /// The number of the try that is waited for.
     pub(super) latest: u8,
+    /// That of another which is waited for beside it.
+    pub(super) beside: Option<u8>,
+    /// The server that was late and the number of the try that went to another for it.
+    pub(super) hedged: Option<(u16, u8)>,
     /// What the last try that failed died of.
     pub(super) failure: Failure,
     /// An answer that is no help (SERVFAIL and the like), to be passed on when no server has a better one.
@@ -86,7 +92,10 @@ impl Question {
             failed: Vec::new(),
             asked: None,
             rounds: 0,
+            tries: 0,
             latest: 0,
+            beside: None,
+            hedged: None,
             failure: Failure::NoUpstream,
             unhelpful: None,
         };
@@ -148,11 +157,35 @@ impl Question {
         self.packet.len() - OPT_FIXED
     }
 
-    /// Tells who asked, unless that was done before.
-    pub(super) fn tell(&self, outcome: Result<&[u8], Failure>) {
-        let progress = self.progress().take();
-        if let Some(progress) = progress {
-            (progress.then)(outcome);
+    /// Ends it: whoever gets what there was tells who asked.
+    pub(super) fn conclude(&self) -> Option<Progress> {
+        self.progress().take()
+    }
+}
+
+impl Progress {
+    /// Counts a try, from now on the one that is waited for.
+    pub(super) fn begin(&mut self) -> u8 {
+        self.tries = self.tries.wrapping_add(1);
+        self.latest = self.tries;
+        self.latest
+    }
+
+    /// True when try `number` is waited for.
+    pub(super) fn awaits(&self, number: u8) -> bool {
+        self.latest == number || self.beside == Some(number)
+    }
+
+    /// Waits for try `number` no longer. True when another is still under way.
+    pub(super) fn leave(&mut self, number: u8) -> bool {
+        match self.beside.take() {
+            Some(beside) => {
+                if self.latest == number {
+                    self.latest = beside;
+                }
+                true
+            }
+            None => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::{io, thread};
 
-use super::asking::{Asking, SWEEP};
+use super::asking::{ALARM, Asking, SWEEP};
 use crate::net::Ready;
 
 /// Room for one datagram: what is asked for is 1232 bytes at most, and some servers send more.
@@ -34,7 +34,10 @@ fn receive(asking: &Arc<Asking>) {
         }
         let now = asking.network.now();
         for token in ready.tokens() {
-            asking.received(token, &mut buffer, now);
+            match token {
+                ALARM => asking.hedge(now),
+                _ => asking.received(token, &mut buffer, now),
+            }
         }
         if now.since(swept) >= SWEEP {
             asking.sweep(now);

@@ -100,6 +100,22 @@ impl Servers {
         self.zones.get(zone).is_some_and(|(_, servers)| servers.len() > 1)
     }
 
+    /// The server to ask beside `late`, which is: the fastest that is healthy, and nowhere else, for nobody waits for a risk. What went
+    /// inside of TLS goes nowhere else in clear.
+    pub(super) fn choose_beside(&self, late: u16, zone: usize, tried: &[u16]) -> Option<(u16, &Server)> {
+        let (_, numbers) = self.zones.get(zone)?;
+        let late = (late, self.all.get(usize::from(late))?);
+        let is_fit = |(number, server): &(u16, &Server)| {
+            *number != late.0
+                && !tried.contains(number)
+                && !server.health.is_down()
+                && server.health.upstream.address != late.1.health.upstream.address
+                && (server.is_encrypted() || !late.1.is_encrypted())
+        };
+        let servers = numbers.iter().filter_map(|&number| Some((number, self.all.get(usize::from(number))?)));
+        servers.filter(is_fit).min_by_key(|(_, server)| server.health.speed())
+    }
+
     /// The next server to ask in a round: one that is down and due for a probe, when luck has it; then the healthy ones,
     /// the fastest first and now and then another, so that its speed stays known; last those that are down. `None` when
     /// all were tried.
@@ -131,5 +147,28 @@ impl Servers {
             }
         }
         Some(fastest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_inside_of_tls_goes_nowhere_else_in_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let made = rcgen::generate_simple_self_signed(vec!["dns.example".to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        let named = ["tls://192.0.2.1", "udp://192.0.2.2", "quic://192.0.2.3", "tcp://192.0.2.2:53"];
+        let servers = named.iter().map(|text| text.parse().unwrap()).collect();
+        let all = Servers::new(&Config { servers, authorities: Some(file), ..Config::default() }).unwrap();
+        let beside = |late, tried: &[u16]| all.choose_beside(late, 0, tried).map(|(number, _)| number);
+        assert_eq!((beside(0, &[]), beside(0, &[2])), (Some(2), None));
+        assert_eq!((beside(2, &[]), beside(2, &[0])), (Some(0), None));
+        assert_eq!((beside(1, &[]), beside(1, &[0, 2])), (Some(0), None), "not the same host by another way");
+        let now = crate::clock::Clock::system().now();
+        (0..3).for_each(|_| all.all()[2].health.failed(now));
+        assert_eq!(beside(0, &[]), None, "nor one that is down");
     }
 }
