@@ -1,6 +1,6 @@
 //! A load generator of the benchmark for connections: over TCP, or DoT, kept or with a new TLS 1.3 handshake for each query. Called
 //! with `tcp`, `dot` or `handshake`, how many queries are under way on each of eight connections, an address, the server's certificate, seconds, and a file of questions; prints one line of
-//! JSON. Every reply's id and response code are looked at.
+//! JSON. Every reply must answer a question that is under way on its connection, by id and question; its response code is looked at too.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -96,6 +96,8 @@ fn kept<'q>(
     seen: &mut Seen,
 ) {
     let mut free: Vec<u16> = (0..window).collect();
+    // What was asked under each id, and not yet answered.
+    let mut asked: Vec<Option<&[u8]>> = vec![None; usize::from(window)];
     let mut buffer = vec![0; 1 << 16];
     let mut filled = 0;
     let mut out = Vec::new();
@@ -104,7 +106,9 @@ fn kept<'q>(
             out.clear();
             while let Some(id) = free.pop() {
                 let begin = out.len();
-                out.extend(next.next().unwrap());
+                let query = next.next().unwrap();
+                asked[usize::from(id)] = Some(&query[14..]);
+                out.extend(query);
                 out[begin + 2..begin + 4].copy_from_slice(&id.to_be_bytes());
             }
             stream.write_all(&out).unwrap();
@@ -121,9 +125,13 @@ fn kept<'q>(
             if end > filled {
                 break;
             }
+            let id = u16::from_be_bytes([buffer[at + 2], buffer[at + 3]]);
+            // Stops at what answers nothing that is under way.
+            let question = asked[usize::from(id)].take().unwrap();
+            assert!(buffer[at + 14..end].starts_with(question), "an answer to what was asked");
             seen.answered += 1;
             seen.wrong += u64::from(buffer[at + 5] & 15 != 0);
-            free.push(u16::from_be_bytes([buffer[at + 2], buffer[at + 3]]));
+            free.push(id);
             at = end;
         }
         buffer.copy_within(at..filled, 0);
