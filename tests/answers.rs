@@ -9,10 +9,12 @@
 
 mod support;
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use hickory_proto::op::Message;
 use interdict::clock::Clock;
+use interdict::resolve::kept_of;
 use support::{Site, Upstream, code, query};
 
 const A: u16 = 1;
@@ -297,4 +299,66 @@ fn a_question_for_everything_gets_everything_at_the_name() {
         "{:?}",
         shown(&reply.answers)
     );
+}
+
+/// Random records of few names and types, some broken, their names written out or as pointers.
+fn random_answer(random: &mut fastrand::Rng) -> Vec<u8> {
+    let names = ["a.example", "b.example", "c.d.example", "example", "", "test", "x.test"];
+    let kinds = [A, NS, CNAME, SOA, MX, TXT, DNAME, RRSIG, NSEC, HTTPS, OPT, 50, 33, 35];
+    let mut out = b"\x12\x34\x81\x80\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01".to_vec();
+    out[22 + 3] = [1, 5, 15, 39, 46, 255][random.usize(..6)];
+    out[3] |= [0, 0, 3][random.usize(..3)];
+    let mut known = vec![12, 14];
+    let mut counts = [0u8; 3];
+    for count in &mut counts {
+        for _ in 0..random.usize(..5) {
+            let mut name = |out: &mut Vec<u8>| match random.bool() {
+                true => out.extend((0xC000 | known[random.usize(..known.len())] as u16).to_be_bytes()),
+                false => {
+                    known.push(out.len());
+                    out.extend(wire(names[random.usize(..names.len())]));
+                }
+            };
+            name(&mut out);
+            let mut data = Vec::new();
+            let at = out.len() + 10;
+            data.resize(at, 0);
+            name(&mut data);
+            name(&mut data);
+            let kind = kinds[random.usize(..kinds.len())];
+            out.extend(kind.to_be_bytes());
+            out.extend([0, 1, 0, 0, 1, 0x2C]);
+            let fixed: &[u8] = match kind {
+                RRSIG => &[[0, 1], [0, 6], [0, 47], [0, 5], [0, 39]][random.usize(..5)],
+                _ => &[],
+            };
+            let mut rdata = fixed.to_vec();
+            if kind == RRSIG {
+                rdata.extend([0; 16]);
+            }
+            rdata.extend(&data[at..]);
+            rdata.extend(&[7; 24][..random.usize(..24)]);
+            out.extend((rdata.len() as u16).to_be_bytes());
+            out.extend(rdata);
+            *count += 1;
+        }
+    }
+    (out[7], out[9], out[11]) = (counts[0], counts[1], counts[2]);
+    out
+}
+
+#[test]
+fn whatever_an_upstream_says_what_is_left_belongs_and_stays() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut anew = 0;
+    for round in 0..200_000 {
+        let mut bytes = random_answer(&mut random);
+        let question = bytes[12..27].to_vec();
+        let Some(kept) = kept_of(&mut bytes, 0x1234, &question, 0) else { continue };
+        anew += u32::from(matches!(kept, Cow::Owned(_)));
+        let mut again = [b"\x12\x34", &kept[2..]].concat();
+        assert_eq!(kept_of(&mut again, 0x1234, &question, 0).as_deref(), Some(&*kept), "round {round}");
+        assert_eq!(kept[10..12], [0, 0], "nothing additional");
+    }
+    assert!(anew > 1000, "{anew}");
 }

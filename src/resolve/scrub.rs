@@ -229,10 +229,10 @@ impl<'m> Belonging<'m> {
         self.message.name_at(record.owner)
     }
 
-    /// Who made a signature (RFC 4034 section 3.1.7).
+    /// Who made a signature: never a pointer (RFC 4034 section 3.1.7).
     fn signer(&self, record: &Record) -> Option<CanonicalName> {
         const SIGNER: usize = 18;
-        self.message.name_at(record.rdata.start + SIGNER).filter(|_| record.rdata.len() > SIGNER)
+        CanonicalName::read(self.message.bytes().get(record.rdata.clone())?.get(SIGNER..)?)
     }
 
     /// True for MAILB, MAILA and ANY (RFC 1035 section 3.2.3), which are answered with other types.
