@@ -7,7 +7,7 @@ pub mod operator;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -193,6 +193,22 @@ pub struct Site {
     runtime: tokio::runtime::Runtime,
 }
 
+/// Starts at a free port, inside of a runtime.
+pub fn start(config: &Path, clock: &Clock) -> Result<Running, Vec<interdict::problem::Problem>> {
+    let start = || app::start(Some(config.to_owned()), clock.clone());
+    let mut running = start();
+    // The port that the system chose for UDP may be taken for TCP by a test beside this one: choose again.
+    for _ in 0..10 {
+        match &running {
+            Err(problems) if problems.iter().any(|problem| problem.what.contains("in use")) => {
+                running = start();
+            }
+            _ => break,
+        }
+    }
+    running
+}
+
 impl Site {
     /// Starts with `policy` appended to a configuration of free ports. `DIR` in it stands for the site's folder.
     pub fn start(policy: &str, clock: Clock) -> Self {
@@ -243,18 +259,7 @@ impl Site {
 
     pub fn try_start(&self) -> Result<Running, Vec<interdict::problem::Problem>> {
         let _inside = self.runtime.enter();
-        let start = || app::start(Some(self.config.clone()), self.clock.clone());
-        let mut running = start();
-        // The port that the system chose for UDP may be taken for TCP by a test beside this one: choose again.
-        for _ in 0..10 {
-            match &running {
-                Err(problems) if problems.iter().any(|problem| problem.what.contains("in use")) => {
-                    running = start();
-                }
-                _ => break,
-            }
-        }
-        running
+        start(&self.config, &self.clock)
     }
 
     pub fn stop(&mut self) {

@@ -79,16 +79,20 @@ mod tests {
             WORDS.iter().any(|(english, _)| *english == word)
                 || AROUND.iter().any(|(english, _)| word.contains(english))
         };
-        let reaches =
-            POLICY.split("Reach::").skip(1).filter_map(|arm| arm.split_once(" => \"")?.1.split('"').next());
-        assert!(reaches.clone().count() >= 5);
+        // What stands behind each arm of a match over `of`.
+        let arms = |of: &'static str, begin: &'static str| {
+            POLICY.split(of).skip(1).filter_map(move |arm| {
+                let (variant, rest) = arm.split_once(begin)?;
+                let is_arm = variant.chars().all(|letter| letter.is_alphanumeric() || "()".contains(letter));
+                rest.split('"').next().filter(|_| is_arm)
+            })
+        };
+        let reaches: Vec<&str> = arms("Reach::", " => \"").collect();
+        let reasons: Vec<&str> = arms("IdleReason::", " => format!(\"{what}").collect();
+        assert_eq!((reaches.len(), reasons.len()), (5, 4), "{reaches:?} {reasons:?}");
         for reach in reaches {
             assert!(spoken(reach), "{reach}");
         }
-        let reasons = POLICY
-            .split("IdleReason::")
-            .filter_map(|arm| arm.split_once("=> format!(\"{what}")?.1.split('"').next());
-        assert!(reasons.clone().count() >= 4);
         for reason in reasons {
             assert!(spoken(&format!(" {}", reason.replace("{at}", ""))), "{reason}");
         }
