@@ -370,7 +370,7 @@ pub fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(reply)
 }
 
-pub fn read(path: &std::path::Path) -> String {
+pub fn read(path: &Path) -> String {
     let mut text = String::new();
     std::fs::File::open(path).unwrap().read_to_string(&mut text).unwrap();
     text
