@@ -126,6 +126,8 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
     let history = "[history]\nkeep = 5\nkeep_for = \"1ms\"\nmemory = \"4MiB\"\n";
     let served = Served::start(&format!("[policy]\nstate = \"DIR/state\"\n{LIST}{history}"), &listed(0));
     let turn = |generation: usize| {
+        // Old ones are let go of a second after: with hundreds a second, hundreds would be alive.
+        std::thread::sleep(Duration::from_millis(250));
         std::fs::write(served.path("next"), listed(generation)).unwrap();
         std::fs::rename(served.path("next"), served.path("own.txt")).unwrap();
         let outcome = served.reload();
