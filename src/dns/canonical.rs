@@ -78,8 +78,19 @@ impl CanonicalName {
     /// True for `zone` and everything below it.
     #[inline]
     pub fn is_at_or_below(&self, zone: &Name) -> bool {
-        let above = self.label_count().checked_sub(zone.label_count());
-        above.is_some_and(|index| self.suffix(index) == zone.as_wire())
+        self.ends_with(zone.label_count(), zone.as_wire())
+    }
+
+    /// The same of a zone in this form.
+    #[inline]
+    pub fn is_within(&self, zone: &Self) -> bool {
+        self.ends_with(zone.label_count(), zone.as_wire())
+    }
+
+    #[inline]
+    fn ends_with(&self, labels: usize, wire: &[u8]) -> bool {
+        let above = self.label_count().checked_sub(labels);
+        above.is_some_and(|index| self.suffix(index) == wire)
     }
 
     /// Label `index` counted from the left, without its length byte.

@@ -8,6 +8,12 @@ use super::canonical::CanonicalName;
 use super::types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
 use super::{HEADER, MAX_NAME};
 
+/// Writes the numbers of answer, authority and additional records into a header (RFC 1035 section 4.1.1). `None` where it is not whole.
+pub fn write_counts(bytes: &mut [u8], counts: [u16; 3]) -> Option<()> {
+    bytes.get_mut(6..HEADER)?.copy_from_slice(counts.map(u16::to_be_bytes).as_flattened());
+    Some(())
+}
+
 /// A message with at least a whole header.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'m>(&'m [u8]);

@@ -24,18 +24,26 @@ impl Message<'_> {
         Some(out)
     }
 
-    /// Writes a record behind a copy of this message's header and question, its names written out. An owner that points to the question's
-    /// name goes on to do so.
+    /// Writes a record behind a copy of this message's header and question, its names written out.
     pub fn write_out(self, record: &Record, out: &mut Vec<u8>) -> Option<()> {
+        let mut owner = [0; MAX_NAME];
+        let length = self.spelled_at(record.owner, &mut owner)?;
+        self.write_out_as(record, owner.get(..length)?, &self.rdata_written_out(record)?, out)
+    }
+
+    /// The same with another spelling of the owner, and other RDATA. An owner that points to the question's name goes on to do so, and keeps
+    /// its spelling.
+    pub(super) fn write_out_as(
+        self,
+        record: &Record,
+        owner: &[u8],
+        rdata: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         const QNAME: [u8; 2] = [0xC0, HEADER as u8];
-        let rdata = self.rdata_written_out(record)?;
         match self.bytes().get(record.owner..record.owner + 2) {
             Some(pointer) if pointer == QNAME => out.extend(pointer),
-            _ => {
-                let mut owner = [0; MAX_NAME];
-                let length = self.spelled_at(record.owner, &mut owner)?;
-                out.extend(owner.get(..length)?);
-            }
+            _ => out.extend(owner),
         }
         out.extend(self.bytes().get(record.ttl_offset - 4..record.ttl_offset + 4)?);
         out.extend(u16::try_from(rdata.len()).ok()?.to_be_bytes());

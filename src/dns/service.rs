@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
+use super::MAX_MESSAGE;
 use super::canonical::CanonicalName;
-use super::message::{Message, Record, Section};
+use super::message::{Message, Record, Section, write_counts};
 use super::types::{Flags, RecordType};
-use super::{HEADER, MAX_MESSAGE};
 
 /// Service parameters: key, and value.
 #[derive(Clone, Copy, Debug)]
@@ -119,14 +119,7 @@ fn rewritten(message: Message<'_>) -> Option<Vec<u8>> {
             RecordType::SVCB | RecordType::HTTPS => without_keys(message, &record)?,
             _ => message.rdata_written_out(&record)?,
         };
-        // The question's own spelling stays.
-        match reply.get(record.owner..record.owner + 2) {
-            Some(pointer) if pointer == [0xC0, HEADER as u8] => out.extend(pointer),
-            _ => out.extend(owner.as_wire()),
-        }
-        out.extend(reply.get(record.ttl_offset - 4..record.ttl_offset + 4)?);
-        out.extend(u16::try_from(rdata.len()).ok()?.to_be_bytes());
-        out.extend(rdata);
+        message.write_out_as(&record, owner.as_wire(), &rdata, &mut out)?;
         if out.len() > MAX_MESSAGE {
             return None;
         }
@@ -137,9 +130,7 @@ fn rewritten(message: Message<'_>) -> Option<Vec<u8>> {
     if records.is_broken() {
         return None;
     }
-    for (at, count) in [6, 8, 10].into_iter().zip(counts) {
-        *out.get_mut(at..)?.first_chunk_mut()? = count.to_be_bytes();
-    }
+    write_counts(&mut out, counts)?;
     let flags: &mut [u8; 2] = out.get_mut(2..)?.first_chunk_mut()?;
     *flags = (u16::from_be_bytes(*flags) & !Flags::AD).to_be_bytes();
     Some(out)

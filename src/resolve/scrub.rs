@@ -9,6 +9,7 @@
 
 use crate::dns::{
     CanonicalName, Class, Flags, HEADER, MAX_MESSAGE, Message, Rcode, Record, RecordType, Section,
+    write_counts,
 };
 
 /// What stays of an answer.
@@ -35,10 +36,9 @@ pub(super) fn scrub(bytes: &mut [u8]) -> Option<Scrubbed> {
     match plan(bytes)? {
         Plan::Anew(message) => Some(Scrubbed::Anew(message)),
         Plan::Begin { end, answers, authorities, rcode } => {
-            let [_, _, high, low, _, _, a, b, c, d, e, f] = bytes.first_chunk_mut::<HEADER>()?;
-            let flags = u16::from_be_bytes([*high, *low]) & !Flags::RCODE | rcode.0;
-            [*high, *low] = flags.to_be_bytes();
-            ([*a, *b], [*c, *d], [*e, *f]) = (answers.to_be_bytes(), authorities.to_be_bytes(), [0; 2]);
+            let flags: &mut [u8; 2] = bytes.get_mut(2..)?.first_chunk_mut()?;
+            *flags = (u16::from_be_bytes(*flags) & !Flags::RCODE | rcode.0).to_be_bytes();
+            write_counts(bytes, [answers, authorities, 0])?;
             Some(Scrubbed::Begin(end))
         }
     }
@@ -105,9 +105,7 @@ fn plan(bytes: &[u8]) -> Option<Plan> {
     // Many stubs read no further than aliases come in their order.
     kept.sort_by_key(|(place, _)| *place);
     let mut out = bytes.get(..question_end)?.to_vec();
-    for (at, count) in [6, 8, 10].into_iter().zip([kept_answers, authorities, 0]) {
-        *out.get_mut(at..)?.first_chunk_mut()? = count.to_be_bytes();
-    }
+    write_counts(&mut out, [kept_answers, authorities, 0])?;
     for (_, record) in &kept {
         message.write_out(record, &mut out)?;
     }
@@ -152,7 +150,7 @@ impl<'m> Belonging<'m> {
         }
         for record in message.records().filter(|record| record.section == Section::Authority) {
             if let Some(zone) = belonging.zone(&record)
-                && belonging.names.iter().any(|name| is_at_or_below(name, &zone))
+                && belonging.names.iter().any(|name| name.is_within(&zone))
                 && !belonging.zones.iter().any(|known| is_same(known, &zone))
             {
                 belonging.zones.push(zone);
@@ -186,7 +184,7 @@ impl<'m> Belonging<'m> {
             RecordType::RRSIG => self.signer(record).filter(|zone| {
                 let covered = covered(self.message.bytes(), record);
                 let is_proof = covered.is_some_and(|kind| kind != RecordType::RRSIG && is_shown_beside(kind));
-                is_proof && self.owner(record).is_some_and(|owner| is_at_or_below(&owner, zone))
+                is_proof && self.owner(record).is_some_and(|owner| owner.is_within(zone))
             }),
             _ => None,
         }
@@ -209,8 +207,7 @@ impl<'m> Belonging<'m> {
                 if kind == RecordType::DNAME { place.or_else(above_name) } else { place }
             }
             Section::Authority => {
-                let is_in_zone =
-                    |name: &CanonicalName| self.zones.iter().any(|zone| is_at_or_below(name, zone));
+                let is_in_zone = |name: &CanonicalName| self.zones.iter().any(|zone| name.is_within(zone));
                 let belongs = match record.record_type {
                     RecordType::RRSIG | RecordType::SOA => {
                         let own = self.zone(record)?;
@@ -249,13 +246,8 @@ fn is_same(one: &CanonicalName, other: &CanonicalName) -> bool {
     one.as_wire() == other.as_wire()
 }
 
-fn is_at_or_below(name: &CanonicalName, zone: &CanonicalName) -> bool {
-    let above = name.label_count().checked_sub(zone.label_count());
-    above.is_some_and(|index| name.suffix(index) == zone.as_wire())
-}
-
 fn is_below(name: &CanonicalName, zone: &CanonicalName) -> bool {
-    name.label_count() > zone.label_count() && is_at_or_below(name, zone)
+    name.label_count() > zone.label_count() && name.is_within(zone)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::dns::{Flags, Message, Rcode, Section};
+use crate::dns::{Flags, Message, Rcode, Section, write_counts};
 use crate::telemetry::reply::{Origin, Reply};
 
 /// A reply in words.
@@ -114,9 +114,7 @@ fn shortened(bytes: &[u8], tells_answers: bool) -> Option<Vec<u8>> {
         }
     }
     let mut out = bytes.get(..end)?.to_vec();
-    for (at, count) in [6, 8, 10].into_iter().zip(counts) {
-        *out.get_mut(at..)?.first_chunk_mut()? = count.to_be_bytes();
-    }
+    write_counts(&mut out, counts)?;
     Some(out)
 }
 
