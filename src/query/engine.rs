@@ -32,11 +32,13 @@ pub struct Config {
     pub in_flight: usize,
     /// Whether queries that met no rule are logged too.
     pub log_all: bool,
+    /// Whether replies are kept for the log; reports and the live tail, which take its records too, do not look at them.
+    pub log_replies: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { udp_payload: 1232, in_flight: 10_000, log_all: false }
+        Self { udp_payload: 1232, in_flight: 10_000, log_all: false, log_replies: false }
     }
 }
 

@@ -96,7 +96,8 @@ impl Turn<'_> {
     fn tell_logged(&self, query: &Query<'_>, from: Asker, outcome: Outcome, buffer: &[u8]) {
         let (Some(ring), Some(tale)) = (self.ring, self.told.tale.get()) else { return };
         if outcome != Outcome::Later {
-            let reply = outcome.of(buffer).map(|reply| Reply::new(reply, self.origin(tale)));
+            let reply = outcome.of(buffer).filter(|_| self.engine.parts.config.log_replies);
+            let reply = reply.map(|reply| Reply::new(reply, self.origin(tale)));
             ring.push(self.telling(query, from, tale, reply));
         }
         self.told.take();
@@ -105,10 +106,11 @@ impl Turn<'_> {
     /// The sink of a reply that waits, telling the log of the reply that goes out in the end, which may be another.
     pub(super) fn told_when_sent(&self, query: &Query<'_>, from: Asker, sink: Sink) -> Sink {
         let (Some(ring), Some(tale)) = (self.ring.cloned(), self.told.tale.get()) else { return sink };
-        let (origin, record) = (self.origin(tale), self.telling(query, from, tale, None));
+        let origin = self.engine.parts.config.log_replies.then(|| self.origin(tale));
+        let record = self.telling(query, from, tale, None);
         self.told.take();
         Box::new(move |reply: &[u8]| {
-            ring.push(Record { reply: Some(Reply::new(reply, origin)), ..record });
+            ring.push(Record { reply: origin.map(|origin| Reply::new(reply, origin)), ..record });
             sink(reply);
         })
     }
