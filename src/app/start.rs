@@ -241,6 +241,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         let started = proxy::start(parts, std::mem::take(&mut sockets.proxies), &stopped)
             .map_err(|error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")])?;
         tasks.extend(started.tasks);
+        threads.extend(started.threads);
         servers.extend(started.servers);
         statistics_of_proxies = Some(started.statistics);
     }
@@ -442,7 +443,7 @@ fn bind(boot: &Boot) -> Result<Sockets, Vec<Problem>> {
     let admin = tokio::net::TcpListener::from_std(admin).map_err(broken)?;
     let admin_address = admin.local_addr().map_err(broken)?;
     let zone = boot.zone.as_ref().map(zone::bind).transpose().map_err(|problem| vec![problem])?;
-    let proxies = proxy::bind(&boot.proxies)?;
+    let proxies = proxy::bind(&boot.proxies, workers)?;
     Ok(Sockets { listeners, admin, admin_address, zone, proxies })
 }
 

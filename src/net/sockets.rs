@@ -24,7 +24,7 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// How long a receive may block, so that a thread sees the stop flag and lets go of an old policy.
 const WAKE: Duration = Duration::from_millis(200);
 /// Connections the system queues while all threads are busy.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
 /// A UDP socket that shares its address with others of its kind (SO_REUSEPORT). On a wildcard address each datagram says
 /// which address it was sent to, so that the reply leaves from there.
@@ -65,6 +65,39 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
         Ok(socket.into())
     };
     open().map_err(|cause| BindError { address, cause })
+}
+
+/// So many listening TCP sockets at one address, among which the kernel divides connections (SO_REUSEPORT). As with [`bind_tcp`], an address at which
+/// somebody listens already is an error.
+pub fn bind_shared_tcp(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+    share_tcp(address, count, |_| Ok(()))
+}
+
+/// The same, with what `prepare` does to each before it is bound.
+pub(super) fn share_tcp(
+    address: SocketAddr,
+    count: usize,
+    prepare: impl Fn(&Socket) -> io::Result<()>,
+) -> Result<Vec<TcpListener>, BindError> {
+    let bind = |address: SocketAddr, is_shared| -> io::Result<Socket> {
+        let socket = open(address, Type::STREAM, Protocol::TCP)?;
+        socket.set_reuse_port(is_shared)?;
+        prepare(&socket)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    let listen = |address| -> io::Result<TcpListener> {
+        let socket = bind(address, true)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    let all = || -> io::Result<_> {
+        // Those that share would do so with another process's too, which this one does not; it also finds a port where any will do.
+        let found = bind(address, false)?.local_addr()?.as_socket().unwrap_or(address);
+        (0..count).map(|_| listen(found)).collect::<io::Result<_>>()
+    };
+    all().map_err(|cause| BindError { address, cause })
 }
 
 /// Waits for the next connection. A failed attempt is handed to `failed` and tried again.
@@ -111,5 +144,27 @@ impl BindError {
             }
             _ => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_share_an_address_with_each_other_and_with_nobody_else() {
+        let shared = bind_shared_tcp("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = shared[0].local_addr().unwrap();
+        assert!(shared.iter().all(|one| one.local_addr().unwrap() == address));
+        for refused in [bind_shared_tcp(address, 3).map(|_| ()), bind_tcp(address).map(|_| ())] {
+            assert_eq!(refused.unwrap_err().cause.kind(), io::ErrorKind::AddrInUse);
+        }
+        let clients = (0..60).map(|_| std::net::TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+        let taken = shared.iter().map(|one| std::iter::from_fn(|| one.accept().ok()).count());
+        let taken = taken.collect::<Vec<_>>();
+        assert_eq!(taken.iter().sum::<usize>(), clients.len());
+        assert!(taken.iter().all(|count| *count > 0), "{taken:?}");
+        drop(shared);
+        bind_tcp(address).unwrap();
     }
 }

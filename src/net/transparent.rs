@@ -1,6 +1,7 @@
 //! Owns sockets for traffic that was meant for others: REDIRECT and TPROXY of the kernel, and where such traffic was going. Never decides what
 //! becomes of it.
 
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -10,26 +11,20 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::BindError;
+use super::sockets::share_tcp;
 
-/// Connections the system queues while all threads are busy.
-const BACKLOG: i32 = 4096;
-
-/// A listening TCP socket that also takes connections to addresses which are not this machine's (TPROXY), and whether it may: that needs the
-/// capability CAP_NET_ADMIN. Without it, only redirected ones come (REDIRECT).
-pub fn bind_transparent_tcp(address: SocketAddr) -> Result<(TcpListener, bool), BindError> {
-    let open = || -> io::Result<(TcpListener, bool)> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
-        let is_transparent = set_transparent(&socket, address).is_ok();
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok((socket.into(), is_transparent))
-    };
-    open().map_err(|cause| BindError { address, cause })
+/// Listening TCP sockets that share an address, as [`super::bind_shared_tcp`] has them, and also take connections to addresses which are not this
+/// machine's (TPROXY); and whether they may: that needs the capability CAP_NET_ADMIN. Without it, only redirected ones come (REDIRECT).
+pub fn bind_transparent_tcp(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(Vec<TcpListener>, bool), BindError> {
+    let takes_all = Cell::new(true);
+    let listeners = share_tcp(address, count, |socket| {
+        takes_all.set(set_transparent(socket, address).is_ok());
+        Ok(())
+    })?;
+    Ok((listeners, takes_all.get()))
 }
 
 /// A UDP socket that takes datagrams to whatever address (TPROXY), and tells where each was going. Needs CAP_NET_ADMIN.

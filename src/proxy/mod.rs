@@ -1,5 +1,5 @@
 //! Connections in, connections out: peek reads whom a client wants before anything is encrypted, judge asks the policy, transparent, quic and
-//! explicit serve clients, users and line say who they are and how they speak, visit shows who was sent to the sinkhole why, relay moves bytes. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
+//! explicit serve clients, users and line say who they are and how they speak, visit shows who was sent to the sinkhole why, relay moves bytes, all on threads of their own. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
 //! encrypted.
 
 mod automatic;
@@ -15,6 +15,7 @@ pub mod peek;
 mod quic;
 mod relay;
 mod start;
+mod threads;
 mod transparent;
 mod users;
 mod visit;

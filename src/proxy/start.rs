@@ -1,12 +1,12 @@
-//! Owns the proxy's start: its sockets, opened before anything is served, and a task for each; and its end. Never looks into a connection.
+//! Owns the proxy's start: its sockets, opened before anything is served, and who takes connections at each. Never looks into a connection.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,13 +18,16 @@ use super::judge::Judge;
 use super::line::Line;
 use super::metrics::{Outcome, Statistics, Way};
 use super::page::{Words, read_words};
+use super::threads::{self, Entrance};
 use super::users::Users;
 use super::{explicit, quic, transparent, visit};
 use crate::clock::Clock;
 use crate::dns::Nat64;
 use crate::feeds;
 use crate::net::tls::{Application, Authority, Renewable, Server, Stream};
-use crate::net::{BindError, Pipes, Places, accept, bind_tcp, bind_transparent_tcp, bind_transparent_udp};
+use crate::net::{
+    BindError, Pipes, Places, accept, bind_shared_tcp, bind_transparent_tcp, bind_transparent_udp,
+};
 use crate::policy::{Identities, Labels, Live};
 use crate::problem::{Place, Problem};
 use crate::telemetry::Ring;
@@ -40,7 +43,8 @@ pub struct Bound {
 #[derive(Debug)]
 struct Opened {
     config: Config,
-    listener: TcpListener,
+    /// One for each thread.
+    listeners: Vec<TcpListener>,
     address: SocketAddr,
     datagrams: Option<UdpSocket>,
     words: Vec<Words>,
@@ -68,15 +72,15 @@ pub struct Parts {
     pub resolve: Resolve,
 }
 
-/// Opens the sockets of all proxies. Must be called on a runtime.
-pub fn bind(configs: &[Config]) -> Result<Bound, Vec<Problem>> {
+/// Opens the sockets of all proxies, for so many threads each.
+pub fn bind(configs: &[Config], threads: usize) -> Result<Bound, Vec<Problem>> {
     let complain =
         |error: BindError| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), error.hint())];
     let broken = |error: io::Error| vec![Problem::error(Place::file("[[proxy]]"), error.to_string(), "")];
     let mut bound = Bound::default();
     for config in configs {
-        let listener = if config.mode == Mode::Transparent {
-            let (listener, takes_all) = bind_transparent_tcp(config.address).map_err(complain)?;
+        let listeners = if config.mode == Mode::Transparent {
+            let (listeners, takes_all) = bind_transparent_tcp(config.address, threads).map_err(complain)?;
             if !takes_all {
                 bound.problems.push(Problem::warning(
                     Place::file("[[proxy]] mode"),
@@ -84,27 +88,24 @@ pub fn bind(configs: &[Config]) -> Result<Bound, Vec<Problem>> {
                     "TPROXY needs the capability CAP_NET_ADMIN; REDIRECT does not",
                 ));
             }
-            listener
+            listeners
         } else {
-            bind_tcp(config.address).map_err(complain)?
+            bind_shared_tcp(config.address, threads).map_err(complain)?
         };
-        let listener = TcpListener::from_std(listener).map_err(broken)?;
-        let address = listener.local_addr().map_err(broken)?;
-        // Connections have it from the listener. Should this fail, they are only slower.
-        let _slower = SockRef::from(&listener).set_tcp_nodelay(true).is_err();
-        let datagrams = if config.quic {
-            let socket = bind_transparent_udp(address).map_err(complain)?;
-            Some(UdpSocket::from_std(socket).map_err(broken)?)
-        } else {
-            None
-        };
+        let mut address = config.address;
+        for listener in &listeners {
+            address = listener.local_addr().map_err(broken)?;
+            // Connections have it from the listener. Should this fail, they are only slower.
+            let _slower = SockRef::from(listener).set_tcp_nodelay(true).is_err();
+        }
+        let datagrams = config.quic.then(|| bind_transparent_udp(address)).transpose().map_err(complain)?;
         let mut words = Words::built_in();
         for path in &config.words {
             let more = read_words(path)?;
             words.retain(|known| !known.is_of(&more));
             words.push(more);
         }
-        bound.opened.push(Opened { config: config.clone(), listener, address, datagrams, words });
+        bound.opened.push(Opened { config: config.clone(), listeners, address, datagrams, words });
     }
     Ok(bound)
 }
@@ -123,11 +124,13 @@ pub struct Started {
     pub statistics: Arc<Statistics>,
     /// They end when `stop` changes.
     pub tasks: Vec<JoinHandle<()>>,
+    /// They too, a little later.
+    pub threads: Vec<thread::JoinHandle<()>>,
     /// The settings of encrypted proxies, which follow their files.
     pub servers: Vec<Arc<Server>>,
 }
 
-/// Begins to take connections, until `stop` changes.
+/// Begins to take connections, until `stop` changes. Must be called on a runtime.
 pub fn start(parts: Parts, bound: Bound, stop: &watch::Receiver<bool>) -> io::Result<Started> {
     let Parts { live, identities, certificate, clock, nat64, labels, ring, log_all, resolve } = parts;
     let statistics = Arc::new(Statistics::new(labels));
@@ -138,7 +141,8 @@ pub fn start(parts: Parts, bound: Bound, stop: &watch::Receiver<bool>) -> io::Re
     let (pipes, own, feeds) =
         (Arc::new(Pipes::default()), Arc::new(Own::default()), Arc::new(feeds::Kept::default()));
     let (mut tasks, mut servers) = (Vec::new(), Vec::new());
-    for Opened { config, listener, address, datagrams, words } in bound.opened {
+    let mut entrances = Vec::new();
+    for Opened { config, listeners, address, datagrams, words } in bound.opened {
         let tls = config
             .is_encrypted
             .then(|| encrypted(certificate.as_ref(), config.clients.clone()))
@@ -162,11 +166,17 @@ pub fn start(parts: Parts, bound: Bound, stop: &watch::Receiver<bool>) -> io::Re
             stop: stop.clone(),
         });
         if let Some(socket) = datagrams {
+            let socket = tokio::net::UdpSocket::from_std(socket)?;
             tasks.push(tokio::spawn(quic::serve(socket, Arc::clone(&door), Arc::clone(&places))));
         }
-        tasks.push(tokio::spawn(accept_all(listener, door, places)));
+        entrances.resize_with(listeners.len().max(entrances.len()), Vec::new);
+        for (thread, listener) in entrances.iter_mut().zip(listeners) {
+            thread.push(Entrance { door: Arc::clone(&door), places: Arc::clone(&places), listener });
+        }
     }
-    Ok(Started { statistics, tasks, servers })
+    let begin = |(number, entrances)| threads::begin(number, entrances, stop.clone());
+    let threads = entrances.into_iter().enumerate().map(begin).collect::<io::Result<_>>()?;
+    Ok(Started { statistics, tasks, threads, servers })
 }
 
 fn encrypted(certificate: Option<&Arc<Renewable>>, clients: Option<Authority>) -> io::Result<Arc<Server>> {
@@ -176,7 +186,7 @@ fn encrypted(certificate: Option<&Arc<Renewable>>, clients: Option<Authority>) -
 }
 
 /// Takes connections until the stop, each into a task of its own.
-async fn accept_all(listener: TcpListener, door: Arc<Door>, places: Arc<Places>) {
+pub(super) async fn accept_all(listener: tokio::net::TcpListener, door: Arc<Door>, places: Arc<Places>) {
     let mut stop = door.stop.clone();
     let way = match door.config.mode {
         Mode::Explicit => Way::Explicit,
