@@ -287,7 +287,7 @@ fn a_foreign_crate_has_one_door() {
         ("h2::", &["listen/https/http2.rs", "resolve/kept/https.rs"]),
         ("http_body_util", &["listen/https/http1.rs"]),
         ("toml::", &["document.rs"]),
-        ("libc::", &["listen/mmsg.rs"]),
+        ("libc::", &["listen/mmsg.rs", "net/stream.rs"]),
         ("nix::sys::epoll", &["net/poll.rs"]),
         ("nix::sys::timerfd", &["net/poll.rs"]),
         ("idna::", &["dns/name.rs"]),

@@ -20,7 +20,7 @@ pub use privileges::{DropError, drop_to, hold_capabilities, keep_network_adminis
 pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxied};
 pub use sockets::{BindError, accept, bind_shared_tcp, bind_tcp, bind_udp, connect_udp};
 pub use splice::{Pipe, Pipes};
-pub use stream::{Direct, read_message};
+pub use stream::{Direct, read_message, send};
 pub use transparent::{
     bind_transparent_tcp, bind_transparent_udp, connect_as, is_own, original_destination, receive_transparent,
 };

@@ -2,7 +2,9 @@
 //! wait; and the writing without waiting. Never looks into a message.
 
 use std::io::{self, IoSlice, Write};
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::MsgFlags;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
@@ -15,6 +17,13 @@ pub async fn read_message(stream: &mut (impl AsyncRead + Unpin), message: &mut V
     let length = stream.read_u16().await?;
     message.resize(usize::from(length), 0);
     stream.read_exact(message).await.map(|_| ())
+}
+
+/// Hands the kernel bytes without waiting; how many it took. The `last` ones leave in one packet with the end of the connection, which must follow.
+pub fn send(stream: &TcpStream, bytes: &[u8], last: bool) -> io::Result<usize> {
+    let more = if last { MsgFlags::from_bits_retain(libc::MSG_MORE) } else { MsgFlags::empty() };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL | more;
+    Ok(nix::sys::socket::send(stream.as_raw_fd(), bytes, flags)?)
 }
 
 impl Write for Direct<'_> {

@@ -18,8 +18,8 @@ use super::door::Door;
 use super::line::Line;
 use super::metrics::Statistics;
 use crate::clock::{Clock, Moment};
-use crate::net::Pipes;
 use crate::net::tls::Stream;
+use crate::net::{Pipes, send};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ async fn one_way(
             bytes.is_none()
         } else {
             let mut rest = Vec::new();
-            let bytes = poll_fn(|context| hand_on(&mut from, &to, context, &mut rest)).await?;
+            let (bytes, is_end) = poll_fn(|context| hand_on(&mut from, &to, context, &mut rest)).await?;
             if !rest.is_empty() {
                 Box::pin(to.write_all(&rest)).await?;
             }
@@ -169,7 +169,7 @@ async fn one_way(
             count.fetch_add(bytes as u64, Ordering::Relaxed);
             moved.note();
             much = bytes == FEW;
-            bytes == 0
+            is_end
         };
         if is_end {
             // One that is gone already needs not be told; where both ends have been reached, what follows tells it.
@@ -181,25 +181,33 @@ async fn one_way(
     }
 }
 
-/// Takes a few bytes and hands them on at once; the rest is left in `rest` when not all are taken. 0 at the end. Most responses are short: two calls
-/// less than by a pipe, and a connection with nothing to say holds nothing.
+/// Takes a few bytes and hands them on at once; the rest is left in `rest` when not all are taken. How many, and whether they are the last. Most responses are
+/// short: two calls less than by a pipe, and a connection with nothing to say holds nothing.
 fn hand_on(
     from: &mut ReadHalf<'_>,
     to: &WriteHalf<'_>,
     context: &mut Context<'_>,
     rest: &mut Vec<u8>,
-) -> Poll<io::Result<usize>> {
+) -> Poll<io::Result<(usize, bool)>> {
     let mut room = [MaybeUninit::uninit(); FEW];
     let mut room = ReadBuf::uninit(&mut room);
-    ready!(Pin::new(from).poll_read(context, &mut room))?;
+    ready!(Pin::new(&mut *from).poll_read(context, &mut room))?;
+    let first = room.filled().len();
+    // Asks the kernel only where the end was announced together with what came before it.
+    let is_end = first == 0
+        || room.remaining() > 0
+            && Pin::new(from).poll_read(context, &mut room)?.is_ready()
+            && room.filled().len() == first;
     let bytes = room.filled();
-    let sent = match to.try_write(bytes) {
-        _ if bytes.is_empty() => 0,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-        sent => sent?,
-    };
-    rest.extend_from_slice(bytes.get(sent..).unwrap_or(&[]));
-    Poll::Ready(Ok(bytes.len()))
+    if !bytes.is_empty() {
+        let to = to.as_ref();
+        let sent = match to.try_io(Interest::WRITABLE, || send(to, bytes, is_end)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            sent => sent?,
+        };
+        rest.extend_from_slice(bytes.get(sent..).unwrap_or(&[]));
+    }
+    Poll::Ready(Ok((bytes.len(), is_end)))
 }
 
 /// Has the kernel move what there is: how many bytes; `None` at the end.
