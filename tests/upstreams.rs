@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name, RecordType};
-use interdict::query::{self, Sink, Transport, Worker};
+use interdict::query::{self, Backlog, Sink, Transport, Worker};
 use interdict::resolve::{Ask, Config, Failure, Forwarder, Route};
 use interdict::telemetry::Collect;
 use support::{Site, query, read_framed};
@@ -1011,13 +1011,13 @@ fn while_a_crowd_waits_only_misses_are_dropped() {
     assert_eq!(handle(&mut worker, "www.canada.ca"), query::Outcome::Later);
     fetched.recv_timeout(Duration::from_secs(5)).unwrap();
     worker.begin_batch();
-    worker.note_crowd(true);
+    worker.note_backlog(Backlog::Full);
     assert_eq!(handle(&mut worker, "new.example"), query::Outcome::Drop);
     for name in ["www.canada.ca", "tiktok.com", "localhost"] {
         assert!(matches!(handle(&mut worker, name), query::Outcome::Reply(_)), "{name}");
     }
     worker.begin_batch();
-    worker.note_crowd(false);
+    worker.note_backlog(Backlog::Empty);
     assert_eq!(handle(&mut worker, "new.example"), query::Outcome::Later);
     fetched.recv_timeout(Duration::from_secs(5)).unwrap();
     upstream.stop();

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::metrics::Statistics;
 use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
 use super::terms::{Taken, Terms};
-use crate::query::{Asker, Outcome, Transport, Worker};
+use crate::query::{Asker, Backlog, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
 pub(super) fn spawn(
@@ -43,7 +43,11 @@ fn serve(
             }
         };
         worker.begin_batch();
-        worker.note_crowd(received == BATCH && is_crowded(&socket));
+        worker.note_backlog(match received {
+            BATCH if is_crowded(&socket) => Backlog::Full,
+            BATCH => Backlog::Some,
+            _ => Backlog::Empty,
+        });
         worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };

@@ -11,6 +11,7 @@ use super::local::Own;
 use super::notice::Notice;
 use super::pending::{Pending, Redirected};
 use super::request::{Asker, Outcome, Sink, Transport};
+use super::shares::{Backlog, Shares};
 use super::special;
 use super::told::Told;
 use super::turn::{Concluded, Done, Judged, Screening, Turn};
@@ -91,8 +92,8 @@ pub struct Worker {
     cell: Arc<Cell>,
     ring: Option<Ring>,
     sampler: Sampler,
-    /// Whether so many queries wait for this thread that what must be fetched is dropped.
-    crowded: bool,
+    /// What each client may have fetched; only of a listening thread, whose queries wait where they cannot be told apart.
+    shares: Option<Shares>,
     /// Whether finished replies to some group are looked at once more.
     attends: bool,
     now: Moment,
@@ -122,7 +123,8 @@ impl Engine {
     /// A worker for a listening thread, with counters and a table of answers of its own.
     pub fn thread_worker(self: &Arc<Self>) -> Worker {
         let ring = self.parts.rings.as_ref().map(|rings| rings.add());
-        self.worker(Some(Local::default()), self.parts.counters.single_writer(), ring)
+        let shares = Some(Shares::new());
+        Worker { shares, ..self.worker(Some(Local::default()), self.parts.counters.single_writer(), ring) }
     }
 
     fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, ring: Option<Ring>) -> Worker {
@@ -136,7 +138,7 @@ impl Engine {
             cell,
             ring,
             sampler: Sampler::new(self.parts.last_day.clone()),
-            crowded: false,
+            shares: None,
             now: Moment::START,
             wall_ms: 0,
             blocked: 0,
@@ -194,10 +196,14 @@ impl Worker {
         }
     }
 
-    /// Says whether so many queries wait behind the batch that the next ones may find no room. While they do, what would
-    /// have to be fetched is dropped, and hits and blocks, which cost a third of that, are answered.
-    pub fn note_crowd(&mut self, crowded: bool) {
-        self.crowded = crowded;
+    /// Says what waits behind the batch. While the next queries may find no room, nothing is fetched, and hits and blocks, which cost a third of
+    /// that, are answered; from then on whoever asks for most is cut, until nothing waits any more.
+    pub fn note_backlog(&mut self, backlog: Backlog) {
+        if let Some(shares) = &mut self.shares
+            && let Some(busiest) = shares.note(backlog, self.now)
+        {
+            busiest.report();
+        }
     }
 
     /// THE PATH. Answers one query into `reply`; `later` makes the sink and is called only when the answer must be
@@ -294,11 +300,13 @@ impl Worker {
                                     turn.refuse(&query, Counter::RefusedNoRecursion, reply)
                                 }))
                             }
-                            _ if self.crowded => {
-                                turn.cell.bump(Counter::DropOverload);
-                                Next::Done(Done::drop())
-                            }
-                            _ => Next::Fetch,
+                            _ => match self.shares.as_mut().and_then(|shares| shares.refuse(from.address)) {
+                                None => Next::Fetch,
+                                Some(why) => {
+                                    turn.cell.bump(why);
+                                    Next::Done(Done::drop())
+                                }
+                            },
                         },
                     }
                 }

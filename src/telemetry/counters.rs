@@ -108,7 +108,7 @@ counters! {
         DropNotAllowed = "not-allowed",
         /// A rule says to drop.
         DropPolicy = "policy",
-        /// Its client waits for too much already.
+        /// Its client waits for too much already, or asks for most while more is asked than can be handled.
         DropClient = "client",
         /// Too many queries wait for upstreams, or for a thread.
         DropOverload = "overload",
