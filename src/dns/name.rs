@@ -186,16 +186,26 @@ pub(super) fn write_text(wire: &[u8], out: &mut impl fmt::Write) -> fmt::Result 
         }
         first = false;
         let Some((text, next)) = after.split_at_checked(usize::from(label)) else { break };
-        for &byte in text {
-            match byte {
-                b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => {
-                    write!(out, "\\{}", char::from(byte))?
-                }
-                b'!'..=b'~' => out.write_char(char::from(byte))?,
-                _ => write!(out, "\\{byte:03}")?,
-            }
-        }
+        write_label(text, out)?;
         rest = next;
+    }
+    Ok(())
+}
+
+/// Most labels are written as they are, and in one piece.
+fn write_label(label: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
+    let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
+    if label.iter().all(is_plain)
+        && let Ok(text) = std::str::from_utf8(label)
+    {
+        return out.write_str(text);
+    }
+    for &byte in label {
+        match byte {
+            b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => write!(out, "\\{}", char::from(byte))?,
+            b'!'..=b'~' => out.write_char(char::from(byte))?,
+            _ => write!(out, "\\{byte:03}")?,
+        }
     }
     Ok(())
 }

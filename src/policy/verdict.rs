@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 /// Why. Ids only; the snapshot that gave the verdict turns them into words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cause {
     /// The rule that was met; its number among those with this trigger.
     pub rule: u32,
@@ -39,7 +39,7 @@ pub struct Cause {
 }
 
 /// What met a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Trigger {
     /// The client's own address.

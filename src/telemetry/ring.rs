@@ -79,12 +79,12 @@ impl Rings {
     }
 
     /// Takes what waits, oldest first within a writer; at most one queue's worth a writer.
-    pub(super) fn drain(&self, mut take: impl FnMut(Record)) {
+    pub(super) fn drain(&self, mut take: impl FnMut(&Record)) {
         let rings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for ring in rings {
             for _ in 0..CAPACITY {
                 let Some(record) = ring.0.queue.pop() else { break };
-                take(record);
+                take(&record);
             }
         }
     }

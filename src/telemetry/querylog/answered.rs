@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::dns::{Flags, Message, Rcode, Section, write_counts};
+use super::line::displayed;
+use crate::dns::{Class, Flags, Message, Rcode, RecordType, Section, write_counts};
 use crate::telemetry::reply::{Origin, Reply};
 
 /// A reply in words.
@@ -36,9 +37,11 @@ pub struct Answer {
     /// Its owner.
     pub name: String,
     /// TYPE.
-    pub r#type: String,
+    #[serde(serialize_with = "displayed")]
+    pub r#type: RecordType,
     /// CLASS.
-    pub class: String,
+    #[serde(serialize_with = "displayed")]
+    pub class: Class,
     /// Seconds.
     pub ttl: u32,
     /// RDATA as zone files have it.
@@ -67,8 +70,8 @@ impl Answered {
             let Some(name) = message.name_at(record.owner) else { break };
             let answer = Answer {
                 name: name.to_string(),
-                r#type: record.record_type.to_string(),
-                class: record.class.to_string(),
+                r#type: record.record_type,
+                class: record.class,
                 ttl: record.ttl,
                 data: message.rdata_text(&record),
             };

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::line::{Described, Event, time, transport};
+use super::line::{Described, Event, transport};
 
 /// What a line says: `dns`, `event`, `rule`, `source`.
 pub(super) fn line(event: Event<'_>) -> Value {
-    let Event { record, described: Described { words, group, .. }, shown, .. } = event;
+    let Event { record, time, described: Described { words, group, .. }, shown, .. } = event;
     let is_denied = record.decision.is_denial();
     let mut out = json!({
-        "@timestamp": time(record),
+        "@timestamp": time,
         "ecs": {"version": "8.11.0"},
         "event": {
             "kind": "event",

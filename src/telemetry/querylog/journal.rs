@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::line::{Event, line};
+use super::line::{Event, fields};
 use super::output::{Batch, Output, Written};
 use super::syslog::{FACILITY, PATIENCE, severity};
 
@@ -24,12 +24,10 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
     field("PRIORITY", &severity(event.record).to_string(), out);
     field("SYSLOG_FACILITY", &FACILITY.to_string(), out);
     field("SYSLOG_IDENTIFIER", "interdict", out);
-    // No field refuses to be written.
-    let fields = serde_json::to_value(line(event)).unwrap_or_default();
-    for (name, value) in fields.as_object().into_iter().flatten() {
+    for (name, value) in fields(event) {
         let name = format!("INTERDICT_{}", name.to_ascii_uppercase());
         match value {
-            Value::String(text) if !text.is_empty() => field(&name, text, out),
+            Value::String(text) if !text.is_empty() => field(&name, &text, out),
             Value::Bool(_) | Value::Number(_) => field(&name, &value.to_string(), out),
             // A field may stand more than once.
             Value::Array(values) => values.iter().for_each(|value| field(&name, &member(value), out)),

@@ -1,11 +1,15 @@
 //! Owns what is known of a query when it is told, in this product's own form, and in whichever a sink wants. Never chooses which queries have a line.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::answered::{Answer, Answered};
 use super::config::Form;
 use super::{ecs, ocsf};
+use crate::dns::{CanonicalName, Rcode, RecordType};
 use crate::policy::Description;
 use crate::telemetry::record::Record;
 
@@ -35,7 +39,11 @@ pub(super) struct Shown<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event<'a> {
     pub(super) record: &'a Record,
+    /// When, in UTC and to the millisecond.
+    pub(super) time: &'a str,
     pub(super) described: &'a Described,
+    /// What a line says of the decision, in this product's own form.
+    pub(super) decided: &'a [u8],
     pub(super) shown: Shown<'a>,
     /// What was answered; `None` when nothing was, and of connections.
     pub(super) answered: Option<&'a Answered>,
@@ -43,16 +51,28 @@ pub(super) struct Event<'a> {
     pub(super) tells_answers: bool,
 }
 
-/// One line.
+/// Writes what people read, without keeping it as text before.
+pub(super) fn displayed<S: Serializer>(shown: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(shown)
+}
+
+/// What a line says first: when, who, what.
 #[derive(Serialize)]
-pub(super) struct Line<'a> {
-    time: String,
+struct Asked<'a> {
+    time: &'a str,
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<&'a str>,
     transport: &'a str,
-    name: String,
-    r#type: String,
+    #[serde(serialize_with = "displayed")]
+    name: &'a CanonicalName,
+    #[serde(serialize_with = "displayed")]
+    r#type: RecordType,
+}
+
+/// What a line says of the decision.
+#[derive(Serialize)]
+struct Decided<'a> {
     verdict: &'a str,
     action: &'a str,
     app: &'a str,
@@ -66,14 +86,13 @@ pub(super) struct Line<'a> {
     trigger: &'a str,
     group: &'a str,
     generation: u64,
-    #[serde(flatten)]
-    answer: Option<AnswerLine<'a>>,
 }
 
-/// What a line says of the reply.
+/// What a line says of the reply, if there was one.
 #[derive(Serialize)]
-struct AnswerLine<'a> {
-    rcode: String,
+struct Replied<'a> {
+    #[serde(serialize_with = "displayed")]
+    rcode: Rcode,
     answered_from: &'a str,
     flags: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +118,7 @@ impl<'a> Event<'a> {
 /// Appends a query's line, with its end.
 pub(super) fn write(form: Form, event: Event<'_>, out: &mut Vec<u8>) {
     let written = match form {
-        Form::Json => serde_json::to_writer(&mut *out, &line(event)),
+        Form::Json => write_json(event, out),
         Form::Ecs => serde_json::to_writer(&mut *out, &ecs::line(event)),
         Form::Ocsf => serde_json::to_writer(&mut *out, &ocsf::line(event)),
     };
@@ -108,21 +127,58 @@ pub(super) fn write(form: Form, event: Event<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// When, in UTC and to the millisecond.
-pub(super) fn time(record: &Record) -> String {
-    Timestamp::from_millisecond(record.time_ms).map(|time| format!("{time:.3}")).unwrap_or_default()
+/// One object of several: each one's brace in front becomes the comma behind the one before.
+fn write_json(event: Event<'_>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(&mut *out, &asked(event))?;
+    let mut join = |write: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>| {
+        out.pop();
+        let at = out.len();
+        write(out)?;
+        if let Some(brace) = out.get_mut(at) {
+            *brace = b',';
+        }
+        Ok(())
+    };
+    join(&|out| {
+        out.extend_from_slice(event.decided);
+        Ok(())
+    })?;
+    match replied(event) {
+        Some(replied) => join(&|out| serde_json::to_writer(out, &replied)),
+        None => Ok(()),
+    }
 }
 
-/// What a line of this product's own form says.
-pub(super) fn line(event: Event<'_>) -> Line<'_> {
-    let Event { record, described: Described { words, group, .. }, shown, .. } = event;
-    Line {
-        time: time(record),
+/// The fields of a line.
+pub(super) fn fields(event: Event<'_>) -> Map<String, Value> {
+    let parts = [
+        serde_json::to_value(asked(event)),
+        serde_json::from_slice(event.decided),
+        serde_json::to_value(replied(event)),
+    ];
+    let objects = parts.into_iter().filter_map(|part| match part {
+        Ok(Value::Object(fields)) => Some(fields),
+        _ => None,
+    });
+    objects.flatten().collect()
+}
+
+fn asked(event: Event<'_>) -> Asked<'_> {
+    let Event { record, time, shown, .. } = event;
+    Asked {
+        time,
         client: shown.client,
         identity: shown.identity,
         transport: record.transport,
-        name: record.name.to_string(),
-        r#type: record.record_type.to_string(),
+        name: &record.name,
+        r#type: record.record_type,
+    }
+}
+
+/// What a line says of the decision, as an object: of a record, and of all others that were decided like it.
+pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
+    let Described { words, group, .. } = described;
+    let decided = Decided {
         verdict: record.decision.as_str(),
         action: words.action,
         app: &words.app,
@@ -136,15 +192,20 @@ pub(super) fn line(event: Event<'_>) -> Line<'_> {
         trigger: words.trigger,
         group,
         generation: record.generation,
-        answer: event.answered.map(|answered| AnswerLine {
-            rcode: answered.rcode.to_string(),
-            answered_from: answered.origin.as_str(),
-            flags: answered.flags(),
-            extended_error: answered.extended_error,
-            answers: event.answers(),
-            answers_cut: event.is_cut(),
-        }),
-    }
+    };
+    // No field refuses to be written.
+    serde_json::to_vec(&decided).unwrap_or_else(|_| b"{}".to_vec())
+}
+
+fn replied(event: Event<'_>) -> Option<Replied<'_>> {
+    event.answered.map(|answered| Replied {
+        rcode: answered.rcode,
+        answered_from: answered.origin.as_str(),
+        flags: answered.flags(),
+        extended_error: answered.extended_error,
+        answers: event.answers(),
+        answers_cut: event.is_cut(),
+    })
 }
 
 /// What carries the query: the words of the schemas know no more.

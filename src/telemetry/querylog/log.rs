@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::answered::Answered;
 use super::config::Config;
 use super::fault::Reason;
 use super::line::Described;
 use super::sink::{OpenError, Sink};
+use super::teller::Teller;
 use crate::clock::Clock;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
@@ -62,10 +62,11 @@ impl QueryLog {
         }
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new().name("querylog".to_owned()).spawn(move || {
+            let mut teller = Teller::new(describe);
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
-                shared.pass(&mut sinks, tap.as_mut(), &describe);
+                shared.pass(&mut sinks, tap.as_mut(), &mut teller);
                 if stopping {
                     // Without the ends that they read from, the sinks' threads end too.
                     return;
@@ -100,16 +101,14 @@ impl QueryLog {
 
 impl State {
     /// Hands everything that waits to the sinks.
-    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, describe: &Describe) {
+    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) {
         self.rings.drain(|record| {
             if let Some(tap) = &mut tap {
-                tap(&record);
+                tap(record);
             }
-            let mut known = None;
-            for sink in sinks.iter_mut().filter(|sink| sink.wants(&record)) {
-                let words = || (describe(&record), record.reply.as_ref().and_then(Answered::read));
-                let (described, answered) = known.get_or_insert_with(words);
-                sink.take(&record, described, answered.as_ref());
+            let mut wanted = sinks.iter_mut().filter(|sink| sink.wants(record)).peekable();
+            if wanted.peek().is_some() {
+                teller.tell(record, |told| wanted.for_each(|sink| sink.take(record, told)));
             }
         });
         sinks.iter_mut().for_each(Sink::hand_over);

@@ -18,6 +18,7 @@ mod output;
 mod sink;
 mod syslog;
 mod target;
+mod teller;
 
 pub use answered::{Answer, Answered};
 pub use clients::{Clients, Pseudonyms};

@@ -96,7 +96,7 @@ fn add_answer(event: Event<'_>, answered: &Answered, out: &mut Value) {
     if let Some(answers) = event.answers() {
         let flags = flag_ids(answered);
         let answers = answers.iter().map(|one| {
-            json!({"type": one.r#type, "class": one.class, "rdata": one.data, "ttl": one.ttl, "flag_ids": flags})
+            json!({"type": one.r#type.to_string(), "class": one.class.to_string(), "rdata": one.data, "ttl": one.ttl, "flag_ids": flags})
         });
         out.insert("answers".to_owned(), answers.collect());
     }

@@ -58,6 +58,13 @@ impl Batch {
         self.ends.partition_point(|end| *end <= bytes)
     }
 
+    /// Empty, with the room that it has.
+    pub(super) fn cleared(mut self) -> Self {
+        self.bytes.clear();
+        self.ends.clear();
+        self
+    }
+
     /// Without the first records.
     pub(super) fn without_first(mut self, count: usize) -> Self {
         let begin = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);

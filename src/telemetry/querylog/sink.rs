@@ -34,7 +34,19 @@ pub(super) struct Sink {
     skipped: u32,
     batch: Batch,
     queue: SyncSender<Batch>,
+    /// Room of batches that were written.
+    spare: Receiver<Batch>,
     counts: Arc<Counts>,
+}
+
+/// What is told of a record, whoever it is told to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) time: &'a str,
+    pub(super) described: &'a Described,
+    /// What a line says of the decision, in this product's own form.
+    pub(super) decided: &'a [u8],
+    pub(super) answered: Option<&'a Answered>,
 }
 
 /// What became of a sink's records.
@@ -75,6 +87,9 @@ impl OpenError {
 /// Batches that may wait for a sink, and bytes: some ten seconds of a busy resolver, within which a collector is restarted.
 const BATCHES: usize = 512;
 const BYTES: usize = 16 << 20;
+/// Batches whose room is used again, and the most that one may keep: memory that grows anew for each batch costs half of what a line does.
+const SPARE: usize = 2;
+const KEPT: usize = 4 << 20;
 /// How long a sink that failed is left alone, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -96,8 +111,14 @@ impl Sink {
             ending: AtomicBool::new(false),
         });
         let (queue, waiting) = sync_channel(BATCHES);
-        let writer =
-            Writer { output, counts: Arc::clone(&counts), complained: None, network: Clock::system() };
+        let (written, spare) = sync_channel(SPARE);
+        let writer = Writer {
+            output,
+            written,
+            counts: Arc::clone(&counts),
+            complained: None,
+            network: Clock::system(),
+        };
         let thread = thread::Builder::new()
             .name(format!("querylog-{}", config.to.kind()))
             .spawn(move || writer.run(&waiting))?;
@@ -109,6 +130,7 @@ impl Sink {
             skipped: 0,
             batch: Batch::default(),
             queue,
+            spare,
             counts,
         };
         Ok((sink, thread))
@@ -127,7 +149,8 @@ impl Sink {
     }
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
-    pub(super) fn take(&mut self, record: &Record, described: &Described, answered: Option<&Answered>) {
+    pub(super) fn take(&mut self, record: &Record, told: &Told<'_>) {
+        let Told { time, described, decided, answered } = *told;
         let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
         if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {
             return;
@@ -147,7 +170,8 @@ impl Sink {
             identity: described.identity.as_deref().filter(|_| clients == Clients::Full),
             is_address: clients == Clients::Full,
         };
-        let event = Event { record, described, shown, answered, tells_answers: self.config.answers };
+        let tells_answers = self.config.answers;
+        let event = Event { record, time, described, decided, shown, answered, tells_answers };
         let out = &mut self.batch.bytes;
         match &self.config.to {
             Target::File(_) => line::write(self.config.form, event, out),
@@ -171,7 +195,7 @@ impl Sink {
         if self.batch.len() == 0 {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
+        let batch = std::mem::replace(&mut self.batch, self.spare.try_recv().unwrap_or_default());
         let (records, bytes) = (batch.len() as u64, batch.bytes.len());
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > BYTES || self.queue.try_send(batch).is_err() {
@@ -207,6 +231,7 @@ impl Drop for Sink {
 /// The thread of a sink.
 struct Writer {
     output: Box<dyn Output>,
+    written: SyncSender<Batch>,
     counts: Arc<Counts>,
     complained: Option<Moment>,
     /// The machine's clock: networks do not stand still when a test's clock does.
@@ -231,20 +256,24 @@ impl Writer {
             if is_gone && self.is_ending() {
                 self.counts.lost.fetch_add(records as u64, Ordering::Relaxed);
             } else {
-                is_gone = !self.write(batch);
+                let (is_lost, batch) = self.write(batch);
+                is_gone = is_lost;
+                if batch.bytes.capacity() <= KEPT {
+                    let _enough = self.written.try_send(batch.cleared()).is_err();
+                }
             }
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
         }
         self.output.end();
     }
 
-    /// Writes a batch, however long that takes; false when some of it is lost.
-    fn write(&mut self, mut batch: Batch) -> bool {
+    /// Writes a batch, however long that takes. True when some of it is lost for want of a reader; and what was written last.
+    fn write(&mut self, mut batch: Batch) -> (bool, Batch) {
         let mut pause = FIRST_PAUSE;
         loop {
             let Written { records, dropped, error } = self.output.write(&batch);
             self.counts.written.fetch_add(records as u64, Ordering::Relaxed);
-            let Some(error) = error else { return true };
+            let Some(error) = error else { return (false, batch) };
             if let Some(count) = self.counts.failures.get(Reason::of(&error) as usize) {
                 count.fetch_add(1, Ordering::Relaxed);
             }
@@ -256,7 +285,7 @@ impl Writer {
             }
             if !self.output.tries_again() || self.is_ending() {
                 self.counts.lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                return false;
+                return (true, batch);
             }
             self.wait(pause);
             pause = (2 * pause).min(LONGEST_PAUSE);

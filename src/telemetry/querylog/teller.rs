@@ -1,0 +1,125 @@
+//! Owns the putting of records into words: what many records of one moment have in common is put into words once. Never knows who is told.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+
+use super::answered::Answered;
+use super::line::{Described, decided};
+use super::log::Describe;
+use super::sink::Told;
+use crate::policy::{Cause, IdentityNumber};
+use crate::telemetry::record::{Decision, Record};
+
+/// Puts records into words.
+pub(super) struct Teller {
+    describe: Describe,
+    known: HashMap<Common, Known, RandomState>,
+    time_ms: i64,
+    time: String,
+}
+
+/// Words, and what a line makes of them.
+struct Known {
+    described: Described,
+    decided: Vec<u8>,
+}
+
+/// What the words of a record depend on: generations and identities do not change.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Common {
+    generation: u64,
+    cause: Option<Cause>,
+    client: IpAddr,
+    identity: IdentityNumber,
+    transport: &'static str,
+    decision: Decision,
+}
+
+/// Descriptions that are kept at most, of a kilobyte each; beyond, all are forgotten.
+const MOST: usize = 2048;
+
+impl Teller {
+    pub(super) fn new(describe: Describe) -> Self {
+        Self { describe, known: HashMap::default(), time_ms: i64::MIN, time: String::new() }
+    }
+
+    /// Tells `who` of a record.
+    pub(super) fn tell(&mut self, record: &Record, who: impl FnOnce(&Told<'_>)) {
+        if self.time_ms != record.time_ms {
+            self.time_ms = record.time_ms;
+            self.time.clear();
+            if let Ok(time) = Timestamp::from_millisecond(record.time_ms) {
+                // Writing to memory does not fail.
+                let _written = write!(self.time, "{time:.3}").is_ok();
+            }
+        }
+        let Record { generation, cause, client, identity, transport, decision, .. } = *record;
+        let common = Common { generation, cause, client, identity, transport, decision };
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        let Known { described, decided } = self.known.entry(common).or_insert_with(|| {
+            let described = (self.describe)(record);
+            Known { decided: decided(record, &described), described }
+        });
+        let answered = record.reply.as_ref().and_then(Answered::read);
+        who(&Told { time: &self.time, described, decided, answered: answered.as_ref() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::dns::{CanonicalName, RecordType};
+
+    #[test]
+    fn records_of_one_client_are_described_once_and_those_of_others_apart() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let describe: Describe = Arc::new(move |record: &Record| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Described {
+                group: format!("of {} in {}", record.client, record.generation),
+                ..Described::default()
+            }
+        });
+        let mut teller = Teller::new(describe);
+        let record = |client: [u8; 4], generation, time_ms| Record {
+            time_ms,
+            client: client.into(),
+            identity: IdentityNumber::default(),
+            transport: "udp",
+            name: CanonicalName::root(),
+            record_type: RecordType::A,
+            decision: Decision::Allowed,
+            cause: None,
+            generation,
+            reply: None,
+        };
+        let (one, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        for _ in 0..3 {
+            for (client, generation, time_ms) in [(one, 1, 0), (one, 1, 1), (other, 1, 1), (one, 2, 1)] {
+                teller.tell(&record(client, generation, time_ms), |told| {
+                    assert_eq!(told.time, format!("1970-01-01T00:00:00.00{time_ms}Z"));
+                    let group = format!("of {} in {generation}", IpAddr::from(client));
+                    assert_eq!(told.described.group, group);
+                    assert!(String::from_utf8_lossy(told.decided).contains(&group));
+                });
+            }
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        for number in 0..2 * MOST as u64 {
+            teller.tell(&record(one, number, 0), |told| {
+                assert!(told.described.group.ends_with(&number.to_string()))
+            });
+        }
+        assert!(teller.known.len() <= MOST);
+    }
+}
