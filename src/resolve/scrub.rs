@@ -148,7 +148,8 @@ impl<'m> Belonging<'m> {
                 _ => break,
             }
         }
-        for record in message.records().filter(|record| record.section == Section::Authority) {
+        let beside = |record: &Record| record.section == Section::Authority && record.class == Class::IN;
+        for record in message.records().filter(beside) {
             if let Some(zone) = belonging.zone(&record)
                 && belonging.names.iter().any(|name| name.is_within(&zone))
                 && !belonging.zones.iter().any(|known| is_same(known, &zone))
@@ -266,6 +267,18 @@ mod tests {
         let scrubbed = scrubbed(bytes).unwrap();
         assert_eq!(scrubbed[6..12], [0, 1, 0, 0, 0, 0]);
         assert!(scrubbed.ends_with(b"\xC0\x0C\0\x0F\0\x01\0\0\0\x1E\0\x10\0\x0A\x02mX\x04evil\x04test\0"));
+    }
+
+    #[test]
+    fn a_zone_of_another_class_has_no_proofs() {
+        let header = b"\0\0\x81\x83\0\x01\0\0\0\x02\0\0\x01a\x07example\0\0\x01\0\x01";
+        let soa = |class: u8| [b"\xC0\x0E\0\x06\0", &[class][..], b"\0\0\0\x1E\0\x16\0\0", &[0; 20]].concat();
+        let nsec = b"\xC0\x0E\0\x2F\0\x01\0\0\0\x1E\0\x04\0\0\x01\x40";
+        for (class, kept) in [(1, 2), (3, 0)] {
+            let once = scrubbed([&header[..], &soa(class), nsec].concat()).unwrap();
+            assert_eq!(Message::new(&once).unwrap().record_count(Section::Authority), kept, "class {class}");
+            assert_eq!(scrubbed(once.clone()).unwrap(), once);
+        }
     }
 
     #[test]
