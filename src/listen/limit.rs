@@ -9,6 +9,7 @@ use foldhash::quality::RandomState;
 
 use crate::clock::Moment;
 use crate::policy::Prefix;
+use crate::query::network;
 
 /// How much one client may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +85,7 @@ impl Limiter {
 
     fn take(&self, client: IpAddr, proved: bool, now: Moment) -> bool {
         let now = (now.since(Moment::START).as_nanos() as u64 >> 10) & MASK;
-        let network = match client {
-            IpAddr::V4(address) => u128::from(address.to_bits()),
-            IpAddr::V6(address) => u128::from(address) >> 72 << 72 | 1,
-        };
-        let hash = self.state.hash_one((network, proved));
+        let hash = self.state.hash_one((network(client), proved));
         let mark = (hash >> TIME).max(1);
         let place = hash as usize % (BUCKETS / 2) * 2;
         let Some([one, other]) = self.table.get(place..place + 2).and_then(<[_]>::first_chunk) else {

@@ -25,4 +25,4 @@ mod turn;
 pub use engine::{Config, Engine, Parts, Worker};
 pub use notice::Notice;
 pub use request::{Asker, Outcome, Sink, Transport};
-pub use shares::Backlog;
+pub use shares::{Backlog, network};

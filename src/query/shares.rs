@@ -116,12 +116,7 @@ impl Shares {
 
     /// Counts a fetch that `client` asks for, and says why it does not get it, if it does not.
     pub(super) fn refuse(&mut self, client: IpAddr) -> Option<Counter> {
-        let network = match client {
-            IpAddr::V4(address) => u128::from(address.to_bits()),
-            // What a household or an office has (RFC 6177).
-            IpAddr::V6(address) => u128::from(address) >> 72 << 72 | 1,
-        };
-        let hash = self.state.hash_one((network, self.window)) as usize;
+        let hash = self.state.hash_one((network(client), self.window)) as usize;
         let mut count = u32::MAX;
         for (places, hash) in self.places.iter_mut().zip([hash, hash / PLACES]) {
             let Some(place) = places.get_mut(hash % PLACES) else { continue };
@@ -159,6 +154,14 @@ impl Shares {
         self.ends = now + WINDOW;
         self.emptied = false;
         (self.before, self.busiest.count) = (self.busiest, 0);
+    }
+}
+
+/// Whom an address stands for where clients are counted: itself, or its /56 of IPv6, which is what a household or an office has (RFC 6177).
+pub fn network(client: IpAddr) -> u128 {
+    match client {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => u128::from(address) >> 72 << 72 | 1,
     }
 }
 
