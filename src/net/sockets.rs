@@ -57,14 +57,12 @@ pub fn connect_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
 
 /// A listening TCP socket.
 pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let open = || -> io::Result<TcpListener> {
+    let bound = || -> io::Result<TcpListener> {
         let socket = open(address, Type::STREAM, Protocol::TCP)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
+        listen(socket)
     };
-    open().map_err(|cause| BindError { address, cause })
+    bound().map_err(|cause| BindError { address, cause })
 }
 
 /// So many listening TCP sockets at one address, among which the kernel divides connections (SO_REUSEPORT). As with [`bind_tcp`], an address at which
@@ -86,16 +84,10 @@ pub(super) fn share_tcp(
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    let listen = |address| -> io::Result<TcpListener> {
-        let socket = bind(address, true)?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    };
     let all = || -> io::Result<_> {
         // Those that share would do so with another process's too, which this one does not; it also finds a port where any will do.
         let found = bind(address, false)?.local_addr()?.as_socket().unwrap_or(address);
-        (0..count).map(|_| listen(found)).collect::<io::Result<_>>()
+        (0..count).map(|_| listen(bind(found, true)?)).collect::<io::Result<_>>()
     };
     all().map_err(|cause| BindError { address, cause })
 }
@@ -114,6 +106,12 @@ pub async fn accept(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
