@@ -1,5 +1,5 @@
 //! Connections in, connections out: peek reads whom a client wants before anything is encrypted, judge asks the policy, transparent, quic and
-//! explicit serve clients, users and line say who they are and how they speak, visit shows who was sent to the sinkhole why, relay moves bytes, all on threads of their own. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
+//! explicit serve clients, users and line say who they are and how they speak, visit shows who was sent to the sinkhole why, relay moves bytes, threads is where connections over TCP are taken and live. Owns what of a policy DNS alone cannot hold; never decides by itself, and never opens what is
 //! encrypted.
 
 mod automatic;

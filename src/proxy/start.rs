@@ -9,25 +9,21 @@ use std::thread;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::claims::{Claims, Resolve};
 use super::config::{Config, Mode};
 use super::door::{Door, Own};
 use super::judge::Judge;
-use super::line::Line;
-use super::metrics::{Outcome, Statistics, Way};
+use super::metrics::Statistics;
 use super::page::{Words, read_words};
+use super::quic;
 use super::threads::{self, Entrance};
 use super::users::Users;
-use super::{explicit, quic, transparent, visit};
 use crate::clock::Clock;
 use crate::dns::Nat64;
 use crate::feeds;
-use crate::net::tls::{Application, Authority, Renewable, Server, Stream};
-use crate::net::{
-    BindError, Pipes, Places, accept, bind_shared_tcp, bind_transparent_tcp, bind_transparent_udp,
-};
+use crate::net::tls::{Application, Authority, Renewable, Server};
+use crate::net::{BindError, Pipes, Places, bind_shared_tcp, bind_transparent_tcp, bind_transparent_udp};
 use crate::policy::{Identities, Labels, Live};
 use crate::problem::{Place, Problem};
 use crate::telemetry::Ring;
@@ -183,56 +179,6 @@ fn encrypted(certificate: Option<&Arc<Renewable>>, clients: Option<Authority>) -
     let certificate = certificate.ok_or_else(|| io::Error::other("there is no certificate"))?;
     let server = Server::new(Arc::clone(certificate), Application::Http1, clients);
     server.map(Arc::new).map_err(io::Error::other)
-}
-
-/// Takes connections until the stop, each into a task of its own.
-pub(super) async fn accept_all(listener: tokio::net::TcpListener, door: Arc<Door>, places: Arc<Places>) {
-    let mut stop = door.stop.clone();
-    let way = match door.config.mode {
-        Mode::Explicit => Way::Explicit,
-        Mode::Page => Way::Page,
-        Mode::Transparent => Way::Transparent,
-    };
-    loop {
-        let failed = |error: io::Error| tracing::debug!(%error, "accepting failed");
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener, failed) => accepted,
-            _ = stop.changed() => return,
-        };
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let place = places
-            .enter(door.tls.is_some())
-            .and_then(|mut place| place.is_given_to(peer.ip()).then_some(place));
-        let Some(place) = place else {
-            door.statistics.ended(way, Outcome::Limit);
-            continue;
-        };
-        let door = Arc::clone(&door);
-        tokio::spawn(async move {
-            // Held to the end.
-            let mut place = place;
-            let line = match &door.tls {
-                None => Line::Clear(stream),
-                Some(tls) => {
-                    // Apart, so that connections in clear are as small as they were.
-                    let greeting = Box::pin(Stream::greet(stream, tls.config()));
-                    let Ok(Ok(stream)) = timeout(door.config.head, greeting).await else {
-                        door.statistics.ended(way, Outcome::Handshake);
-                        return;
-                    };
-                    place.greeted();
-                    Line::Encrypted(Box::new(stream))
-                }
-            };
-            match way {
-                Way::Explicit => {
-                    door.statistics.during(way, Box::pin(explicit::serve(line, peer, &door))).await
-                }
-                Way::Page => door.statistics.during(way, Box::pin(visit::serve(line, peer, &door))).await,
-                _ => door.statistics.during(way, transparent::serve(line, peer, &door)).await,
-            }
-        });
-    }
 }
 
 impl fmt::Debug for Parts {

@@ -2,15 +2,21 @@
 //! thread costs, a sixth of all that a short connection does. Never looks into a connection.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::config::Mode;
 use super::door::Door;
-use crate::net::Places;
+use super::line::Line;
+use super::metrics::{Outcome, Way};
+use super::{explicit, transparent, visit};
+use crate::net::tls::Stream;
+use crate::net::{Places, accept};
 
 /// Where one thread takes connections.
 pub(super) struct Entrance {
@@ -35,7 +41,7 @@ pub(super) fn begin(
     let entered = runtime.enter();
     for Entrance { door, places, listener } in entrances {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let _ends_at_the_stop = runtime.spawn(super::start::accept_all(listener, door, places));
+        let _ends_at_the_stop = runtime.spawn(accept_all(listener, door, places));
     }
     drop(entered);
     let work = move || {
@@ -51,4 +57,54 @@ pub(super) fn begin(
         });
     };
     Builder::new().name(format!("proxy-{number}")).spawn(work)
+}
+
+/// Takes connections until the stop, each into a task of its own.
+async fn accept_all(listener: tokio::net::TcpListener, door: Arc<Door>, places: Arc<Places>) {
+    let mut stop = door.stop.clone();
+    let way = match door.config.mode {
+        Mode::Explicit => Way::Explicit,
+        Mode::Page => Way::Page,
+        Mode::Transparent => Way::Transparent,
+    };
+    loop {
+        let failed = |error: io::Error| tracing::debug!(%error, "accepting failed");
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener, failed) => accepted,
+            _ = stop.changed() => return,
+        };
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let place = places
+            .enter(door.tls.is_some())
+            .and_then(|mut place| place.is_given_to(peer.ip()).then_some(place));
+        let Some(place) = place else {
+            door.statistics.ended(way, Outcome::Limit);
+            continue;
+        };
+        let door = Arc::clone(&door);
+        tokio::spawn(async move {
+            // Held to the end.
+            let mut place = place;
+            let line = match &door.tls {
+                None => Line::Clear(stream),
+                Some(tls) => {
+                    // Apart, so that connections in clear are as small as they were.
+                    let greeting = Box::pin(Stream::greet(stream, tls.config()));
+                    let Ok(Ok(stream)) = timeout(door.config.head, greeting).await else {
+                        door.statistics.ended(way, Outcome::Handshake);
+                        return;
+                    };
+                    place.greeted();
+                    Line::Encrypted(Box::new(stream))
+                }
+            };
+            match way {
+                Way::Explicit => {
+                    door.statistics.during(way, Box::pin(explicit::serve(line, peer, &door))).await
+                }
+                Way::Page => door.statistics.during(way, Box::pin(visit::serve(line, peer, &door))).await,
+                _ => door.statistics.during(way, transparent::serve(line, peer, &door)).await,
+            }
+        });
+    }
 }
