@@ -176,7 +176,7 @@ fn a_foreign_crate_has_one_door() {
         ),
         ("quick_cache", &["cache/store.rs"]),
         ("comfy_table", &["cli/audit.rs", "cli/history.rs", "cli/report.rs"]),
-        ("crossbeam_queue", &["telemetry/ring.rs"]),
+        ("crossbeam_queue", &["telemetry/queue.rs"]),
         ("ureq", &["admin/client.rs", "sources/address.rs", "sources/exchange.rs", "sources/http.rs"]),
         ("jsonwebtoken", &["admin/oidc/token.rs"]),
         (

@@ -310,7 +310,7 @@ fn what_the_queues_of_query_threads_lose_is_told() {
     let ring = fed.rings.add();
     let record = fed.record(BEGIN, 1, "wechat.com");
     // Nobody takes them away.
-    (0..5000).for_each(|_| ring.push(record.clone()));
+    (0..50_000).for_each(|_| ring.push(&record));
     let report = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
     assert_eq!((report.lost.queue, report.lost.disk, report.lost.room), (fed.rings.lost(), 0, 0));
     assert!(report.lost.queue > 0);

@@ -58,6 +58,19 @@ pub enum Trigger {
     ResponseName,
 }
 
+impl Trigger {
+    /// All of them, each where its number says.
+    pub const ALL: [Self; 7] = [
+        Self::ClientAddress,
+        Self::Egress,
+        Self::NameServerAddress,
+        Self::NameServerName,
+        Self::QueryName,
+        Self::ResponseAddress,
+        Self::ResponseName,
+    ];
+}
+
 impl Cause {
     /// True when NXDOMAIN claims no more than the rule says: names below the question's name are denied too (RFC 8020).
     /// What an answer led to says nothing of names below the one that was asked; who asks is denied all of them.

@@ -200,7 +200,7 @@ impl Judge {
             (Some(_), Some(IpAddr::V6(_))) => RecordType::AAAA,
             (Some(_), _) => RecordType::A,
         };
-        ring.push(Record {
+        ring.push(&Record {
             time_ms: self.clock.wall().as_millisecond(),
             client: caller.address,
             identity: caller.identity,

@@ -98,7 +98,7 @@ impl Turn<'_> {
         if outcome != Outcome::Later {
             let reply = outcome.of(buffer).filter(|_| self.engine.parts.config.log_replies);
             let reply = reply.map(|reply| Reply::new(reply, self.origin(tale)));
-            ring.push(self.telling(query, from, tale, reply));
+            ring.push(&self.telling(query, from, tale, reply));
         }
         self.told.take();
     }
@@ -110,7 +110,7 @@ impl Turn<'_> {
         let record = self.telling(query, from, tale, None);
         self.told.take();
         Box::new(move |reply: &[u8]| {
-            ring.push(Record { reply: origin.map(|origin| Reply::new(reply, origin)), ..record });
+            ring.push(&Record { reply: origin.map(|origin| Reply::new(reply, origin)), ..record });
             sink(reply);
         })
     }

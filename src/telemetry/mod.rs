@@ -1,4 +1,4 @@
-//! Counters, latency, record, reply, ring, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
+//! Counters, latency, record, reply, ring, queue, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
 //! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
@@ -8,6 +8,7 @@ mod latency;
 mod metric;
 pub mod prometheus;
 mod querylog;
+mod queue;
 mod record;
 mod rehearsal;
 mod reply;

@@ -13,6 +13,7 @@ pub struct Reply {
 
 /// Where an answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Origin {
     /// Kept, and fresh.
     Cache,
@@ -41,6 +42,11 @@ impl Reply {
         Self { bytes, length: length as u16, origin, is_cut: message.len() > length }
     }
 
+    /// One that was kept before, as it was.
+    pub(super) fn kept(bytes: [u8; Self::MOST], length: u16, origin: Origin, is_cut: bool) -> Self {
+        Self { bytes, length, origin, is_cut }
+    }
+
     /// What is kept of its bytes.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
@@ -58,6 +64,10 @@ impl Reply {
 }
 
 impl Origin {
+    /// All of them, each where its number says.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Cache, Self::Policy, Self::Resolver, Self::Stale, Self::Upstream];
+
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {

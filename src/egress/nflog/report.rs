@@ -72,7 +72,7 @@ impl Report {
         let listener = Listener::open(group)?;
         while !self.is_stopped() {
             let held = listener.next()?;
-            held.iter().filter_map(|held| self.record(held)).for_each(|record| self.ring.push(record));
+            held.iter().filter_map(|held| self.record(held)).for_each(|record| self.ring.push(&record));
         }
         Ok(())
     }

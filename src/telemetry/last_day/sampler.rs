@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::dns::CanonicalName;
 use crate::policy::IdentityNumber;
-use crate::telemetry::ring::Queue;
+use crate::telemetry::queue::Queue;
 
 /// Where query threads leave what they note.
 #[derive(Debug)]

@@ -231,10 +231,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
         let (mut log, ring) = log(&path, Clients::Prefix);
-        ring.push(record());
+        ring.push(&record());
         took(&log, 1.0);
         std::fs::rename(&path, folder.path().join("old")).unwrap();
-        ring.push(record());
+        ring.push(&record());
         assert!(log.stop(PATIENCE));
         for file in ["old", "queries.jsonl"] {
             let text = read(&folder.path().join(file));
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_full_disk_loses_lines_and_counts_them() {
         let (mut log, ring) = log(Path::new("/dev/full"), Clients::Full);
-        (0..5).for_each(|_| ring.push(record()));
+        (0..5).for_each(|_| ring.push(&record()));
         assert!(log.stop(PATIENCE));
         assert_eq!(lost(&log), 5.0);
     }
@@ -259,7 +259,7 @@ mod tests {
         let path = folder.path().join("queries.jsonl");
         std::fs::write(&path, "{\"name\":\"cut o").unwrap();
         let (mut log, ring) = log(&path, Clients::Full);
-        ring.push(record());
+        ring.push(&record());
         assert!(log.stop(PATIENCE));
         let text = String::from_utf8(read(&path)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
@@ -275,7 +275,7 @@ mod tests {
         // Opened for both, so that opening for writing does not wait; never read, so that it fills up.
         let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let (mut log, ring) = log(&path, Clients::Full);
-        (0..4000).for_each(|_| ring.push(record()));
+        (0..4000).for_each(|_| ring.push(&record()));
         thread::sleep(EVERY * 3);
         assert!(!log.stop(Duration::from_millis(100)));
     }
@@ -289,7 +289,7 @@ mod tests {
         let file = |path: &Path| Sink::to(Target::File(path.to_owned()));
         let (mut log, ring) = start(vec![file(&path), file(&pipe), file(Path::new("/dev/full"))]);
         for round in 1..=100 {
-            (0..50).for_each(|_| ring.push(record()));
+            (0..50).for_each(|_| ring.push(&record()));
             took(&log, f64::from(round * 50));
         }
         let counts = || {
@@ -322,8 +322,8 @@ mod tests {
             file("blocked"),
         ];
         let (mut log, ring) = start(sinks);
-        (0..40).for_each(|_| ring.push(record()));
-        (0..10).for_each(|_| ring.push(Record { decision: Decision::Allowed, ..record() }));
+        (0..40).for_each(|_| ring.push(&record()));
+        (0..10).for_each(|_| ring.push(&Record { decision: Decision::Allowed, ..record() }));
         assert!(log.stop(PATIENCE));
         let count = |name: &str| String::from_utf8(read(&path(name))).unwrap().lines().count();
         let found = ["all", "sample", "group", "app", "blocked"].map(count);
@@ -339,7 +339,7 @@ mod tests {
         let rotation = Rotation { size: Some(20_000), ..Rotation::default() };
         let (mut log, ring) = start(vec![Sink { rotation, ..Sink::to(Target::File(path.clone())) }]);
         for round in 1..=10 {
-            (0..100).for_each(|_| ring.push(record()));
+            (0..100).for_each(|_| ring.push(&record()));
             took(&log, f64::from(round * 100));
         }
         assert!(log.stop(PATIENCE));
