@@ -93,6 +93,31 @@ impl CanonicalName {
         above.is_some_and(|index| self.suffix(index) == wire)
     }
 
+    /// Writes it as people read it, without a final dot; the root is `.`.
+    pub fn write_text(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut room = [0; MAX_NAME];
+        match self.plain_text(&mut room) {
+            Some(text) => out.write_str(text),
+            None => name::write_text(self.as_wire(), out),
+        }
+    }
+
+    /// The same in `room`, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its wire form with dots in it.
+    fn plain_text<'r>(&self, room: &'r mut [u8; MAX_NAME]) -> Option<&'r str> {
+        let text = self.as_wire().get(1..self.as_wire().len().checked_sub(1)?)?;
+        let room = room.get_mut(..text.len())?;
+        room.copy_from_slice(text);
+        // The first label's length is not there, so that each offset is one too far.
+        for offset in self.labels.get(1..usize::from(self.count))? {
+            *room.get_mut(usize::from(*offset).checked_sub(1)?)? = b'.';
+        }
+        let dots = room.iter().filter(|byte| **byte == b'.').count();
+        let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        // A dot of a label's own is none that was put in.
+        let is_plain = room.iter().all(is_plain) && dots + 1 == usize::from(self.count);
+        std::str::from_utf8(room).ok().filter(|_| is_plain)
+    }
+
     /// Label `index` counted from the left, without its length byte.
     #[inline]
     pub fn label(&self, index: usize) -> &[u8] {
@@ -111,13 +136,13 @@ impl From<&Name> for CanonicalName {
 
 impl fmt::Display for CanonicalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_text(self.as_wire(), f)
+        self.write_text(f)
     }
 }
 
 impl fmt::Debug for CanonicalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_text(self.as_wire(), f)
+        self.write_text(f)
     }
 }
 
@@ -134,6 +159,25 @@ mod tests {
         assert_eq!(name.suffix(9), b"\0");
         assert_eq!(name.label(1), b"wechat");
         assert_eq!(name.to_string(), "www.wechat.com");
+    }
+
+    #[test]
+    fn names_are_written_alike_in_one_piece_and_label_by_label() {
+        let longest = b"\x01a".repeat(127);
+        for wire in [
+            &b""[..],
+            b"\x01a",
+            b"\x03WwW\x03_-9\x03com",
+            b"\x03a.b\x03com",
+            b"\x01.",
+            b"\x02\0\xFF\x01z",
+            &longest,
+        ] {
+            let name = CanonicalName::read(&[wire, b"\0"].concat()).unwrap();
+            let mut label_by_label = String::new();
+            name::write_text(name.as_wire(), &mut label_by_label).unwrap();
+            assert_eq!(name.to_string(), label_by_label);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! where a type is not known or the bytes do not hold to it. Never panics on foreign bytes; names have no final dot, as everywhere in this product.
 
 use std::fmt::{self, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,9 @@ use super::canonical::CanonicalName;
 use super::message::{Message, Record};
 use super::types::{Class, Rcode, RecordType};
 
-impl fmt::Display for Rcode {
-    /// The mnemonic of RFC 6895 section 2.3.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Rcode {
+    /// The mnemonic of RFC 6895 section 2.3; `None` for one without.
+    pub fn mnemonic(self) -> Option<&'static str> {
         const NAMES: [&str; 12] = [
             "NOERROR",
             "FORMERR",
@@ -28,21 +28,39 @@ impl fmt::Display for Rcode {
             "NOTZONE",
             "DSOTYPENI",
         ];
-        match (NAMES.get(usize::from(self.0)), *self) {
-            (Some(name), _) => f.write_str(name),
-            (None, Self::BADVERS) => f.write_str("BADVERS"),
-            (None, Self(number)) => write!(f, "RCODE{number}"),
+        match self {
+            Self::BADVERS => Some("BADVERS"),
+            Self(number) => NAMES.get(usize::from(number)).copied(),
+        }
+    }
+}
+
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "RCODE{}", self.0),
+        }
+    }
+}
+
+impl Class {
+    /// The mnemonic of RFC 1035 section 3.2.4; `None` for one without.
+    pub fn mnemonic(self) -> Option<&'static str> {
+        match self {
+            Self::IN => Some("IN"),
+            Self::CH => Some("CH"),
+            Self::ANY => Some("ANY"),
+            _ => None,
         }
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::IN => f.write_str("IN"),
-            Self::CH => f.write_str("CH"),
-            Self::ANY => f.write_str("ANY"),
-            Self(number) => write!(f, "CLASS{number}"),
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "CLASS{}", self.0),
         }
     }
 }
@@ -54,14 +72,32 @@ impl Message<'_> {
         self.known(record, rdata).unwrap_or_else(|| generic(rdata))
     }
 
+    /// The same, written; what most answers are made of, without text in between.
+    pub fn write_rdata(self, record: &Record, out: &mut impl fmt::Write) -> fmt::Result {
+        let rdata = self.bytes().get(record.rdata.clone()).unwrap_or(&[]);
+        if record.record_type == RecordType::A
+            && let Ok(octets) = <[u8; 4]>::try_from(rdata)
+        {
+            return write_address(IpAddr::from(octets), out);
+        }
+        if record.record_type == RecordType::CNAME
+            && let Some(name) = self.last_name(record, record.rdata.start)
+        {
+            return name.write_text(out);
+        }
+        out.write_str(&self.rdata_text(record))
+    }
+
+    /// The name at `at`, if it is the last of the RDATA.
+    fn last_name(self, record: &Record, at: usize) -> Option<CanonicalName> {
+        let is_last = self.name_end(at)? == record.rdata.end;
+        self.name_at(at).filter(|_| is_last)
+    }
+
     /// `None` when the type is not known, or the bytes are not what it has.
     fn known(self, record: &Record, rdata: &[u8]) -> Option<String> {
         let start = record.rdata.start;
-        // The last of the RDATA is a name.
-        let named = |at: usize| {
-            let is_last = self.name_end(at)? == record.rdata.end;
-            self.name_at(at).filter(|_| is_last)
-        };
+        let named = |at: usize| self.last_name(record, at);
         Some(match record.record_type {
             RecordType::A => Ipv4Addr::from(<[u8; 4]>::try_from(rdata).ok()?).to_string(),
             RecordType::AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(rdata).ok()?).to_string(),
@@ -115,6 +151,35 @@ impl Message<'_> {
         }
         (length == rdata.len()).then_some(out)
     }
+}
+
+/// An address as everybody writes it, one of IPv4 in one piece.
+pub fn write_address(address: IpAddr, out: &mut impl fmt::Write) -> fmt::Result {
+    let octets = match address {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(address) => return write!(out, "{address}"),
+    };
+    let mut text = [b'.'; 15];
+    let mut at = 0;
+    let mut put = |byte: u8| {
+        if let Some(to) = text.get_mut(at) {
+            *to = byte;
+        }
+        at += 1;
+    };
+    for (index, octet) in octets.into_iter().enumerate() {
+        if index > 0 {
+            put(b'.');
+        }
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
+    }
+    out.write_str(text.get(..at).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
 }
 
 /// One parameter of a service.
@@ -215,7 +280,19 @@ mod tests {
         bytes.extend(rdata);
         let message = Message::new(&bytes).unwrap();
         let record = message.records().next().unwrap();
-        message.rdata_text(&record)
+        let mut written = String::new();
+        message.write_rdata(&record, &mut written).unwrap();
+        assert_eq!(written, message.rdata_text(&record));
+        written
+    }
+
+    #[test]
+    fn addresses_are_written_as_they_are_displayed() {
+        for address in ["0.0.0.0", "9.10.99.100", "255.199.20.5", "2001:db8::7", "::ffff:192.0.2.1"] {
+            let mut written = String::new();
+            write_address(address.parse().unwrap(), &mut written).unwrap();
+            assert_eq!(written, address);
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ macro_rules! record_types {
         impl RecordType {
             $(pub const $name: Self = Self($number);)*
 
-            fn known(self) -> Option<&'static str> {
+            /// Its name; `None` for one that is not listed here.
+            pub fn mnemonic(self) -> Option<&'static str> {
                 match self.0 { $($number => Some(stringify!($name)),)* _ => None }
             }
 
@@ -46,7 +47,7 @@ record_types! {
 
 impl fmt::Display for RecordType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.known() {
+        match self.mnemonic() {
             Some(name) => f.write_str(name),
             None => write!(f, "TYPE{}", self.0),
         }

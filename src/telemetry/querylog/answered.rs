@@ -2,6 +2,7 @@
 //! panics on it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -49,7 +50,7 @@ pub struct Answer {
 }
 
 /// Letters of names and RDATA told of one reply: some forty addresses. Compression makes 512 bytes say much more than that.
-const MOST_TEXT: usize = 4096;
+pub(super) const MOST_TEXT: usize = 4096;
 
 impl Answered {
     /// `None` when it has no header.
@@ -86,6 +87,10 @@ impl Answered {
 
     /// The flags that are set, by the names that RFC 1035, 2535 and 4035 give them; that it is a response says nothing here.
     pub fn flags(&self) -> Vec<&'static str> {
+        Self::flags_of(self.flags).collect()
+    }
+
+    pub(super) fn flags_of(flags: Flags) -> impl Iterator<Item = &'static str> {
         let names = [
             (Flags::AA, "AA"),
             (Flags::TC, "TC"),
@@ -94,7 +99,24 @@ impl Answered {
             (Flags::AD, "AD"),
             (Flags::CD, "CD"),
         ];
-        names.into_iter().filter(|(mask, _)| self.flags.has(*mask)).map(|(_, name)| name).collect()
+        names.into_iter().filter(move |(mask, _)| flags.has(*mask)).map(|(_, name)| name)
+    }
+}
+
+/// What a record's reply says, read when somebody wants to know.
+#[derive(Debug)]
+pub(super) struct Said<'r> {
+    reply: Option<&'r Reply>,
+    read: OnceCell<Option<Answered>>,
+}
+
+impl<'r> Said<'r> {
+    pub(super) fn of(reply: Option<&'r Reply>) -> Self {
+        Self { reply, read: OnceCell::new() }
+    }
+
+    pub(super) fn answered(&self) -> Option<&Answered> {
+        self.read.get_or_init(|| self.reply.and_then(Answered::read)).as_ref()
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::dns::write_address;
 use crate::policy::hexadecimal;
 
 /// How a client's address is shown.
@@ -97,12 +98,21 @@ impl Clients {
 
     /// A client as logs and reports show it; `None` when they do not.
     pub fn show(self, client: IpAddr) -> Option<String> {
-        let kept = self.kept(client)?;
-        Some(match (self, kept) {
-            (Self::Prefix, IpAddr::V4(_)) => format!("{kept}/24"),
-            (Self::Prefix, IpAddr::V6(_)) => format!("{kept}/56"),
-            _ => kept.to_string(),
-        })
+        let mut out = String::new();
+        self.write(client, &mut out).then_some(out)
+    }
+
+    /// Writes the same behind `out`; false when there is nothing to be shown.
+    pub(super) fn write(self, client: IpAddr, out: &mut String) -> bool {
+        let Some(kept) = self.kept(client) else { return false };
+        // Writing to memory does not fail.
+        let _written = write_address(kept, out).is_ok();
+        match (self, kept) {
+            (Self::Prefix, IpAddr::V4(_)) => out.push_str("/24"),
+            (Self::Prefix, IpAddr::V6(_)) => out.push_str("/56"),
+            _ => {}
+        }
+        true
     }
 
     /// The word in the configuration.

@@ -50,7 +50,7 @@ pub(super) fn line(event: Event<'_>) -> Value {
         });
         put("rule", rule);
     }
-    if let Some(answered) = event.answered
+    if let Some(answered) = event.answered()
         && let Some(labels) = out.get_mut("labels").and_then(Value::as_object_mut)
     {
         labels.insert("answered_from".to_owned(), json!(answered.origin.as_str()));
@@ -66,10 +66,10 @@ pub(super) fn line(event: Event<'_>) -> Value {
 
 /// The question, and with a reply the whole exchange: then its type is `answer`.
 fn dns(event: Event<'_>) -> Value {
-    let Event { record, answered, .. } = event;
+    let record = event.record;
     let question =
         json!({"name": record.name.to_string(), "type": record.record_type.to_string(), "class": "IN"});
-    let Some(answered) = answered else { return json!({"type": "query", "question": question}) };
+    let Some(answered) = event.answered() else { return json!({"type": "query", "question": question}) };
     let mut out = json!({
         "type": "answer",
         "question": question,

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::answered::{Answer, Answered};
+use super::answered::{Answer, Answered, Said};
 use super::config::Form;
-use super::{ecs, ocsf};
+use super::{ecs, json, ocsf};
 use crate::dns::{CanonicalName, Rcode, RecordType};
 use crate::policy::Description;
 use crate::telemetry::record::Record;
@@ -45,8 +45,8 @@ pub(super) struct Event<'a> {
     /// What a line says of the decision, in this product's own form.
     pub(super) decided: &'a [u8],
     pub(super) shown: Shown<'a>,
-    /// What was answered; `None` when nothing was, and of connections.
-    pub(super) answered: Option<&'a Answered>,
+    /// What was answered; nothing when nothing was, and of connections.
+    pub(super) said: &'a Said<'a>,
     /// Whether the answer's records are told, beside its code.
     pub(super) tells_answers: bool,
 }
@@ -104,49 +104,35 @@ struct Replied<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// What was answered, if something was.
+    pub(super) fn answered(&self) -> Option<&'a Answered> {
+        self.said.answered()
+    }
+
     /// The answer's records, if there was a reply and they are to be told.
     pub(super) fn answers(&self) -> Option<&'a [Answer]> {
-        self.answered.filter(|_| self.tells_answers).map(|answered| &*answered.answers)
+        self.answered().filter(|_| self.tells_answers).map(|answered| &*answered.answers)
     }
 
     /// True when the answer has more records than are told of those that are to be.
     pub(super) fn is_cut(&self) -> bool {
-        self.tells_answers && self.answered.is_some_and(|answered| answered.is_cut)
+        self.tells_answers && self.answered().is_some_and(|answered| answered.is_cut)
     }
 }
 
 /// Appends a query's line, with its end.
 pub(super) fn write(form: Form, event: Event<'_>, out: &mut Vec<u8>) {
     let written = match form {
-        Form::Json => write_json(event, out),
+        Form::Json => {
+            json::write(event, out);
+            Ok(())
+        }
         Form::Ecs => serde_json::to_writer(&mut *out, &ecs::line(event)),
         Form::Ocsf => serde_json::to_writer(&mut *out, &ocsf::line(event)),
     };
     // Writing to memory does not fail, and no field refuses to be written.
     debug_assert!(written.is_ok());
     out.push(b'\n');
-}
-
-/// One object of several: each one's brace in front becomes the comma behind the one before.
-fn write_json(event: Event<'_>, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    serde_json::to_writer(&mut *out, &asked(event))?;
-    let mut join = |write: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>| {
-        out.pop();
-        let at = out.len();
-        write(out)?;
-        if let Some(brace) = out.get_mut(at) {
-            *brace = b',';
-        }
-        Ok(())
-    };
-    join(&|out| {
-        out.extend_from_slice(event.decided);
-        Ok(())
-    })?;
-    match replied(event) {
-        Some(replied) => join(&|out| serde_json::to_writer(out, &replied)),
-        None => Ok(()),
-    }
 }
 
 /// The fields of a line.
@@ -198,7 +184,7 @@ pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
 }
 
 fn replied(event: Event<'_>) -> Option<Replied<'_>> {
-    event.answered.map(|answered| Replied {
+    event.answered().map(|answered| Replied {
         rcode: answered.rcode,
         answered_from: answered.origin.as_str(),
         flags: answered.flags(),

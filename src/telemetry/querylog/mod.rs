@@ -11,6 +11,7 @@ mod encrypted;
 mod fault;
 mod file;
 mod journal;
+mod json;
 mod line;
 mod log;
 mod ocsf;

@@ -8,7 +8,8 @@ use crate::dns::{Flags, Rcode};
 
 /// What a line says: activity Traffic (6), which is a query and its answer, or Query (1) where there is none.
 pub(super) fn line(event: Event<'_>) -> Value {
-    let Event { record, described: Described { words, group, .. }, shown, answered, .. } = event;
+    let Event { record, described: Described { words, group, .. }, shown, .. } = event;
+    let answered = event.answered();
     let (activity, activity_name) = if answered.is_some() { (6, "Traffic") } else { (1, "Query") };
     let is_denied = record.decision.is_denial();
     let (disposition, disposition_name) = if is_denied { (2, "Blocked") } else { (1, "Allowed") };

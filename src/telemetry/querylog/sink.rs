@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::answered::Answered;
+use super::answered::Said;
 use super::clients::{Clients, Pseudonyms};
 use super::config::Sink as Config;
 use super::dnstap::{self, Frames, Reader};
@@ -29,6 +29,8 @@ use crate::telemetry::record::{Decision, Record};
 pub(super) struct Sink {
     config: Config,
     pseudonyms: Pseudonyms,
+    /// What stands for the client of the record that is told; its room is used again.
+    client: String,
     header: Header,
     /// Records that came since the sample's last.
     skipped: u32,
@@ -46,7 +48,7 @@ pub(super) struct Told<'a> {
     pub(super) described: &'a Described,
     /// What a line says of the decision, in this product's own form.
     pub(super) decided: &'a [u8],
-    pub(super) answered: Option<&'a Answered>,
+    pub(super) said: &'a Said<'a>,
 }
 
 /// What became of a sink's records.
@@ -126,6 +128,7 @@ impl Sink {
         let sink = Self {
             config: config.clone(),
             pseudonyms: Pseudonyms::default(),
+            client: String::new(),
             header,
             skipped: 0,
             batch: Batch::default(),
@@ -150,7 +153,7 @@ impl Sink {
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
     pub(super) fn take(&mut self, record: &Record, told: &Told<'_>) {
-        let Told { time, described, decided, answered } = *told;
+        let Told { time, described, decided, said } = *told;
         let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
         if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {
             return;
@@ -161,17 +164,21 @@ impl Sink {
         }
         self.skipped = 0;
         let clients = self.config.clients;
-        let client = match clients {
-            Clients::Hmac => self.pseudonyms.of(record.client, record.time_ms),
-            clients => clients.show(record.client),
+        self.client.clear();
+        let is_shown = match clients {
+            Clients::Hmac => self.pseudonyms.of(record.client, record.time_ms).is_some_and(|digest| {
+                self.client.push_str(&digest);
+                true
+            }),
+            clients => clients.write(record.client, &mut self.client),
         };
         let shown = Shown {
-            client: client.as_deref(),
+            client: is_shown.then_some(&*self.client),
             identity: described.identity.as_deref().filter(|_| clients == Clients::Full),
             is_address: clients == Clients::Full,
         };
         let tells_answers = self.config.answers;
-        let event = Event { record, time, described, decided, shown, answered, tells_answers };
+        let event = Event { record, time, described, decided, shown, said, tells_answers };
         let out = &mut self.batch.bytes;
         match &self.config.to {
             Target::File(_) => line::write(self.config.form, event, out),

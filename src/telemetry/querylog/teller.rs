@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
-use super::answered::Answered;
+use super::answered::Said;
 use super::line::{Described, decided};
 use super::log::Describe;
 use super::sink::Told;
@@ -39,8 +39,8 @@ struct Common {
     decision: Decision,
 }
 
-/// Descriptions that are kept at most, of a kilobyte each; beyond, all are forgotten.
-const MOST: usize = 2048;
+/// Descriptions that are kept at most, of up to a kilobyte each, one for each client and for each rule that is met; beyond, all are forgotten.
+const MOST: usize = 1 << 14;
 
 impl Teller {
     pub(super) fn new(describe: Describe) -> Self {
@@ -58,6 +58,8 @@ impl Teller {
             }
         }
         let Record { generation, cause, client, identity, transport, decision, .. } = *record;
+        // A cause knows its group, whoever the client is.
+        let client = if cause.is_some() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { client };
         let common = Common { generation, cause, client, identity, transport, decision };
         if self.known.len() >= MOST {
             self.known.clear();
@@ -66,8 +68,7 @@ impl Teller {
             let described = (self.describe)(record);
             Known { decided: decided(record, &described), described }
         });
-        let answered = record.reply.as_ref().and_then(Answered::read);
-        who(&Told { time: &self.time, described, decided, answered: answered.as_ref() });
+        who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply.as_ref()) });
     }
 }
 
