@@ -36,7 +36,7 @@ impl Engine {
         let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
         // Looked up once more, so that hits and blocks need not carry it along.
         let old = self.parts.store.find(key);
-        self.wait(key, ask(query), old.as_ref(), waiter);
+        self.wait(key, ask(query), old.as_ref(), waiter, since);
     }
 
     /// Fetches anew what was kept under `key` and nears its end; nobody waits for it.
@@ -74,11 +74,10 @@ impl Engine {
                 _ = stop.changed() => return,
             };
             let name = Key::name_in(&place);
-            let Some(stale) = self.stale(&Key::of_bytes(&place, &name), self.parts.clock.now()) else {
-                continue;
-            };
+            let now = self.parts.clock.now();
+            let Some(stale) = self.stale(&Key::of_bytes(&place, &name), now) else { continue };
             if let Some(waiters) = self.pending.take_impatient(&place) {
-                self.answer(waiters, Ok((&stale, true)));
+                self.answer(waiters, Ok((&stale, true)), now);
             }
         }
     }
@@ -107,21 +106,27 @@ impl Engine {
         let kept = self.parts.store.find(&key);
         let now = self.parts.clock.now();
         if let Some(entry) = kept.as_ref().filter(|entry| entry.freshness(now, 0) == Freshness::Fresh) {
-            self.answer([waiter], Ok((entry, false)));
+            self.answer([waiter], Ok((entry, false)), now);
             return;
         }
         let ask = Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };
-        self.wait(&key, ask, kept.as_ref(), waiter);
+        self.wait(&key, ask, kept.as_ref(), waiter, now);
     }
 
-    fn wait(self: &Arc<Self>, key: &Key<'_>, ask: Ask<'_>, old: Option<&Arc<Entry>>, waiter: Waiter) {
-        let now = self.parts.clock.now();
+    fn wait(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        ask: Ask<'_>,
+        old: Option<&Arc<Entry>>,
+        waiter: Waiter,
+        now: Moment,
+    ) {
         let config = self.parts.store.config();
         let stale = old.filter(|old| old.freshness(now, config.stale) != Freshness::TooOld);
         // What is fresh is asked for only because the servers behind it are not known.
         let is_fresh = |entry: &Entry| entry.freshness(now, 0) == Freshness::Fresh;
         if let Some(stale) = stale.filter(|stale| !is_fresh(stale) && stale.failed_lately(now)) {
-            return self.answer([waiter], Ok((stale, true)));
+            return self.answer([waiter], Ok((stale, true)), now);
         }
         match self.pending.join(key, Some(waiter), stale.map(|_| config.stale_after)) {
             Joined::First(key) => {
@@ -136,14 +141,14 @@ impl Engine {
             Joined::Later => self.shared.bump(Counter::Coalesced),
             Joined::NoRoom(waiter) => {
                 self.shared.bump(Counter::DropOverload);
-                self.answer(waiter, stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+                self.answer(waiter, stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
             }
             Joined::TooMany(waiter) => {
                 self.shared.bump(Counter::DropClient);
-                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
             }
             Joined::TooSlow(waiter) => {
-                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout));
+                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
             }
         }
     }
@@ -182,15 +187,16 @@ impl Engine {
             (None, Some(entry), None) => Ok((entry, false)),
             (None, None, None) => Err(Failure::Network),
         };
-        self.settle(Arc::clone(place), came);
+        self.settle(Arc::clone(place), came, now);
         failed
     }
 
     /// Answers those who wait under `place`.
-    pub(super) fn conclude(self: &Arc<Self>, place: &[u8], came: Came) {
+    pub(super) fn conclude(self: &Arc<Self>, place: &[u8], came: Came, now: Moment) {
         // Taken only now: a query that comes after this finds the answer in the cache.
         if let Some(waiters) = self.pending.take(place) {
-            self.answer(waiters, came.as_ref().map(|(entry, stale)| (&**entry, *stale)).map_err(|why| *why));
+            let came = came.as_ref().map(|(entry, stale)| (&**entry, *stale));
+            self.answer(waiters, came.map_err(|why| *why), now);
         }
     }
 
@@ -205,6 +211,7 @@ impl Engine {
         self: &Arc<Self>,
         waiters: impl IntoIterator<Item = Waiter>,
         answer: Result<(&Entry, bool), Failure>,
+        now: Moment,
     ) {
         thread_local! {
             /// Room for a reply of any size, made once for each thread.
@@ -219,7 +226,7 @@ impl Engine {
             ring: self.shared_ring.as_ref(),
             told: &told,
             kept: if matches!(answer, Ok((_, true))) { Origin::Stale } else { Origin::Upstream },
-            now: self.parts.clock.now(),
+            now,
             wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
         let attends = snapshot.attends();

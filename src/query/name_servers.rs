@@ -114,20 +114,24 @@ impl NameServers {
 
 impl Engine {
     /// Answers those who wait under `place`, once the servers are known that the policy has rules about.
-    pub(super) fn settle(self: &Arc<Self>, place: Arc<[u8]>, came: Came) {
-        let until = self.parts.clock.now() + PATIENCE;
-        self.settle_within(place, came, until, MOST_ROUNDS);
+    pub(super) fn settle(self: &Arc<Self>, place: Arc<[u8]>, came: Came, now: Moment) {
+        self.settle_within(place, came, (now, now + PATIENCE), MOST_ROUNDS);
     }
 
-    fn settle_within(self: &Arc<Self>, place: Arc<[u8]>, came: Came, until: Moment, rounds: usize) {
-        let now = self.parts.clock.now();
+    fn settle_within(
+        self: &Arc<Self>,
+        place: Arc<[u8]>,
+        came: Came,
+        (now, until): (Moment, Moment),
+        rounds: usize,
+    ) {
         let missing = match &came {
             // Who gets a stale answer has waited long enough.
             Ok((entry, false)) if rounds > 0 && now < until => self.missing_behind(entry, now),
             _ => Vec::new(),
         };
         if missing.is_empty() {
-            return self.conclude(&place, came);
+            return self.conclude(&place, came, now);
         }
         let left = Arc::new(AtomicUsize::new(missing.len()));
         let came = Arc::new(came);
@@ -148,7 +152,7 @@ impl Engine {
                 }
                 // The last one goes on.
                 if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    engine.settle_within(place, (*came).clone(), until, rounds - 1);
+                    engine.settle_within(place, (*came).clone(), (now, until), rounds - 1);
                 }
             };
             let ask = Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };

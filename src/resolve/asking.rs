@@ -79,15 +79,28 @@ impl Asking {
 
     /// Asks the next server, or says that none is left. Does nothing while another try than `after` is under way.
     pub(super) fn go_on(self: &Arc<Self>, question: &Arc<Question>, after: u8, failure: Option<Failure>) {
-        let (mut after, mut failure) = (after, failure);
+        self.go_on_at(self.network.now(), question, after, failure);
+    }
+
+    /// Asks the first server.
+    pub(super) fn begin(self: &Arc<Self>, question: &Arc<Question>, now: Moment) {
+        self.go_on_at(now, question, 0, None);
+    }
+
+    fn go_on_at(
+        self: &Arc<Self>,
+        mut now: Moment,
+        question: &Arc<Question>,
+        mut after: u8,
+        mut failure: Option<Failure>,
+    ) {
         loop {
-            let now = self.network.now();
             match self.next(question, after, failure, now) {
                 Step::Ask { server, number, latest } => {
-                    let edns = server.health.takes_edns(self.clock.now());
+                    let edns = server.health.takes_edns(&self.clock);
                     let Err(broken) = self.ask(server, number, question, latest, edns, now) else { return };
                     self.failed(server, &broken);
-                    (after, failure) = (latest, Some(Failure::Network));
+                    (after, failure, now) = (latest, Some(Failure::Network), self.network.now());
                 }
                 Step::Fail(failure) => return self.tell(question, None, Err(failure)),
                 Step::Nothing => return,
@@ -112,7 +125,7 @@ impl Asking {
         }
         progress.failed.extend(progress.asked.take());
         loop {
-            let chosen = self.servers.choose(question.servers, &progress.failed, self.clock.now());
+            let chosen = self.servers.choose(question.servers, &progress.failed, &self.clock);
             if let Some((number, server)) = chosen {
                 progress.asked = Some(number);
                 return Step::Ask { server, number, latest: progress.begin() };
@@ -150,7 +163,7 @@ impl Asking {
             }
         }
         let patient_until = (now + patience).min(question.deadline);
-        let is_mixed = server.ports.is_some() && server.health.keeps_case(self.clock.now());
+        let is_mixed = server.ports.is_some() && server.health.keeps_case(&self.clock);
         let case = if is_mixed { Case::mixed()? } else { Case::PLAIN };
         let tried =
             Try { question: Arc::clone(question), number: latest, edns, case, sent: now, patient_until };
@@ -177,7 +190,7 @@ impl Asking {
             let Some((number, other, latest)) = self.hedged(&question, late, server, asked, now) else {
                 continue;
             };
-            let edns = other.health.takes_edns(self.clock.now());
+            let edns = other.health.takes_edns(&self.clock);
             if let Err(broken) = self.ask(other, number, &question, latest, edns, now) {
                 self.failed(other, &broken);
                 self.go_on(&question, latest, Some(Failure::Network));
@@ -227,7 +240,7 @@ impl Asking {
             let wait = private::PATIENCE.min(tried.patient_until.since(asking.network.now()) / 2);
             let exchange = private.exchange(&tried.question, tried.edns);
             if let Ok(Ok(message)) = tokio::time::timeout(wait, exchange).await {
-                return asking.answered(number, &tried, &message);
+                return asking.answered(number, &tried, &message, asking.network.now());
             }
             private.failed(&server.health.upstream, asking.clock.now());
             let (question, latest) = (Arc::clone(&tried.question), tried.number);
@@ -267,7 +280,7 @@ impl Asking {
             match tokio::time::timeout(wait, exchange).await {
                 Ok(Ok(message)) => {
                     asked.health.counts.tcp.fetch_add(1, Ordering::Relaxed);
-                    asking.answered(server, &tried, &message);
+                    asking.answered(server, &tried, &message, asking.network.now());
                 }
                 Ok(Err(error)) => asking.broken(server, &tried, &error.into()),
                 Err(_) => asking.broken(server, &tried, &Broken::Timeout),
@@ -299,9 +312,9 @@ impl Asking {
                 }
             }
             Received::Answer(tried, Content::Whole(length)) => {
-                self.answered(number, &tried, buffer.get(..length).unwrap_or(&[]));
+                self.answered(number, &tried, buffer.get(..length).unwrap_or(&[]), now);
             }
-            Received::Answer(tried, Content::Anew(message)) => self.answered(number, &tried, &message),
+            Received::Answer(tried, Content::Anew(message)) => self.answered(number, &tried, &message, now),
             Received::Forged(tries) => {
                 server.health.counts.mismatches.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(upstream = %server.health.upstream, "answers to no question: somebody may be guessing");
@@ -337,9 +350,8 @@ impl Asking {
     }
 
     /// A server answered with `message`.
-    fn answered(self: &Arc<Self>, number: u16, tried: &Try, message: &[u8]) {
+    fn answered(self: &Arc<Self>, number: u16, tried: &Try, message: &[u8], now: Moment) {
         let Some(server) = self.servers.all().get(usize::from(number)) else { return };
-        let now = self.network.now();
         server.health.succeeded(now.since(tried.sent));
         match Message::new(message).map_or(Rcode::SERVFAIL, |message| message.flags().rcode()) {
             Rcode::NOERROR | Rcode::NXDOMAIN => self.tell(&tried.question, Some(tried.number), Ok(message)),

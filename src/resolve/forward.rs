@@ -109,7 +109,8 @@ impl Forwarder {
     /// Asks until one upstream answers, they all failed, or the deadline is over, and then tells `then`. Returns at once,
     /// never having waited: over UDP the query is on its way by then.
     pub fn ask(&self, ask: Ask<'_>, then: Then) {
-        self.ask_until(ask, self.now() + self.0.config.deadline, then);
+        let now = self.now();
+        self.ask_until(ask, now, now + self.0.config.deadline, then);
     }
 
     /// The time that deadlines are counted in.
@@ -118,7 +119,7 @@ impl Forwarder {
     }
 
     /// The same with a deadline of the question's own.
-    pub(super) fn ask_until(&self, ask: Ask<'_>, deadline: Moment, then: Then) {
+    pub(super) fn ask_until(&self, ask: Ask<'_>, now: Moment, deadline: Moment, then: Then) {
         let name = ask.name.as_wire();
         let mut wire = [0; MAX_NAME + 4];
         let (kind, class) = (ask.record_type.0.to_be_bytes(), Class::IN.0.to_be_bytes());
@@ -128,7 +129,7 @@ impl Forwarder {
         let wire = wire.get(..name.len() + 4).unwrap_or(&[]);
         let (servers, _) = self.0.servers.route(ask.name);
         let question = Question::new(wire, ask.dnssec_ok, ask.checking_disabled, servers, deadline, then);
-        self.0.go_on(&Arc::new(question), 0, None);
+        self.0.begin(&Arc::new(question), now);
     }
 }
 

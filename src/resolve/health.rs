@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::hedge::Lateness;
 use super::upstream::Upstream;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 
 /// One upstream and what is known of it.
 #[derive(Debug)]
@@ -116,13 +116,13 @@ impl Health {
     }
 
     /// Whether to ask with EDNS.
-    pub(super) fn takes_edns(&self, now: Moment) -> bool {
-        now.nanoseconds() >= self.plain_until.load(Ordering::Relaxed)
+    pub(super) fn takes_edns(&self, clock: &Clock) -> bool {
+        is_over(&self.plain_until, clock)
     }
 
     /// Whether it is thought to answer with a name as it was asked.
-    pub(super) fn keeps_case(&self, now: Moment) -> bool {
-        now.nanoseconds() >= self.folded_until.load(Ordering::Relaxed)
+    pub(super) fn keeps_case(&self, clock: &Clock) -> bool {
+        is_over(&self.folded_until, clock)
     }
 
     pub(super) fn folded_case(&self, now: Moment) {
@@ -133,4 +133,10 @@ impl Health {
     pub(super) fn refused_edns(&self, now: Moment) {
         self.plain_until.store(now.nanoseconds() + PLAIN.as_nanos() as u64, Ordering::Relaxed);
     }
+}
+
+/// True when `until` has passed; nearly always there was nothing to wait for, and the clock is not read.
+fn is_over(until: &AtomicU64, clock: &Clock) -> bool {
+    let until = until.load(Ordering::Relaxed);
+    until == 0 || clock.now().nanoseconds() >= until
 }

@@ -7,7 +7,7 @@ use super::kept::Kept;
 use super::ports::Ports;
 use super::private::Private;
 use super::upstream::{Config, Protocol, Upstream};
-use crate::clock::Moment;
+use crate::clock::Clock;
 use crate::dns::{CanonicalName, Name};
 use crate::net::tls::Client;
 
@@ -119,7 +119,7 @@ impl Servers {
     /// The next server to ask in a round: one that is down and due for a probe, when luck has it; then the healthy ones,
     /// the fastest first and now and then another, so that its speed stays known; last those that are down. `None` when
     /// all were tried.
-    pub(super) fn choose(&self, zone: usize, tried: &[u16], now: Moment) -> Option<(u16, &Server)> {
+    pub(super) fn choose(&self, zone: usize, tried: &[u16], clock: &Clock) -> Option<(u16, &Server)> {
         /// One question in this many goes to another than the fastest.
         const EXPLORE: u32 = 20;
         let (_, numbers) = self.zones.get(zone)?;
@@ -131,7 +131,7 @@ impl Servers {
         // A probe goes only first, where a healthy server can still answer in time after it.
         let probe = untried
             .clone()
-            .find(|(_, server)| first && server.health.is_down() && server.health.claim_probe(now));
+            .find(|(_, server)| first && server.health.is_down() && server.health.claim_probe(clock.now()));
         if probe.is_some() {
             return probe;
         }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!((beside(0, &[]), beside(0, &[2])), (Some(2), None));
         assert_eq!((beside(2, &[]), beside(2, &[0])), (Some(0), None));
         assert_eq!((beside(1, &[]), beside(1, &[0, 2])), (Some(0), None), "not the same host by another way");
-        let now = crate::clock::Clock::system().now();
+        let now = Clock::system().now();
         (0..3).for_each(|_| all.all()[2].health.failed(now));
         assert_eq!(beside(0, &[]), None, "nor one that is down");
     }
