@@ -215,6 +215,10 @@ impl Worker {
         reply: &mut [u8],
         later: impl FnOnce() -> Sink,
     ) -> Outcome {
+        if self.shares.as_ref().is_some_and(|shares| shares.sheds(from.address)) {
+            self.cell.bump(Counter::DropClient);
+            return Outcome::Drop;
+        }
         let told = Told::default();
         let turn = Turn {
             engine: &self.engine,

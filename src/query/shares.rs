@@ -40,7 +40,10 @@ pub(super) struct Shares {
     share: u32,
     /// Windows since somebody was cut.
     calm: u32,
+    /// Whether the next queries may find no room, or did not since something waits.
     full: bool,
+    /// Who goes on asking although it was cut: nothing of it is looked at until the window ends.
+    shed: Option<u128>,
 }
 
 /// A client, and the fetches it asked for in a window.
@@ -68,6 +71,9 @@ const LEAST: u32 = 16;
 /// What is left of the share after a window in which queries waited, and the part of itself by which it grows in another: it doubles in a second.
 const CUT: u32 = 4;
 const GROWTH: u32 = 128;
+/// Of a client that asks for this many shares in one window the rest is dropped unread: to find out that a query is to be dropped takes most of what a hit
+/// takes, and in a flood that is what others wait for.
+const EXCESS: u32 = 2;
 
 impl Busiest {
     /// Tells the operator that it is cut.
@@ -93,12 +99,18 @@ impl Shares {
             share: u32::MAX,
             calm: 0,
             full: false,
+            shed: None,
         }
     }
 
     /// Notes what waits behind a batch. Returns whoever asked most when it is to be cut from now on.
     pub(super) fn note(&mut self, backlog: Backlog, now: Moment) -> Option<Busiest> {
-        self.full = backlog == Backlog::Full;
+        // Until nothing waits any more: what stops at a threshold keeps the queue at the threshold, and fetches all the while.
+        self.full = match backlog {
+            Backlog::Empty => false,
+            Backlog::Full => true,
+            Backlog::Some => self.full,
+        };
         self.emptied |= backlog == Backlog::Empty;
         if now >= self.ends {
             self.end_window(now);
@@ -112,6 +124,12 @@ impl Shares {
         }
         (self.share, self.calm, self.emptied) = ((busiest.count / CUT).max(LEAST), 0, false);
         Some(busiest)
+    }
+
+    /// True when `client` asks for so much that not even its hits are worth looking for any more.
+    #[inline]
+    pub(super) fn sheds(&self, client: IpAddr) -> bool {
+        self.shed.is_some_and(|shed| shed == network(client))
     }
 
     /// Counts a fetch that `client` asks for, and says why it does not get it, if it does not.
@@ -131,6 +149,9 @@ impl Shares {
         }
         if count > self.share {
             self.calm = 0;
+            if count > self.share.saturating_mul(EXCESS) {
+                self.shed = Some(network(client));
+            }
         }
         match count <= self.share {
             _ if self.full => Some(Counter::DropOverload),
@@ -152,7 +173,7 @@ impl Shares {
         }
         self.window = self.window.wrapping_add(1);
         self.ends = now + WINDOW;
-        self.emptied = false;
+        (self.emptied, self.shed) = (false, None);
         (self.before, self.busiest.count) = (self.busiest, 0);
     }
 }
@@ -254,8 +275,26 @@ mod tests {
         assert_eq!(shares.refuse(FLOODER), Some(Counter::DropOverload));
         assert_eq!(shares.note(Backlog::Full, now), None, "told once");
         shares.note(Backlog::Some, now);
+        assert_eq!(shares.refuse(FLOODER), Some(Counter::DropOverload), "not before it is empty");
+        shares.note(Backlog::Empty, now);
         let refused = (0..LEAST + 5).filter_map(|_| shares.refuse(OTHER)).collect::<Vec<_>>();
         assert_eq!(refused, [Counter::DropClient; 5], "the least share");
+    }
+
+    #[test]
+    fn who_goes_on_asking_when_cut_is_not_looked_at_until_the_window_ends() {
+        let mut shares = Shares::new();
+        let now = Moment::START;
+        assert_eq!(shares.refuse(FLOODER), None);
+        shares.note(Backlog::Full, now);
+        shares.note(Backlog::Empty, now);
+        for _ in 0..=LEAST * EXCESS {
+            assert!(!shares.sheds(FLOODER));
+            shares.refuse(FLOODER);
+        }
+        assert!(shares.sheds(FLOODER) && !shares.sheds(OTHER));
+        shares.note(Backlog::Empty, now + WINDOW);
+        assert!(!shares.sheds(FLOODER));
     }
 
     #[test]
@@ -263,7 +302,7 @@ mod tests {
         let mut shares = Shares::new();
         assert_eq!(shares.refuse(OTHER), None);
         assert!(shares.note(Backlog::Full, Moment::START).is_some());
-        shares.note(Backlog::Some, Moment::START);
+        shares.note(Backlog::Empty, Moment::START);
         let asks = |shares: &mut Shares, client: &str| shares.refuse(client.parse().unwrap()).is_none();
         for host in 0..LEAST {
             assert!(asks(&mut shares, &format!("2001:db8:1:{host}::9")));
