@@ -13,6 +13,7 @@ mod mmsg;
 mod open;
 mod quic;
 mod renewal;
+mod room;
 mod stream;
 mod terms;
 mod udp;

@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use super::metrics::Statistics;
 use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
+use super::room::Room;
 use super::terms::{Taken, Terms};
+use crate::net::narrow_room;
 use crate::query::{Asker, Backlog, Outcome, Transport, Worker};
 
 /// Starts a thread that serves `socket` until `stop` is set; it ends within the socket's read timeout.
@@ -32,6 +34,7 @@ fn serve(
     statistics: &Arc<Statistics>,
 ) {
     let mut batch = Batch::new();
+    let mut room = Room::default();
     while !stop.load(Ordering::Relaxed) {
         let received = match batch.receive(&socket) {
             Ok(received) => received,
@@ -43,11 +46,17 @@ fn serve(
             }
         };
         worker.begin_batch();
-        worker.note_backlog(match received {
+        let backlog = match received {
             BATCH if is_crowded(&socket) => Backlog::Full,
             BATCH => Backlog::Some,
             _ => Backlog::Empty,
-        });
+        };
+        worker.note_backlog(backlog);
+        if let Some(is_narrow) = room.note(backlog, worker.now())
+            && let Err(error) = narrow_room(&socket, is_narrow)
+        {
+            tracing::debug!(%error, "as much waits as before");
+        }
         worker.look_ahead((0..received).filter_map(|index| batch.query(index)));
         for index in 0..received {
             let Some(Datagram { bytes, peer, reply, local }) = batch.datagram(index) else { continue };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -21,19 +22,32 @@ pub struct BindError {
 /// Receive buffer in bytes: a quarter of a second of small queries at 100,000 a second, so that a pause of the thread
 /// loses nothing. The system may grant less.
 const RECEIVE_BUFFER: usize = 8 << 20;
+/// The same while more comes than can be handled: what waited longer than some milliseconds then comes too late, and as much is lost either way.
+const NARROW: usize = RECEIVE_BUFFER / 16;
 /// How long a receive may block, so that a thread sees the stop flag and lets go of an old policy.
 const WAKE: Duration = Duration::from_millis(200);
 /// Connections the system queues while all threads are busy.
 const BACKLOG: i32 = 4096;
+
+/// Lets little wait in a UDP socket, or as much as usual. What waits in it stays.
+pub fn narrow_room(socket: &UdpSocket, is_narrow: bool) -> io::Result<()> {
+    set_room(socket, if is_narrow { NARROW } else { RECEIVE_BUFFER })
+}
+
+fn set_room(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    match setsockopt(socket, sockopt::RcvBufForce, &bytes) {
+        Ok(()) => Ok(()),
+        // Without the right to go beyond the system's own limit.
+        Err(_) => Ok(setsockopt(socket, sockopt::RcvBuf, &bytes)?),
+    }
+}
 
 /// A UDP socket that shares its address with others of its kind (SO_REUSEPORT). On a wildcard address each datagram says
 /// which address it was sent to, so that the reply leaves from there.
 pub fn bind_udp(address: SocketAddr) -> Result<UdpSocket, BindError> {
     let open = || -> io::Result<UdpSocket> {
         let socket = open(address, Type::DGRAM, Protocol::UDP)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        }
+        set_room(&socket, RECEIVE_BUFFER)?;
         socket.set_read_timeout(Some(WAKE))?;
         if address.ip().is_unspecified() {
             match address {
