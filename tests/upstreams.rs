@@ -578,15 +578,16 @@ fn when_everybody_is_slow_one_question_in_ten_is_asked_twice_at_most() {
     let (first, second) = (upstream(), upstream());
     let asker = Asker::new(config(&[first.address, second.address]));
     times(&asker, names("warm", 300)).clear();
-    let before = first.count() + second.count();
+    let hedged = |what| hedges(&asker, &first, what) + hedges(&asker, &second, what);
+    let before = hedged("won") + hedged("lost");
     slow.store(true, Ordering::Relaxed);
     let all: Vec<String> = names("slow", 400).collect();
     // All before anything is learnt of it.
     let outcomes = asker.outcomes(&all.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(outcomes.values().all(Result::is_ok));
-    let extra = first.count() + second.count() - before - 400;
-    let withheld = hedges(&asker, &first, "withheld") + hedges(&asker, &second, "withheld");
-    assert!((1..=20 + 40).contains(&extra), "{extra} more");
+    // Not what the upstreams count: where a processor is so busy that an answer takes twice its time, a question is asked again for that.
+    let (twice, withheld) = (hedged("won") + hedged("lost") - before, hedged("withheld"));
+    assert!((1..=20 + 40).contains(&twice), "{twice} twice");
     assert!(withheld > 200, "{withheld}");
 }
 
