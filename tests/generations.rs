@@ -157,6 +157,8 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
     // A thread that is begun in the middle brings some MiB of its own, once. What generations leave, each of them leaves.
     let grown = memory.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).min().unwrap();
     assert!(grown < 1 << 20, "{memory:?} bytes");
+    // And that is all that comes in whatever they take turns at.
+    assert!(memory[STRETCHES] < memory[0] + (16 << 20), "{memory:?} bytes");
     // Sockets to upstreams stay open for five seconds after a question; how many questions that is depends on the machine.
     let settled = (0..60).any(|_| {
         std::thread::sleep(Duration::from_millis(250));
