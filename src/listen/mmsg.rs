@@ -42,6 +42,14 @@ pub(super) struct Local {
     length: usize,
 }
 
+impl Local {
+    /// Whatever address the socket has.
+    #[cfg(test)]
+    pub(super) fn any() -> Self {
+        Self { control: [0; CONTROL / 8], length: 0 }
+    }
+}
+
 /// One received datagram.
 pub(super) struct Datagram<'b> {
     /// Its bytes; `None` when it was larger than the buffer.
@@ -165,40 +173,107 @@ impl Batch {
 
     /// Sends what was queued. Returns how many could not be sent; one bad destination does not stop the others.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> u64 {
-        let mut failed = 0;
-        let mut sent = 0;
-        while sent < self.to_send {
-            let left = &mut self.send[sent..self.to_send];
-            // SAFETY: the headers in `left` point at live buffers of the stated lengths inside `self`.
-            let count =
-                unsafe { libc::sendmmsg(socket.as_raw_fd(), left.as_mut_ptr(), left.len() as u32, 0) };
-            if count > 0 {
-                sent += count as usize;
-            } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                // The first of `left` cannot be sent: leave it and go on behind it.
-                failed += 1;
-                sent += 1;
-            }
+        let to_send = mem::take(&mut self.to_send);
+        // SAFETY: the headers point at live buffers of the stated lengths inside `self`.
+        unsafe { send_headers(socket, &mut self.send[..to_send]) }
+    }
+}
+
+/// Sends what the headers say. Returns how many could not be sent; one bad destination does not stop the others.
+///
+/// # Safety
+///
+/// Each header points at live buffers of the lengths it states, or has none.
+unsafe fn send_headers(socket: &UdpSocket, headers: &mut [libc::mmsghdr]) -> u64 {
+    let mut failed = 0;
+    let mut sent = 0;
+    while sent < headers.len() {
+        let left = &mut headers[sent..];
+        // SAFETY: as this function asks of its caller; sendmmsg writes nothing but the lengths into the headers.
+        let count = unsafe { libc::sendmmsg(socket.as_raw_fd(), left.as_mut_ptr(), left.len() as u32, 0) };
+        if count > 0 {
+            sent += count as usize;
+        } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            // The first of `left` cannot be sent: leave it and go on behind it.
+            failed += 1;
+            sent += 1;
         }
-        self.to_send = 0;
+    }
+    failed
+}
+
+/// Datagrams that go out together.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Where each one's bytes end, to whom it goes, and from which address.
+    datagrams: Vec<(usize, socket2::SockAddr, Local)>,
+}
+
+impl Outgoing {
+    /// How many there are; [`BATCH`] at most.
+    pub(super) fn len(&self) -> usize {
+        self.datagrams.len()
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, bytes: &[u8], peer: SocketAddr, local: &Local) {
+        self.bytes.extend_from_slice(bytes);
+        self.datagrams.push((self.bytes.len(), peer.into(), *local));
+    }
+
+    /// Sends them. Returns how many could not be sent.
+    pub(super) fn send(&mut self, socket: &UdpSocket) -> u64 {
+        // SAFETY: all-zero bytes are a valid iovec.
+        let mut vectors: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
+        // SAFETY: all-zero bytes are a valid mmsghdr.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
+        let (mut failed, mut begin) = (0, 0);
+        for datagrams in self.datagrams.chunks(BATCH) {
+            for ((end, peer, local), (vector, message)) in
+                datagrams.iter().zip(vectors.iter_mut().zip(&mut headers))
+            {
+                *vector = vector_of(self.bytes.get(begin..*end).unwrap_or(&[]));
+                message.msg_hdr = header_of(vector, peer, local);
+                begin = *end;
+            }
+            let headers = headers.get_mut(..datagrams.len()).unwrap_or(&mut []);
+            // SAFETY: these headers point at `vectors`, which point at `bytes`, and at what `datagrams` holds; none of it changes before the call is over.
+            failed += unsafe { send_headers(socket, headers) };
+        }
+        self.bytes.clear();
+        self.datagrams.clear();
         failed
     }
 }
 
-/// Sends one datagram from the address a query was sent to.
-pub(super) fn send_one(socket: &UdpSocket, bytes: &[u8], peer: SocketAddr, local: &Local) -> io::Result<()> {
-    let address = socket2::SockAddr::from(peer);
-    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+fn vector_of(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// A header that points at all three.
+fn header_of(vector: &mut libc::iovec, peer: &socket2::SockAddr, local: &Local) -> libc::msghdr {
     // SAFETY: all-zero bytes are a valid msghdr.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    header.msg_name = address.as_ptr().cast_mut().cast();
-    header.msg_namelen = address.len();
-    header.msg_iov = &mut vector;
+    header.msg_name = peer.as_ptr().cast_mut().cast();
+    header.msg_namelen = peer.len();
+    header.msg_iov = vector;
     header.msg_iovlen = 1;
     if local.length > 0 {
         header.msg_control = local.control.as_ptr().cast_mut().cast();
         header.msg_controllen = local.length;
     }
+    header
+}
+
+/// Sends one datagram from the address a query was sent to.
+pub(super) fn send_one(socket: &UdpSocket, bytes: &[u8], peer: SocketAddr, local: &Local) -> io::Result<()> {
+    if local.length == 0 {
+        return socket.send_to(bytes, peer).map(drop);
+    }
+    let address = socket2::SockAddr::from(peer);
+    let mut vector = vector_of(bytes);
+    let header = header_of(&mut vector, &address, local);
     // SAFETY: the header points at `bytes`, `address` and `local`, all alive for the call; sendmsg only reads them.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, 0) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -11,6 +11,7 @@ mod limit;
 mod metrics;
 mod mmsg;
 mod open;
+mod outbox;
 mod quic;
 mod renewal;
 mod room;

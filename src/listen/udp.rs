@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::metrics::Statistics;
-use super::mmsg::{BATCH, Batch, Datagram, is_crowded, send_one};
+use super::mmsg::{BATCH, Batch, Datagram, is_crowded};
+use super::outbox;
 use super::room::Room;
 use super::terms::{Taken, Terms};
 use crate::net::narrow_room;
@@ -77,9 +78,7 @@ fn serve(
                 let (socket, statistics) = (Arc::clone(&socket), Arc::clone(statistics));
                 Box::new(move |reply: &[u8]| {
                     let with_cookie = cookie.map(|cookie| cookie.added(reply));
-                    if send_one(&socket, with_cookie.as_deref().unwrap_or(reply), peer, &local).is_err() {
-                        statistics.send_failed.fetch_add(1, Ordering::Relaxed);
-                    }
+                    outbox::send(&socket, &statistics, with_cookie.as_deref().unwrap_or(reply), peer, &local);
                 })
             });
             if let Outcome::Reply(length) = outcome {

@@ -1,4 +1,4 @@
-//! Sockets (reuseport, connected, transparent), the wait for many of them, the places of connections, who may try a password again (attempts, login), pipes between two, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
+//! Sockets (reuseport, connected, transparent), the wait for many of them, the places of connections, who may try a password again (attempts, login), pipes between two, what a thread does together, TLS, and privileges. Owns how the product meets the operating system's network; never looks into a message.
 
 mod attempts;
 mod login;
@@ -10,6 +10,7 @@ mod sockets;
 mod splice;
 mod stream;
 pub mod tls;
+mod together;
 mod transparent;
 
 pub use attempts::Attempts;
@@ -21,6 +22,7 @@ pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxie
 pub use sockets::{BindError, accept, bind_shared_tcp, bind_tcp, bind_udp, connect_udp, narrow_room};
 pub use splice::{Pipe, Pipes};
 pub use stream::{Direct, read_message, send};
+pub use together::{put_off, together};
 pub use transparent::{
     bind_transparent_tcp, bind_transparent_udp, connect_as, is_own, original_destination, receive_transparent,
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::{io, thread};
 
 use super::asking::{ALARM, Asking, SWEEP};
-use crate::net::Ready;
+use crate::net::{Ready, together};
 
 /// Room for one datagram: what is asked for is 1232 bytes at most, and some servers send more.
 const DATAGRAM: usize = 4096;
@@ -33,12 +33,15 @@ fn receive(asking: &Arc<Asking>) {
             thread::sleep(SWEEP);
         }
         let now = asking.network.now();
-        for token in ready.tokens() {
-            match token {
-                ALARM => asking.hedge(now),
-                _ => asking.received(token, &mut buffer, now),
+        // What came at once is answered at once.
+        together(|| {
+            for token in ready.tokens() {
+                match token {
+                    ALARM => asking.hedge(now),
+                    _ => asking.received(token, &mut buffer, now),
+                }
             }
-        }
+        });
         if now.since(swept) >= SWEEP {
             asking.sweep(now);
             swept = now;
