@@ -77,20 +77,16 @@ impl Asking {
         })
     }
 
-    /// Asks the next server, or says that none is left. Does nothing while another try than `after` is under way.
-    pub(super) fn go_on(self: &Arc<Self>, question: &Arc<Question>, after: u8, failure: Option<Failure>) {
-        self.go_on_at(self.network.now(), question, after, failure);
+    /// Asks the next server after try `after` came to nothing, or says that none is left. Does nothing while another try is under way.
+    fn go_on(self: &Arc<Self>, question: &Arc<Question>, after: u8, failure: Option<Failure>) {
+        self.ask_next(question, self.network.now(), after, failure);
     }
 
-    /// Asks the first server.
-    pub(super) fn begin(self: &Arc<Self>, question: &Arc<Question>, now: Moment) {
-        self.go_on_at(now, question, 0, None);
-    }
-
-    fn go_on_at(
+    /// The same; the first server, where there was no try.
+    pub(super) fn ask_next(
         self: &Arc<Self>,
-        mut now: Moment,
         question: &Arc<Question>,
+        mut now: Moment,
         mut after: u8,
         mut failure: Option<Failure>,
     ) {

@@ -129,7 +129,7 @@ impl Forwarder {
         let wire = wire.get(..name.len() + 4).unwrap_or(&[]);
         let (servers, _) = self.0.servers.route(ask.name);
         let question = Question::new(wire, ask.dnssec_ok, ask.checking_disabled, servers, deadline, then);
-        self.0.begin(&Arc::new(question), now);
+        self.0.ask_next(&Arc::new(question), now, 0, None);
     }
 }
 
