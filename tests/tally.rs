@@ -234,7 +234,7 @@ impl Fed {
         let folder = tempfile::tempdir().unwrap();
         let live = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap().live;
         let words = live.clone();
-        let describe: Describe = Arc::new(move |record: &Record| {
+        let describe: Arc<dyn Describe> = Arc::new(move |record: &Record| {
             let (snapshot, cause) = (words.load(), record.cause.unwrap());
             let group = snapshot.group_name(cause.group).to_owned();
             Described { words: snapshot.describe(&cause), group, identity: None }
@@ -270,6 +270,7 @@ impl Fed {
             decision: Decision::Blocked,
             cause: Some(*cause),
             generation: snapshot.generation(),
+            took_us: 0,
             reply: None,
         }
     }

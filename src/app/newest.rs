@@ -10,7 +10,11 @@ use crate::telemetry::{Describe, Record, Tap};
 const USUAL: usize = 1000;
 
 /// Begins the live tail where it is asked for, or where records are made anyway. Returns it, and what the log is to show its records.
-pub(super) fn newest(boot: &Boot, describe: Describe, tap: Option<Tap>) -> (Option<Arc<Tail>>, Option<Tap>) {
+pub(super) fn newest(
+    boot: &Boot,
+    describe: Arc<dyn Describe>,
+    tap: Option<Tap>,
+) -> (Option<Arc<Tail>>, Option<Tap>) {
     let are_made = !boot.querylog.sinks.is_empty() || tap.is_some();
     let most = boot.admin.tail.unwrap_or(if are_made { USUAL } else { 0 });
     if most == 0 {

@@ -16,7 +16,7 @@ use super::before::{answered_before, asked_before, counted_before, trusted_befor
 use super::egress::{Prepared, Surroundings};
 use super::newest::newest;
 use super::numbers::{Blocked, Build};
-use super::words::describe;
+use super::words::Words;
 use crate::clock::Clock;
 use crate::config::{self, Boot};
 use crate::dns::Cookies;
@@ -145,7 +145,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
     let rings = Arc::new(Rings::default());
     let identities = Identities::default();
-    let describe = describe(live.clone(), identities.clone());
+    let describe: Arc<dyn telemetry::Describe> = Arc::new(Words::new(live.clone(), identities.clone()));
     let wiring = report::Wiring {
         live: live.clone(),
         describe: Arc::clone(&describe),

@@ -4,41 +4,61 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::policy::{Description, Identities, Identity, Live, Snapshot, Trigger};
-use crate::telemetry::{self, Decision, Described, Record};
+use crate::telemetry::{Decision, Describe, Described, Record};
 
 /// Looks up the words of a record in the generation that decided it.
-pub(super) fn describe(live: Live, identities: Identities) -> telemetry::Describe {
-    let known: Mutex<Vec<Weak<Snapshot>>> = Mutex::default();
-    Arc::new(move |record: &Record| {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+pub(super) struct Words {
+    live: Live,
+    identities: Identities,
+    /// Generations that records were described in.
+    known: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+impl Words {
+    pub(super) fn new(live: Live, identities: Identities) -> Self {
+        Self { live, identities, known: Mutex::default() }
+    }
+
+    /// A generation, as long as somebody holds it.
+    fn generation(&self, number: u64) -> Option<Arc<Snapshot>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|snapshot| snapshot.strong_count() > 0);
-        let mut found = known.iter().filter_map(Weak::upgrade).find(|s| s.generation() == record.generation);
-        if found.is_none() {
-            let current = live.load();
+        let is_wanted = |snapshot: &Arc<Snapshot>| snapshot.generation() == number;
+        known.iter().filter_map(Weak::upgrade).find(is_wanted).or_else(|| {
+            let current = self.live.load();
             known.push(Arc::downgrade(&current));
-            found = Some(current).filter(|snapshot| snapshot.generation() == record.generation);
-        }
-        let identity = identities.with(record.identity, Identity::to_string);
-        match (found, &record.cause) {
-            (Some(snapshot), Some(cause)) => Described {
-                words: snapshot.describe(cause),
-                group: snapshot.group_name(cause.group).to_owned(),
-                identity,
-            },
-            (Some(snapshot), None) => {
+            Some(current).filter(is_wanted)
+        })
+    }
+}
+
+impl Describe for Words {
+    fn describe(&self, record: &Record) -> Described {
+        let identity = self.identities.with(record.identity, Identity::to_string);
+        let Some(snapshot) = self.generation(record.generation) else {
+            return Described { identity, ..Described::default() };
+        };
+        let (words, group) = match &record.cause {
+            Some(cause) => (snapshot.describe(cause), cause.group),
+            None => {
                 let known = |identity: &Identity| snapshot.client_known_as(identity, record.client);
-                let client = identities.with(record.identity, known);
-                let group = client.unwrap_or_else(|| snapshot.client(record.client)).group;
+                let client = self.identities.with(record.identity, known);
                 let words = if record.transport == Record::EGRESS {
                     unresolved(record)
                 } else {
                     Description::default()
                 };
-                Described { group: snapshot.group_name(group).to_owned(), identity, words }
+                (words, client.unwrap_or_else(|| snapshot.client(record.client)).group)
             }
-            (None, _) => Described { identity, ..Described::default() },
+        };
+        Described { words, group: snapshot.group_name(group).to_owned(), identity }
+    }
+
+    fn name_rule(&self, record: &Record, words: &mut Description) {
+        if let (Some(snapshot), Some(cause)) = (self.generation(record.generation), &record.cause) {
+            snapshot.name_rule(cause, words);
         }
-    })
+    }
 }
 
 /// A connection to an address that its client was not answered: no rule names it.

@@ -169,7 +169,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Boot {
     boot.admin = super::admin::read(&mut top.section("admin"));
     boot.querylog = super::querylog::read(&mut top.section("querylog"));
     boot.query.log_all = boot.querylog.wants_all();
-    boot.query.log_replies = !boot.querylog.sinks.is_empty();
+    boot.query.log_replies = !boot.querylog.sinks.is_empty() || boot.admin.tail.is_some_and(|most| most > 0);
     record::last_day(&mut top.section("last_day"), &boot.querylog, &mut boot.last_day);
     boot.report = super::report::read(&mut top.section("report"), &boot.querylog);
     boot.egress = egress::read(&mut top.section("egress"));

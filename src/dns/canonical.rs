@@ -26,26 +26,35 @@ impl CanonicalName {
     #[inline]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut name = Self::root();
+        name.read_over(bytes)?;
+        Some(name)
+    }
+
+    /// The same over what was there, for whoever reads one after the other; after `None`, some name.
+    #[inline]
+    pub fn read_over(&mut self, bytes: &[u8]) -> Option<()> {
+        (self.length, self.count) = (1, 0);
         let mut at = 0usize;
         loop {
             let label = *bytes.get(at)?;
             if label == 0 {
-                name.length = at as u8 + 1;
-                return Some(name);
+                break;
             }
             let end = at + 1 + usize::from(label);
             // One byte must remain for the root, hence `<`.
             if label > 63 || end >= MAX_NAME {
                 return None;
             }
-            *name.labels.get_mut(usize::from(name.count))? = at as u8;
-            name.count += 1;
-            let from = bytes.get(at..end)?;
-            for (to, byte) in name.wire.get_mut(at..end)?.iter_mut().zip(from) {
-                *to = byte.to_ascii_lowercase();
-            }
+            *self.labels.get_mut(usize::from(self.count))? = at as u8;
+            self.count += 1;
             at = end;
         }
+        // All at once: no length of a label is a letter.
+        for (to, byte) in self.wire.get_mut(..=at)?.iter_mut().zip(bytes.get(..=at)?) {
+            *to = byte.to_ascii_lowercase();
+        }
+        self.length = at as u8 + 1;
+        Some(())
     }
 
     /// The wire form: 1 to 255 bytes.
@@ -95,27 +104,33 @@ impl CanonicalName {
 
     /// Writes it as people read it, without a final dot; the root is `.`.
     pub fn write_text(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let mut room = [0; MAX_NAME];
-        match self.plain_text(&mut room) {
-            Some(text) => out.write_str(text),
-            None => name::write_text(self.as_wire(), out),
-        }
+        name::write_text(self.as_wire(), out)
     }
 
-    /// The same in `room`, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its wire form with dots in it.
-    fn plain_text<'r>(&self, room: &'r mut [u8; MAX_NAME]) -> Option<&'r str> {
-        let text = self.as_wire().get(1..self.as_wire().len().checked_sub(1)?)?;
-        let room = room.get_mut(..text.len())?;
-        room.copy_from_slice(text);
+    /// Appends the same at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its wire form with dots
+    /// in it. False, and nothing appended, of others.
+    pub fn append_plain(&self, out: &mut Vec<u8>) -> bool {
+        let begin = out.len();
+        let inner = 1..self.as_wire().len().saturating_sub(1);
+        out.extend_from_slice(self.as_wire().get(inner).unwrap_or(&[]));
+        let text = out.get_mut(begin..).unwrap_or(&mut []);
         // The first label's length is not there, so that each offset is one too far.
-        for offset in self.labels.get(1..usize::from(self.count))? {
-            *room.get_mut(usize::from(*offset).checked_sub(1)?)? = b'.';
+        for offset in self.labels.get(1..usize::from(self.count)).unwrap_or(&[]) {
+            if let Some(length) = text.get_mut(usize::from(*offset).wrapping_sub(1)) {
+                *length = b'.';
+            }
         }
-        let dots = room.iter().filter(|byte| **byte == b'.').count();
         let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        // All of it, and not up to the first that is not plain, in bytes: that takes many at a time.
+        let (others, dots) = text.iter().fold((0_u8, 0_u8), |(others, dots), byte| {
+            (others | u8::from(!is_plain(byte)), dots + u8::from(*byte == b'.'))
+        });
         // A dot of a label's own is none that was put in.
-        let is_plain = room.iter().all(is_plain) && dots + 1 == usize::from(self.count);
-        std::str::from_utf8(room).ok().filter(|_| is_plain)
+        let is_plain = others == 0 && dots + 1 == self.count;
+        if !is_plain {
+            out.truncate(begin);
+        }
+        is_plain
     }
 
     /// Label `index` counted from the left, without its length byte.

@@ -1,7 +1,8 @@
 //! Owns extended DNS errors (RFC 8914): the codes this product sends, their option in wire form, and the code in a message.
 //! Never decides which one fits; the verdict or the failing stage does.
 
-use super::message::Message;
+use super::message::{Message, Record};
+use super::types::Rcode;
 
 /// An INFO-CODE of RFC 8914 section 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +80,16 @@ impl ExtendedError {
 }
 
 impl Message<'_> {
-    /// The INFO-CODE of the message's first extended error.
-    pub fn extended_error(self) -> Option<u16> {
-        let mut rest = self.bytes().get(self.opt()?.rdata)?;
+    /// The response code with the upper bits that an OPT record holds (RFC 6891 section 6.1.3), and the INFO-CODE of the first extended error: of one
+    /// look for that record.
+    pub fn rcode_and_error(self) -> (Rcode, Option<u16>) {
+        let opt = self.opt();
+        let upper = opt.as_ref().map_or(0, |opt| (opt.ttl >> 24) as u16);
+        (Rcode(upper << 4 | self.flags().rcode().0), opt.and_then(|opt| self.extended_error(&opt)))
+    }
+
+    fn extended_error(self, opt: &Record) -> Option<u16> {
+        let mut rest = self.bytes().get(opt.rdata.clone())?;
         loop {
             let (&[c1, c2, l1, l2], behind) = rest.split_first_chunk()?;
             let (value, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes([l1, l2])))?;
@@ -104,7 +112,7 @@ mod tests {
             let question = b"\0\x07\x81\x83\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01";
             [&question[..], &Edns::fixed(1232, 0, false, options.len() as u16), options].concat()
         };
-        let code = |options: &[u8]| Message::new(&message(options)).unwrap().extended_error();
+        let code = |options: &[u8]| Message::new(&message(options)).unwrap().rcode_and_error().1;
         assert_eq!(code(b"\0\x0A\0\x02\x01\x02\0\x0F\0\x04\0\x11no\0\x0F\0\x02\0\x04"), Some(17));
         for none in [&b""[..], b"\0\x0A\0\0", b"\0\x0F\0\x01\0", b"\0\x0F\0\x09\0\x11", b"\0\x0F\0"] {
             assert_eq!(code(none), None, "{none:?}");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::canonical::CanonicalName;
-use super::types::{Class, Flags, OPCODE_NOTIFY, Rcode, RecordType};
+use super::types::{Class, Flags, OPCODE_NOTIFY, RecordType};
 use super::{HEADER, MAX_NAME};
 
 /// Writes the numbers of answer, authority and additional records into a header (RFC 1035 section 4.1.1). `None` where it is not whole.
@@ -81,14 +81,12 @@ impl<'m> Message<'m> {
 
     /// The OPT pseudo-record (RFC 6891 section 6.1.1).
     pub fn opt(self) -> Option<Record> {
-        self.records()
+        // Where there is none, nothing is to be looked through.
+        let records = Some(self.records()).filter(|_| self.record_count(Section::Additional) > 0);
+        records
+            .into_iter()
+            .flatten()
             .find(|record| (record.section, record.record_type) == (Section::Additional, RecordType::OPT))
-    }
-
-    /// The response code, with the upper bits that an OPT record holds (RFC 6891 section 6.1.3).
-    pub fn rcode(self) -> Rcode {
-        let upper = self.opt().map_or(0, |opt| (opt.ttl >> 24) as u16);
-        Rcode(upper << 4 | self.flags().rcode().0)
     }
 
     /// Number of questions the header promises.

@@ -68,24 +68,45 @@ impl fmt::Display for Class {
 impl Message<'_> {
     /// A record's RDATA. A byte of it becomes at most four characters, and a name that is compressed at most a thousand.
     pub fn rdata_text(self, record: &Record) -> String {
-        let rdata = self.bytes().get(record.rdata.clone()).unwrap_or(&[]);
-        self.known(record, rdata).unwrap_or_else(|| generic(rdata))
+        let mut out = String::new();
+        // Writing to memory does not fail.
+        let _written = self.write_rdata(record, &mut out).is_ok();
+        out
     }
 
-    /// The same, written; what most answers are made of, without text in between.
+    /// The name that an alias, a name server or a pointer leads to; `None` of other records, and where the RDATA is no name.
+    pub fn rdata_name(self, record: &Record) -> Option<CanonicalName> {
+        let is_name = matches!(
+            record.record_type,
+            RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR
+        );
+        if is_name { self.last_name(record, record.rdata.start) } else { None }
+    }
+
+    /// The same, written: addresses and names, which most answers are made of, without text in between.
     pub fn write_rdata(self, record: &Record, out: &mut impl fmt::Write) -> fmt::Result {
         let rdata = self.bytes().get(record.rdata.clone()).unwrap_or(&[]);
-        if record.record_type == RecordType::A
-            && let Ok(octets) = <[u8; 4]>::try_from(rdata)
-        {
-            return write_address(IpAddr::from(octets), out);
+        match record.record_type {
+            RecordType::A => {
+                if let Ok(octets) = <[u8; 4]>::try_from(rdata) {
+                    return write_address(IpAddr::from(octets), out);
+                }
+            }
+            RecordType::AAAA => {
+                if let Ok(octets) = <[u8; 16]>::try_from(rdata) {
+                    return write_address(IpAddr::from(octets), out);
+                }
+            }
+            _ => {
+                if let Some(name) = self.rdata_name(record) {
+                    return name.write_text(out);
+                }
+                if let Some(text) = self.composed(record, rdata) {
+                    return out.write_str(&text);
+                }
+            }
         }
-        if record.record_type == RecordType::CNAME
-            && let Some(name) = self.last_name(record, record.rdata.start)
-        {
-            return name.write_text(out);
-        }
-        out.write_str(&self.rdata_text(record))
+        out.write_str(&generic(rdata))
     }
 
     /// The name at `at`, if it is the last of the RDATA.
@@ -94,16 +115,11 @@ impl Message<'_> {
         self.name_at(at).filter(|_| is_last)
     }
 
-    /// `None` when the type is not known, or the bytes are not what it has.
-    fn known(self, record: &Record, rdata: &[u8]) -> Option<String> {
+    /// RDATA of several parts; `None` when the type is not known, or the bytes are not what it has.
+    fn composed(self, record: &Record, rdata: &[u8]) -> Option<String> {
         let start = record.rdata.start;
         let named = |at: usize| self.last_name(record, at);
         Some(match record.record_type {
-            RecordType::A => Ipv4Addr::from(<[u8; 4]>::try_from(rdata).ok()?).to_string(),
-            RecordType::AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(rdata).ok()?).to_string(),
-            RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR => {
-                named(start)?.to_string()
-            }
             RecordType::AFSDB | RecordType::KX | RecordType::MX => {
                 let preference = u16::from_be_bytes(*rdata.first_chunk()?);
                 format!("{preference} {}", named(start + 2)?)
@@ -153,33 +169,89 @@ impl Message<'_> {
     }
 }
 
-/// An address as everybody writes it, one of IPv4 in one piece.
+/// An address as text, without the formatting of numbers: where every query is logged, addresses are most of what is told of answers.
 pub fn write_address(address: IpAddr, out: &mut impl fmt::Write) -> fmt::Result {
-    let octets = match address {
-        IpAddr::V4(address) => address.octets(),
-        IpAddr::V6(address) => return write!(out, "{address}"),
-    };
-    let mut text = [b'.'; 15];
-    let mut at = 0;
-    let mut put = |byte: u8| {
-        if let Some(to) = text.get_mut(at) {
-            *to = byte;
-        }
-        at += 1;
-    };
-    for (index, octet) in octets.into_iter().enumerate() {
-        if index > 0 {
-            put(b'.');
-        }
-        if octet >= 100 {
-            put(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            put(b'0' + octet / 10 % 10);
-        }
-        put(b'0' + octet % 10);
+    let mut text = AddressText { text: [0; AddressText::LONGEST], length: 0 };
+    match address {
+        IpAddr::V4(address) => text.put_dotted(address.octets()),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => {
+                b"::ffff:".iter().for_each(|byte| text.put(*byte));
+                text.put_dotted(mapped.octets());
+            }
+            None => text.put_groups(address.segments()),
+        },
     }
-    out.write_str(text.get(..at).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
+    out.write_str(text.as_str())
+}
+
+struct AddressText {
+    text: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl AddressText {
+    /// Eight groups of four digits, and what stands between them.
+    const LONGEST: usize = 39;
+
+    fn put(&mut self, byte: u8) {
+        if let Some(to) = self.text.get_mut(self.length) {
+            *to = byte;
+            self.length += 1;
+        }
+    }
+
+    fn put_dotted(&mut self, octets: [u8; 4]) {
+        for (index, octet) in octets.into_iter().enumerate() {
+            if index > 0 {
+                self.put(b'.');
+            }
+            if octet >= 100 {
+                self.put(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                self.put(b'0' + octet / 10 % 10);
+            }
+            self.put(b'0' + octet % 10);
+        }
+    }
+
+    /// RFC 5952 section 4: the first of the longest runs of two zeros and more is left out.
+    fn put_groups(&mut self, groups: [u16; 8]) {
+        let (mut longest, mut run) = (0..0, 0..0);
+        for (index, group) in groups.into_iter().enumerate() {
+            run = if group == 0 { run.start..index + 1 } else { index + 1..index + 1 };
+            if run.len() > longest.len().max(1) {
+                longest = run.clone();
+            }
+        }
+        for (index, group) in groups.into_iter().enumerate() {
+            if longest.contains(&index) {
+                if index == longest.start {
+                    self.put(b':');
+                    self.put(b':');
+                }
+                continue;
+            }
+            if index > 0 && index != longest.end {
+                self.put(b':');
+            }
+            self.put_hexadecimal(group);
+        }
+    }
+
+    fn put_hexadecimal(&mut self, group: u16) {
+        for shift in [12, 8, 4, 0] {
+            if group >> shift != 0 || shift == 0 {
+                let digit = (group >> shift & 15) as u8;
+                self.put(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
 }
 
 /// One parameter of a service.
@@ -269,6 +341,8 @@ fn generic(rdata: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The text of one record's RDATA, behind the question `example`, which it may point to at byte 12.
@@ -286,12 +360,38 @@ mod tests {
         written
     }
 
+    fn written(address: IpAddr) -> String {
+        let mut out = String::new();
+        write_address(address, &mut out).unwrap();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_are_written_as_they_are_displayed(
+            octets in any::<[u8; 4]>(),
+            groups in proptest::array::uniform8(prop_oneof![Just(0), Just(0), Just(0xFFFF), any::<u16>(), 0..0x100_u16]),
+        ) {
+            for address in [IpAddr::from(octets), IpAddr::from(groups), IpAddr::from(Ipv4Addr::from(octets).to_ipv6_mapped())] {
+                prop_assert_eq!(written(address), address.to_string());
+            }
+        }
+    }
+
     #[test]
-    fn addresses_are_written_as_they_are_displayed() {
-        for address in ["0.0.0.0", "9.10.99.100", "255.199.20.5", "2001:db8::7", "::ffff:192.0.2.1"] {
-            let mut written = String::new();
-            write_address(address.parse().unwrap(), &mut written).unwrap();
-            assert_eq!(written, address);
+    fn the_first_of_the_longest_runs_of_zeros_is_left_out() {
+        for address in [
+            "::",
+            "::1",
+            "1::",
+            "0:1::",
+            "1:0:2::3",
+            "1::2:0:0:3",
+            "1:0:0:2::",
+            "1:2:3:4:5:6:0:8",
+            "::ffff:192.0.2.1",
+        ] {
+            assert_eq!(written(address.parse().unwrap()), address);
         }
     }
 

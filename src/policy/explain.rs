@@ -285,17 +285,13 @@ impl Snapshot {
 
     /// A cause in words. Works for any cause this snapshot gave; unknown ids become empty words.
     pub fn describe(&self, cause: &Cause) -> Description {
-        let (Some(kind), Some((listed, line))) = (self.kinds.get(cause.kind as usize), self.listed(cause))
-        else {
-            return Description::default();
-        };
+        let Some(kind) = self.kinds.get(cause.kind as usize) else { return Description::default() };
         let enforcement = self.enforcement(cause);
         let set = self.set(kind.set);
         let app = self.app(set.and_then(|set| set.app));
         let act = self.instrument(enforcement.and_then(|found| found.instrument));
         let exception = self.exception(enforcement.and_then(|found| found.exception));
-        Description {
-            listed,
+        let mut words = Description {
             reach: match cause.trigger {
                 Trigger::ClientAddress => "client",
                 Trigger::NameServerAddress => "name server",
@@ -304,7 +300,6 @@ impl Snapshot {
                 }
                 Trigger::Egress | Trigger::ResponseAddress => "address",
             },
-            rule: self.rule_place(kind.set, line).to_string(),
             trigger: cause.trigger.as_str(),
             action: match cause.trigger {
                 Trigger::Egress => "drop",
@@ -327,7 +322,18 @@ impl Snapshot {
             exception: exception.map(|exception| exception.id.clone()),
             granted: exception.map(|exception| format!("{}: {}", exception.approved_by, exception.reason)),
             group: self.group_name(cause.group).to_owned(),
-        }
+            ..Description::default()
+        };
+        self.name_rule(cause, &mut words);
+        words
+    }
+
+    /// Puts what tells a cause's rule from the others of its kind in place of what `words` say of another's: its name or prefix, and its place.
+    pub fn name_rule(&self, cause: &Cause, words: &mut Description) {
+        let (listed, line) = self.listed(cause).unwrap_or_default();
+        let kind = self.kinds.get(cause.kind as usize);
+        words.rule = kind.map(|kind| self.rule_place(kind.set, line).to_string()).unwrap_or_default();
+        words.listed = listed;
     }
 
     /// What a cause's rule lists, and its line.

@@ -11,7 +11,7 @@ use crate::policy::{
     Action, Cause, Client, Credentials, Description, Identities, Identity, IdentityNumber, Live, Snapshot,
     Trigger, Verdict, reverse_name,
 };
-use crate::telemetry::{Decision, Record, Ring};
+use crate::telemetry::{Decision, Record, Ring, Sent};
 
 /// Asks the policy in force.
 #[derive(Debug)]
@@ -210,7 +210,8 @@ impl Judge {
             decision,
             cause,
             generation: snapshot.generation(),
-            reply: None,
+            took_us: 0,
+            reply: None::<Sent<'_>>,
         });
     }
 }

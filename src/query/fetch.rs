@@ -236,7 +236,8 @@ impl Engine {
             for waiter in waiters {
                 let Ok(query) = Query::read(waiter.packet.bytes()) else { continue };
                 let reply = turn.room(&query, waiter.from, buffer);
-                told.carry(waiter.redirected.as_ref().and_then(|redirected| redirected.tale));
+                let waited = turn.now.since(waiter.since);
+                told.carry(waiter.redirected.as_ref().and_then(|redirected| redirected.tale), waited);
                 let done = match turn.resolved(&query, &waiter, answer, reply) {
                     Concluded::Done(done) => done,
                     Concluded::Redirect(target) => {
@@ -249,8 +250,7 @@ impl Engine {
                 if matches!(answer, Ok((_, true))) {
                     self.shared.bump(Counter::CacheStale);
                 }
-                let took = turn.now.since(waiter.since).as_nanos() as u64;
-                self.shared.observe(Path::Miss, took, 1);
+                self.shared.observe(Path::Miss, waited.as_nanos() as u64, 1);
                 let mut sink = Some(waiter.sink);
                 let outcome = if attends {
                     let group = turn.client(waiter.from).group;

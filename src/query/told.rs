@@ -2,12 +2,13 @@
 //! a query that is not logged next to nothing.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use super::request::{Asker, Outcome, Sink};
 use super::turn::Turn;
 use crate::dns::Query;
 use crate::policy::Cause;
-use crate::telemetry::{Decision, Origin, Record, Reply};
+use crate::telemetry::{Decision, Origin, Record, Reply, Sent};
 
 /// What will be told of the query that is handled now.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Told {
     tale: Cell<Option<Tale>>,
     /// Whether an answer of somebody else's is shown.
     shown: Cell<bool>,
+    /// Microseconds that it waited for others to answer.
+    took_us: Cell<u32>,
 }
 
 /// A decision, and who decided.
@@ -32,9 +35,11 @@ impl Told {
         self.tale.take()
     }
 
-    /// What was decided before this turn. Nothing of another query is left.
-    pub(super) fn carry(&self, tale: Option<Tale>) {
+    /// What was decided before this turn, and how long the query has waited. Nothing of another query is left.
+    pub(super) fn carry(&self, tale: Option<Tale>, waited: Duration) {
         self.shown.set(false);
+        // What waited less than can be said has waited.
+        self.took_us.set(u32::try_from(waited.as_micros()).unwrap_or(u32::MAX).max(1));
         self.tale.set(tale);
     }
 
@@ -97,8 +102,8 @@ impl Turn<'_> {
         let (Some(ring), Some(tale)) = (self.ring, self.told.tale.get()) else { return };
         if outcome != Outcome::Later {
             let reply = outcome.of(buffer).filter(|_| self.engine.parts.config.log_replies);
-            let reply = reply.map(|reply| Reply::new(reply, self.origin(tale)));
-            ring.push(&self.telling(query, from, tale, reply));
+            let reply = reply.map(|reply| Sent::new(reply, self.origin(tale)));
+            ring.push(&self.telling(query, from, tale, &query.name, reply));
         }
         self.told.take();
     }
@@ -107,7 +112,7 @@ impl Turn<'_> {
     pub(super) fn told_when_sent(&self, query: &Query<'_>, from: Asker, sink: Sink) -> Sink {
         let (Some(ring), Some(tale)) = (self.ring.cloned(), self.told.tale.get()) else { return sink };
         let origin = self.engine.parts.config.log_replies.then(|| self.origin(tale));
-        let record = self.telling(query, from, tale, None);
+        let record = self.telling(query, from, tale, query.name.clone(), None);
         self.told.take();
         Box::new(move |reply: &[u8]| {
             ring.push(&Record { reply: origin.map(|origin| Reply::new(reply, origin)), ..record });
@@ -123,17 +128,25 @@ impl Turn<'_> {
         }
     }
 
-    fn telling(&self, query: &Query<'_>, from: Asker, tale: Tale, reply: Option<Reply>) -> Record {
+    fn telling<N, R>(
+        &self,
+        query: &Query<'_>,
+        from: Asker,
+        tale: Tale,
+        name: N,
+        reply: Option<R>,
+    ) -> Record<N, R> {
         Record {
             time_ms: self.wall_ms,
             client: from.address,
             identity: from.identity,
             transport: from.transport.as_str(),
-            name: query.name.clone(),
+            name,
             record_type: query.record_type,
             decision: tale.decision,
             cause: tale.cause,
             generation: tale.generation,
+            took_us: self.told.took_us.get(),
             reply,
         }
     }

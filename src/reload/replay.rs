@@ -94,14 +94,17 @@ pub struct LoggedRehearsal {
     pub rehearsed: Rehearsed,
 }
 
-/// The part of a line that says what would have blocked it.
+/// The part of a line that says what would have blocked it, which most lines do not have.
 #[derive(Deserialize)]
 struct Ruled {
     time: Timestamp,
     name: String,
     verdict: String,
+    #[serde(default)]
     app: String,
+    #[serde(default)]
     instrument: String,
+    #[serde(default)]
     source: String,
     group: String,
 }

@@ -34,7 +34,7 @@ pub struct Wiring {
     /// The policy in force: zone, generation, signs.
     pub live: Live,
     /// Turns the ids of a record into words.
-    pub describe: Describe,
+    pub describe: Arc<dyn Describe>,
     /// Who clients were, beside their addresses.
     pub identities: Identities,
     /// The queues that records come from; asked how many they lost.

@@ -14,7 +14,7 @@ use crate::telemetry::{Clients, Decision, Describe, Pseudonyms, Record};
 /// Counts records.
 pub(super) struct Taker {
     shared: Arc<Shared>,
-    describe: Describe,
+    describe: Arc<dyn Describe>,
     live: Live,
     clients: Clients,
     devices: bool,
@@ -47,7 +47,7 @@ const AWAKE: usize = 1 << 16;
 const STALE_MS: i64 = 6 * 3_600_000;
 
 impl Taker {
-    pub(super) fn new(shared: Arc<Shared>, config: &Config, describe: Describe, live: Live) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, config: &Config, describe: Arc<dyn Describe>, live: Live) -> Self {
         let snapshot = live.load();
         let mut taker = Self {
             shared,
@@ -114,7 +114,7 @@ impl Taker {
         if let Some(known) = key.as_ref().and_then(|key| self.known.get(key)) {
             return *known;
         }
-        let described = (self.describe)(record);
+        let described = self.describe.describe(record);
         let is_known = !described.words.app.is_empty();
         let mode = match record.decision {
             Decision::Permitted => "permit",

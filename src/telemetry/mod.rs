@@ -26,7 +26,7 @@ pub use querylog::{
 };
 pub use record::{Decision, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
-pub use reply::{Origin, Reply};
+pub use reply::{AsSent, Origin, Reply, Sent};
 pub use ring::{Ring, Rings};
 
 /// The rows of this room.

@@ -1,16 +1,17 @@
 //! Owns the record of one query for the log: fixed size, ids only. Never holds text but the name that was asked, and the
 //! reply's bytes.
 
+use std::borrow::Borrow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::reply::{Origin, Reply};
+use super::reply::{AsSent, Origin, Reply, Sent};
 use crate::dns::{CanonicalName, MAX_NAME, RecordType};
 use crate::policy::{Cause, IdentityNumber, Trigger};
 
-/// One query worth a line in the log.
+/// One query worth a line in the log; its name and reply of its own, or where they stand while it is handed on.
 #[derive(Clone, Debug)]
-pub struct Record {
-    /// Wall time in milliseconds since 1970.
+pub struct Record<N = CanonicalName, R = Reply> {
+    /// When it was answered: wall time in milliseconds since 1970.
     pub time_ms: i64,
     /// Who asked.
     pub client: IpAddr,
@@ -19,7 +20,7 @@ pub struct Record {
     /// One of [`Self::TRANSPORTS`].
     pub transport: &'static str,
     /// What was asked.
-    pub name: CanonicalName,
+    pub name: N,
     /// QTYPE.
     pub record_type: RecordType,
     /// What the policy said.
@@ -28,49 +29,44 @@ pub struct Record {
     pub cause: Option<Cause>,
     /// The generation that decided.
     pub generation: u64,
+    /// Microseconds from the query to its reply, where it waited for others to answer; 0 where it did not.
+    pub took_us: u32,
     /// What was answered; `None` when nothing was, and of connections.
-    pub reply: Option<Reply>,
+    pub reply: Option<R>,
 }
 
 /// Words of a record without name and reply.
 const FIXED: usize = 8;
 
-impl Record {
-    /// The transport of a connection that the kernel held: its name is that of the address.
-    pub const EGRESS: &'static str = "egress";
-
-    /// How a query, or a connection that nobody asked a question for, came.
-    pub const TRANSPORTS: [&'static str; 7] = ["udp", "dot", "doh", "doq", "tcp", "proxy", Self::EGRESS];
-
+impl<N: Borrow<CanonicalName>, R: AsSent> Record<N, R> {
     /// Words of eight bytes that it is packed into.
     pub(super) fn words(&self) -> usize {
-        let reply = self.reply.as_ref().map_or(0, |reply| reply.bytes().len());
-        FIXED + self.name.as_wire().len().div_ceil(8) + reply.div_ceil(8)
+        let reply = self.reply.as_ref().map_or(0, |reply| reply.as_sent().bytes().len());
+        FIXED + self.name.borrow().as_wire().len().div_ceil(8) + reply.div_ceil(8)
     }
 
     /// Gives those words, in their order: what is fixed, the name, the reply.
     pub(super) fn pack(&self, mut put: impl FnMut(u64)) {
-        let Self { name, reply, decision, cause, .. } = self;
-        let transport = Self::TRANSPORTS.iter().position(|known| *known == self.transport);
+        let Self { reply, decision, cause, .. } = self;
+        let name = self.name.borrow().as_wire();
+        let transport = Record::TRANSPORTS.iter().position(|known| *known == self.transport);
         let [address_high, address_low] = halves(match self.client {
             IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
             IpAddr::V6(address) => address.to_bits(),
         });
-        let (kept, origin, is_cut) = match reply {
-            Some(reply) => (reply.bytes(), reply.origin(), reply.is_cut()),
-            None => (&[][..], Origin::Cache, false),
-        };
+        let sent = reply.as_ref().map_or(Sent::new(&[], Origin::Cache), AsSent::as_sent);
+        let kept = sent.bytes();
         let Cause { rule, kind, group, enforcement, trigger, depth, exact } = cause.unwrap_or(NO_CAUSE);
-        let bits = [reply.is_some(), is_cut, cause.is_some(), exact];
+        let bits = [reply.is_some(), sent.is_cut(), cause.is_some(), exact];
         let bits = (0..).zip(bits).fold(0, |bits, (at, bit)| bits | u8::from(bit) << at);
         let small = [
             bits,
             *decision as u8,
             transport.unwrap_or(0) as u8,
-            origin as u8,
+            sent.origin() as u8,
             trigger as u8,
             depth,
-            name.as_wire().len() as u8,
+            name.len() as u8,
             0,
         ];
         put(self.time_ms as u64);
@@ -80,8 +76,8 @@ impl Record {
         put(u64::from_le_bytes(small));
         put(quarters([group, enforcement, self.record_type.0, kept.len() as u16]));
         put(u64::from(rule) << 32 | u64::from(kind));
-        put(u64::from(self.identity.as_u32()));
-        for bytes in [name.as_wire(), kept] {
+        put(u64::from(self.took_us) << 32 | u64::from(self.identity.as_u32()));
+        for bytes in [name, kept] {
             let (whole, rest) = bytes.as_chunks::<8>();
             whole.iter().for_each(|word| put(u64::from_le_bytes(*word)));
             if !rest.is_empty() {
@@ -91,22 +87,55 @@ impl Record {
             }
         }
     }
+}
 
-    /// What was packed into the words that `next` gives one by one; `None` when they are no record.
-    pub(super) fn unpack(mut next: impl FnMut() -> u64) -> Option<Self> {
-        let time_ms = next() as i64;
+impl Record {
+    /// The transport of a connection that the kernel held: its name is that of the address.
+    pub const EGRESS: &'static str = "egress";
+
+    /// How a query, or a connection that nobody asked a question for, came.
+    pub const TRANSPORTS: [&'static str; 7] = ["udp", "dot", "doh", "doq", "tcp", "proxy", Self::EGRESS];
+
+    /// When it was asked: wall time in milliseconds since 1970.
+    pub(super) fn asked_ms(&self) -> i64 {
+        self.time_ms.saturating_sub(i64::from(self.took_us / 1000))
+    }
+
+    /// Room for one.
+    pub(super) fn blank() -> Self {
+        Self {
+            time_ms: 0,
+            client: Ipv6Addr::UNSPECIFIED.into(),
+            identity: IdentityNumber::NONE,
+            transport: Self::EGRESS,
+            name: CanonicalName::root(),
+            record_type: RecordType(0),
+            decision: Decision::Allowed,
+            cause: None,
+            generation: 0,
+            took_us: 0,
+            reply: None,
+        }
+    }
+
+    /// Becomes what was packed into the words that `next` gives one by one, where it stands: a record is a kilobyte, and each time it is handed on
+    /// costs as much as a line's name. `None` when they are no record; then it is some record.
+    pub(super) fn unpack(&mut self, mut next: impl FnMut() -> u64) -> Option<()> {
+        self.time_ms = next() as i64;
         let address = u128::from(next()) << 64 | u128::from(next());
-        let generation = next();
+        self.client = Ipv6Addr::from_bits(address).to_canonical();
+        self.generation = next();
         let [bits, decision, transport, origin, trigger, depth, name_length, _] = next().to_le_bytes();
         let shorts = next();
         let [group, enforcement, record_type, length] = [48, 32, 16, 0].map(|shift| (shorts >> shift) as u16);
         let numbers = next();
-        let identity = IdentityNumber::from_u32(next() as u32);
+        let last = next();
         let bit = |at: u8| bits >> at & 1 == 1;
-        let mut wire = [0; MAX_NAME.next_multiple_of(8)];
-        let name = CanonicalName::read(filled(&mut wire, name_length.into(), &mut next)?)?;
-        let mut bytes = [0; Reply::MOST];
-        let _kept = filled(&mut bytes, length.into(), &mut next)?;
+        self.identity = IdentityNumber::from_u32(last as u32);
+        self.took_us = (last >> 32) as u32;
+        self.transport = Self::TRANSPORTS.get(usize::from(transport))?;
+        self.record_type = RecordType(record_type);
+        self.decision = *Decision::ALL.get(usize::from(decision))?;
         let cause = Cause {
             rule: (numbers >> 32) as u32,
             kind: numbers as u32,
@@ -116,19 +145,17 @@ impl Record {
             depth,
             exact: bit(3),
         };
-        let origin = *Origin::ALL.get(usize::from(origin))?;
-        Some(Self {
-            time_ms,
-            client: Ipv6Addr::from_bits(address).to_canonical(),
-            identity,
-            transport: Self::TRANSPORTS.get(usize::from(transport))?,
-            name,
-            record_type: RecordType(record_type),
-            decision: *Decision::ALL.get(usize::from(decision))?,
-            cause: bit(2).then_some(cause),
-            generation,
-            reply: bit(0).then(|| Reply::kept(bytes, length, origin, bit(1))),
-        })
+        self.cause = bit(2).then_some(cause);
+        let mut wire = [0; MAX_NAME.next_multiple_of(8)];
+        self.name.read_over(filled(&mut wire, name_length.into(), &mut next)?)?;
+        if bit(0) {
+            let origin = *Origin::ALL.get(usize::from(origin))?;
+            let reply = self.reply.get_or_insert_with(|| Reply::new(&[], origin));
+            reply.keep_over(length, origin, bit(1), |room| filled(room, length.into(), next).map(drop))?;
+        } else {
+            self.reply = None;
+        }
+        Some(())
     }
 }
 
@@ -227,7 +254,7 @@ mod tests {
         });
         let reply = (proptest::collection::vec(any::<u8>(), 0..600), 0..5_usize)
             .prop_map(|(bytes, origin)| Reply::new(&bytes, Origin::ALL[origin]));
-        let numbers = (any::<i64>(), any::<u32>(), 0..7_usize, any::<u16>(), 0..5_usize, any::<u64>());
+        let numbers = (any::<i64>(), any::<[u32; 2]>(), 0..7_usize, any::<u16>(), 0..5_usize, any::<u64>());
         let option = proptest::option::of::<BoxedStrategy<Reply>>;
         (client, name, proptest::option::of(cause), option(reply.boxed()), numbers).prop_map(
             |(
@@ -235,7 +262,7 @@ mod tests {
                 name,
                 cause,
                 reply,
-                (time_ms, identity, transport, record_type, decision, generation),
+                (time_ms, [identity, took_us], transport, record_type, decision, generation),
             )| Record {
                 time_ms,
                 client,
@@ -246,6 +273,7 @@ mod tests {
                 decision: Decision::ALL[decision],
                 cause,
                 generation,
+                took_us,
                 reply,
             },
         )
@@ -257,12 +285,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_is_unpacked_as_it_was(record in records()) {
-            let mut words = Vec::new();
+        fn what_is_packed_is_unpacked_as_it_was(before in records(), record in records()) {
+            let (mut unpacked, mut words) = (before, Vec::new());
             record.pack(|word| words.push(word));
             prop_assert_eq!(words.len(), record.words());
             let mut words = words.into_iter();
-            let unpacked = Record::unpack(|| words.next().unwrap()).unwrap();
+            unpacked.unpack(|| words.next().unwrap()).unwrap();
             prop_assert_eq!(shown(&unpacked), shown(&record));
             prop_assert_eq!(words.next(), None);
         }
@@ -291,6 +319,7 @@ mod tests {
             decision: Decision::Allowed,
             cause: None,
             generation: 1,
+            took_us: 0,
             reply: Some(reply),
         };
         assert!(usual.words() < 4 * 8, "{}", usual.words());

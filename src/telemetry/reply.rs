@@ -11,6 +11,14 @@ pub struct Reply {
     is_cut: bool,
 }
 
+/// The same of a reply that goes out, so that what is handed on at once is not copied before.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'r> {
+    bytes: &'r [u8],
+    origin: Origin,
+    is_cut: bool,
+}
+
 /// Where an answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -34,17 +42,22 @@ impl Reply {
 
     /// The beginning of a finished reply.
     pub fn new(message: &[u8], origin: Origin) -> Self {
+        let Sent { bytes: sent, origin, is_cut } = Sent::new(message, origin);
         let mut bytes = [0; Self::MOST];
-        let length = message.len().min(Self::MOST);
-        if let (Some(to), Some(from)) = (bytes.get_mut(..length), message.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        Self { bytes, length: length as u16, origin, is_cut: message.len() > length }
+        bytes.iter_mut().zip(sent).for_each(|(to, from)| *to = *from);
+        Self { bytes, length: sent.len() as u16, origin, is_cut }
     }
 
-    /// One that was kept before, as it was.
-    pub(super) fn kept(bytes: [u8; Self::MOST], length: u16, origin: Origin, is_cut: bool) -> Self {
-        Self { bytes, length, origin, is_cut }
+    /// Becomes one that was kept before, whose bytes `fill` puts there.
+    pub(super) fn keep_over(
+        &mut self,
+        length: u16,
+        origin: Origin,
+        is_cut: bool,
+        fill: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Option<()> {
+        (self.length, self.origin, self.is_cut) = (length, origin, is_cut);
+        fill(&mut self.bytes)
     }
 
     /// What is kept of its bytes.
@@ -60,6 +73,47 @@ impl Reply {
     /// Where it comes from.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+}
+
+impl<'r> Sent<'r> {
+    /// The beginning of a finished reply.
+    pub fn new(message: &'r [u8], origin: Origin) -> Self {
+        let kept = message.get(..Reply::MOST);
+        Self { bytes: kept.unwrap_or(message), origin, is_cut: message.len() > Reply::MOST }
+    }
+
+    /// What is kept of its bytes.
+    pub(super) fn bytes(self) -> &'r [u8] {
+        self.bytes
+    }
+
+    /// True when it was longer.
+    pub(super) fn is_cut(self) -> bool {
+        self.is_cut
+    }
+
+    /// Where it comes from.
+    pub(super) fn origin(self) -> Origin {
+        self.origin
+    }
+}
+
+/// A reply, wherever its bytes are.
+pub trait AsSent {
+    /// What is kept of it.
+    fn as_sent(&self) -> Sent<'_>;
+}
+
+impl AsSent for Reply {
+    fn as_sent(&self) -> Sent<'_> {
+        Sent { bytes: self.bytes(), origin: self.origin, is_cut: self.is_cut }
+    }
+}
+
+impl AsSent for Sent<'_> {
+    fn as_sent(&self) -> Sent<'_> {
+        *self
     }
 }
 

@@ -2,10 +2,13 @@
 //! the record and counts it. A record takes as many words as it has, and not as many as it could have: most of what a thread pays for the log is the
 //! handing of cache lines to another core.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::record::Record;
+use super::reply::AsSent;
+use crate::dns::CanonicalName;
 
 /// Words of eight bytes that a writer may have waiting, a power of two: 2 MiB, some 9,000 usual records or 2,500 of the largest. At 20,000 blocked
 /// queries a second and a drain every 20 ms, twenty times what is needed, and twice what is needed where all of 200,000 queries a second are logged.
@@ -49,7 +52,7 @@ impl Ring {
     }
 
     /// Hands a record to the log; counts it as lost when the queue is full.
-    pub fn push(&self, record: &Record) {
+    pub fn push<N: Borrow<CanonicalName>, R: AsSent>(&self, record: &Record<N, R>) {
         let ring = &*self.0;
         let words = 1 + record.words() as u64;
         // What was given back was made zero before that.
@@ -79,8 +82,8 @@ impl Inner {
         self.words.get(place as usize & (self.words.len() - 1)).unwrap_or(&NONE)
     }
 
-    /// The oldest record, if it is whole. For one thread at a time.
-    fn pop(&self) -> Option<Record> {
+    /// Puts the oldest record, if it is whole, into `record`. For one thread at a time.
+    fn pop(&self, record: &mut Record) -> Option<()> {
         let begin = self.given_back.0.load(Ordering::Relaxed);
         let words = self.at(begin).load(Ordering::Acquire);
         if words == 0 {
@@ -94,10 +97,10 @@ impl Inner {
         };
         take(begin);
         let mut rest = (begin + 1..begin + words).map(take);
-        let record = Record::unpack(|| rest.next().unwrap_or(0));
+        let unpacked = record.unpack(|| rest.next().unwrap_or(0));
         rest.for_each(drop);
         self.given_back.0.store(begin + words, Ordering::Release);
-        record
+        unpacked
     }
 }
 
@@ -112,11 +115,12 @@ impl Rings {
     /// Takes what waits, oldest first within a writer; and not what comes meanwhile, as no writer is to keep the others waiting.
     pub(super) fn drain(&self, mut take: impl FnMut(&Record)) {
         let rings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut record = Record::blank();
         for Ring(ring) in rings {
             let _one_at_a_time = ring.reading.lock().unwrap_or_else(PoisonError::into_inner);
             let end = ring.taken.0.load(Ordering::Relaxed);
             while ring.given_back.0.load(Ordering::Relaxed) < end {
-                let Some(record) = ring.pop() else { break };
+                let Some(()) = ring.pop(&mut record) else { break };
                 take(&record);
             }
         }
@@ -151,6 +155,7 @@ mod tests {
             decision: Decision::Allowed,
             cause: None,
             generation: 7,
+            took_us: 0,
             reply: Some(Reply::new(&vec![writer; length], Origin::Cache)),
         }
     }

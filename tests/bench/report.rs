@@ -47,7 +47,7 @@ fn main() {
     let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
     let live = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap().live;
     let words = live.clone();
-    let describe: Describe = Arc::new(move |record: &Record| {
+    let describe: Arc<dyn Describe> = Arc::new(move |record: &Record| {
         let snapshot = words.load();
         let cause = record.cause.unwrap();
         Described {
@@ -97,6 +97,7 @@ fn main() {
                     decision: Decision::Blocked,
                     cause: Some(*cause),
                     generation: snapshot.generation(),
+                    took_us: 0,
                     reply: None,
                 }
             })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::telemetry::{Clients, Describe, Pseudonyms, Record};
+use crate::telemetry::{Answered, Clients, Describe, Pseudonyms, Record};
 
 /// The newest records.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Wiring {
     /// What is kept of clients.
     pub clients: Clients,
     /// Puts records into words.
-    pub describe: Describe,
+    pub describe: Arc<dyn Describe>,
 }
 
 /// One record in words.
@@ -52,6 +52,10 @@ pub(crate) struct Seen {
     pub(crate) instrument: String,
     /// The client's group.
     pub(crate) group: String,
+    /// The reply's code; none where there was no reply, and where replies are not kept for a log.
+    pub(crate) rcode: Option<String>,
+    /// Microseconds until the reply, where others had to answer first.
+    pub(crate) took_us: Option<u32>,
 }
 
 /// Which records somebody wants to see.
@@ -93,7 +97,7 @@ impl Tail {
             if taken > A_SECOND {
                 return;
             }
-            let described = describe(record);
+            let described = describe.describe(record);
             let shown = match clients {
                 Clients::Hmac => pseudonyms.of_day(record.client, record.time_ms.div_euclid(86_400_000)),
                 _ => clients.show(record.client),
@@ -110,6 +114,8 @@ impl Tail {
                 app: described.words.app,
                 instrument: described.words.instrument,
                 group: described.group,
+                rcode: record.reply.as_ref().and_then(Answered::read).map(|reply| reply.rcode.to_string()),
+                took_us: Some(record.took_us).filter(|took| *took > 0),
             });
         };
         (tail, take)
@@ -167,12 +173,13 @@ mod tests {
             decision: Decision::Blocked,
             cause: None,
             generation: 7,
+            took_us: 0,
             reply: None,
         }
     }
 
     fn tail(clients: Clients) -> (Arc<Tail>, impl FnMut(&Record)) {
-        let describe: Describe = Arc::new(|_| Described {
+        let describe: Arc<dyn Describe> = Arc::new(|_: &Record| Described {
             words: Description { app: "wechat".to_owned(), ..Description::default() },
             group: "default".to_owned(),
             identity: Some("certificate:laptop-7".to_owned()),

@@ -56,11 +56,12 @@ impl Answered {
     /// `None` when it has no header.
     pub fn read(reply: &Reply) -> Option<Self> {
         let message = Message::new(reply.bytes())?;
+        let (rcode, extended_error) = message.rcode_and_error();
         let mut answered = Self {
             id: message.id(),
-            rcode: message.rcode(),
+            rcode,
             flags: message.flags(),
-            extended_error: message.extended_error(),
+            extended_error,
             origin: reply.origin(),
             answers: Vec::new(),
             addresses: message.addresses().map(|(address, _)| address).collect(),
@@ -89,6 +90,9 @@ impl Answered {
     pub fn flags(&self) -> Vec<&'static str> {
         Self::flags_of(self.flags).collect()
     }
+
+    /// Those that have names.
+    pub(super) const FLAGS: u16 = Flags::AA | Flags::TC | Flags::RD | Flags::RA | Flags::AD | Flags::CD;
 
     pub(super) fn flags_of(flags: Flags) -> impl Iterator<Item = &'static str> {
         let names = [

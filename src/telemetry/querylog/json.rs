@@ -1,11 +1,11 @@
 //! Owns a line in this product's own form, written at once and without anything in between: where every query is logged, this is most of what the log
-//! costs. Never says more or less than [`super::line::fields`].
+//! costs. Never says more or less than a reader of the reply, [`Answered`], is told.
 
 use std::fmt::{self, Write as _};
 
 use super::answered::{Answered, MOST_TEXT};
 use super::line::Event;
-use crate::dns::{CanonicalName, HEADER, Message, Section};
+use crate::dns::{CanonicalName, Flags, HEADER, Message, Section};
 use crate::telemetry::record::Record;
 use crate::telemetry::reply::Reply;
 
@@ -18,7 +18,8 @@ struct Text<'o>(&'o mut Vec<u8>);
 impl fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-        if !text.bytes().any(is_special) {
+        // All of it, and not up to the first: that takes many at a time.
+        if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
             self.0.extend_from_slice(text.as_bytes());
             return Ok(());
         }
@@ -40,14 +41,14 @@ impl fmt::Write for Text<'_> {
 
 /// Appends a line, without its end.
 pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
-    let Event { record, time, shown, decided, .. } = event;
+    let Event { record, time, shown, decided, described, .. } = event;
     // Once for all that most lines have.
     out.reserve(LINE);
     out.extend_from_slice(b"{\"time\":");
     word(time, out);
     out.extend_from_slice(b",\"client\":");
     match shown.client {
-        Some(client) => string(client, out),
+        Some(client) => word(client, out),
         None => out.extend_from_slice(b"null"),
     }
     if let Some(identity) = shown.identity {
@@ -58,7 +59,7 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
     word(record.transport, out);
     out.extend_from_slice(b",\"name\":\"");
     let begin = out.len();
-    let _written = record.name.write_text(&mut Text(out)).is_ok();
+    write_name(&record.name, out);
     let name = begin..out.len();
     out.extend_from_slice(b"\",\"type\":");
     mnemonic(record.record_type.mnemonic(), &record.record_type, out);
@@ -66,6 +67,14 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
     if let [b'{', decided @ .., b'}'] = decided {
         out.push(b',');
         out.extend_from_slice(decided);
+    }
+    for (key, word) in
+        [(&b",\"rule\":"[..], &*described.words.rule), (b",\"listed\":", &described.words.listed)]
+    {
+        if !word.is_empty() {
+            out.extend_from_slice(key);
+            string(word, out);
+        }
     }
     if let Some(reply) = &record.reply {
         write_reply(record, reply, name, event.tells_answers, out);
@@ -83,20 +92,29 @@ fn write_reply(
 ) {
     let Some(message) = Message::new(reply.bytes()) else { return };
     out.extend_from_slice(b",\"rcode\":");
-    let rcode = message.rcode();
+    let (rcode, extended_error) = message.rcode_and_error();
     mnemonic(rcode.mnemonic(), &rcode, out);
     out.extend_from_slice(b",\"answered_from\":");
     word(reply.origin().as_str(), out);
     out.extend_from_slice(b",\"flags\":[");
     let begin = out.len();
-    for flag in Answered::flags_of(message.flags()) {
-        comma(begin, out);
-        word(flag, out);
+    if message.flags().0 & Answered::FLAGS == Flags::RD | Flags::RA {
+        // As of nearly every reply.
+        out.extend_from_slice(b"\"RD\",\"RA\"");
+    } else {
+        for flag in Answered::flags_of(message.flags()) {
+            comma(begin, out);
+            word(flag, out);
+        }
     }
     out.push(b']');
-    if let Some(code) = message.extended_error() {
+    if let Some(code) = extended_error {
         out.extend_from_slice(b",\"extended_error\":");
         decimal(code.into(), out);
+    }
+    if record.took_us > 0 {
+        out.extend_from_slice(b",\"took_us\":");
+        decimal(record.took_us, out);
     }
     if tells_answers {
         write_answers(message, &record.name, name, out);
@@ -123,7 +141,7 @@ fn write_answers(
         if is_echoed && message.bytes().get(record.owner..record.owner + 2) == Some(&QNAME) {
             out.extend_from_within(name.clone());
         } else if let Some(owner) = message.name_at(record.owner) {
-            let _written = owner.write_text(&mut Text(out)).is_ok();
+            write_name(&owner, out);
         } else {
             out.truncate(before);
             break;
@@ -137,7 +155,10 @@ fn write_answers(
         decimal(record.ttl, out);
         out.extend_from_slice(b",\"data\":\"");
         let text = out.len();
-        let _written = message.write_rdata(&record, &mut Text(out)).is_ok();
+        match message.rdata_name(&record) {
+            Some(name) => write_name(&name, out),
+            None => _ = message.write_rdata(&record, &mut Text(out)).is_ok(),
+        }
         letters += out.len() - text;
         out.extend_from_slice(b"\"}");
         let Some(left) = room.checked_sub(letters) else {
@@ -150,6 +171,13 @@ fn write_answers(
     out.push(b']');
     if told < message.record_count(Section::Answer) {
         out.extend_from_slice(b",\"answers_cut\":true");
+    }
+}
+
+/// The inside of a string.
+fn write_name(name: &CanonicalName, out: &mut Vec<u8>) {
+    if !name.append_plain(out) {
+        let _written = name.write_text(&mut Text(out)).is_ok();
     }
 }
 
@@ -188,30 +216,20 @@ fn comma(begin: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn decimal(mut number: u32, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 10];
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-        first = at;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(first..).unwrap_or(&[]));
+fn decimal(number: u32, out: &mut Vec<u8>) {
+    let _written = serde_json::to_writer(out, &number).is_ok();
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::{Map, Value, json};
 
     use super::super::answered::Said;
     use super::super::line::{self, Described, Shown};
     use super::*;
     use crate::dns::{CanonicalName, RecordType};
-    use crate::policy::IdentityNumber;
+    use crate::policy::{Description, IdentityNumber};
     use crate::telemetry::{Decision, Origin};
 
     fn record(wire: &[u8], reply: Option<&[u8]>) -> Record {
@@ -225,13 +243,19 @@ mod tests {
             decision: Decision::Allowed,
             cause: None,
             generation: 7,
+            took_us: reply.map_or(0, |bytes| bytes.len() as u32 % 3),
             reply: reply.map(|bytes| Reply::new(bytes, Origin::Cache)),
         }
     }
 
     /// The line of a record, which must say what other readers of it are told.
     fn said(record: &Record, shown: Shown<'_>, tells_answers: bool) -> Value {
-        let described = Described { group: "a \"group\"\u{1}".to_owned(), ..Described::default() };
+        let words = Description {
+            listed: "*.\"a\".com".to_owned(),
+            rule: "list:7".to_owned(),
+            ..Description::default()
+        };
+        let described = Described { words, group: "a \"group\"\u{1}".to_owned(), identity: None };
         let decided = line::decided(record, &described);
         let said = Said::of(record.reply.as_ref());
         let time = "2023-10-30T04:00:00.123Z";
@@ -246,10 +270,41 @@ mod tests {
         };
         let mut out = Vec::new();
         write(event, &mut out);
-        let value = serde_json::from_slice(&out).unwrap_or_else(|error| {
+        let value: Value = serde_json::from_slice(&out).unwrap_or_else(|error| {
             panic!("{error}: {}", String::from_utf8_lossy(&out));
         });
-        assert_eq!(value, Value::Object(line::fields(event)));
+        let words = &described.words;
+        let mut expected = json!({
+            "time": time, "client": shown.client, "transport": "udp",
+            "name": record.name.to_string(), "type": record.record_type.to_string(),
+            "rule": words.rule, "listed": words.listed,
+        });
+        let mut put =
+            |name: &str, value: Value| expected.as_object_mut().unwrap().insert(name.to_owned(), value);
+        for (name, value) in serde_json::from_slice::<Map<String, Value>>(&decided).unwrap() {
+            put(&name, value);
+        }
+        if let Some(identity) = shown.identity {
+            put("identity", json!(identity));
+        }
+        if let Some(answered) = said.answered() {
+            put("rcode", json!(answered.rcode.to_string()));
+            put("answered_from", json!("cache"));
+            put("flags", json!(answered.flags()));
+            if let Some(code) = answered.extended_error {
+                put("extended_error", json!(code));
+            }
+            if tells_answers {
+                put("answers", json!(answered.answers));
+            }
+            if record.took_us > 0 {
+                put("took_us", json!(record.took_us));
+            }
+            if tells_answers && answered.is_cut {
+                put("answers_cut", json!(true));
+            }
+        }
+        assert_eq!(value, expected);
         value
     }
 

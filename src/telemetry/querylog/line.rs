@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use super::answered::{Answer, Answered, Said};
 use super::config::Form;
 use super::{ecs, json, ocsf};
-use crate::dns::{CanonicalName, Rcode, RecordType};
 use crate::policy::Description;
 use crate::telemetry::record::Record;
 
@@ -42,7 +41,7 @@ pub(super) struct Event<'a> {
     /// When, in UTC and to the millisecond.
     pub(super) time: &'a str,
     pub(super) described: &'a Described,
-    /// What a line says of the decision, in this product's own form.
+    /// What a line says of the decision, in this product's own form, but for the rule's name.
     pub(super) decided: &'a [u8],
     pub(super) shown: Shown<'a>,
     /// What was answered; nothing when nothing was, and of connections.
@@ -56,51 +55,28 @@ pub(super) fn displayed<S: Serializer>(shown: &impl fmt::Display, serializer: S)
     serializer.collect_str(shown)
 }
 
-/// What a line says first: when, who, what.
-#[derive(Serialize)]
-struct Asked<'a> {
-    time: &'a str,
-    client: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<&'a str>,
-    transport: &'a str,
-    #[serde(serialize_with = "displayed")]
-    name: &'a CanonicalName,
-    #[serde(serialize_with = "displayed")]
-    r#type: RecordType,
-}
-
-/// What a line says of the decision.
+/// What a line says of the decision, whichever rule was met: nothing of what there is not, which is most of it for most queries.
 #[derive(Serialize)]
 struct Decided<'a> {
     verdict: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     action: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     app: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     instrument: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     authority: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     in_force_from: Option<Timestamp>,
-    rule: &'a str,
-    listed: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     exception: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     trigger: &'a str,
     group: &'a str,
     generation: u64,
-}
-
-/// What a line says of the reply, if there was one.
-#[derive(Serialize)]
-struct Replied<'a> {
-    #[serde(serialize_with = "displayed")]
-    rcode: Rcode,
-    answered_from: &'a str,
-    flags: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extended_error: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answers: Option<&'a [Answer]>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    answers_cut: bool,
 }
 
 impl<'a> Event<'a> {
@@ -135,33 +111,14 @@ pub(super) fn write(form: Form, event: Event<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The fields of a line.
+/// The fields of a line, for whoever writes them one by one.
 pub(super) fn fields(event: Event<'_>) -> Map<String, Value> {
-    let parts = [
-        serde_json::to_value(asked(event)),
-        serde_json::from_slice(event.decided),
-        serde_json::to_value(replied(event)),
-    ];
-    let objects = parts.into_iter().filter_map(|part| match part {
-        Ok(Value::Object(fields)) => Some(fields),
-        _ => None,
-    });
-    objects.flatten().collect()
+    let mut line = Vec::new();
+    json::write(event, &mut line);
+    serde_json::from_slice(&line).unwrap_or_default()
 }
 
-fn asked(event: Event<'_>) -> Asked<'_> {
-    let Event { record, time, shown, .. } = event;
-    Asked {
-        time,
-        client: shown.client,
-        identity: shown.identity,
-        transport: record.transport,
-        name: &record.name,
-        r#type: record.record_type,
-    }
-}
-
-/// What a line says of the decision, as an object: of a record, and of all others that were decided like it.
+/// What a line says of the decision, as an object: of a record, and of all others that were decided like it, by whichever rule of that list.
 pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
     let Described { words, group, .. } = described;
     let decided = Decided {
@@ -171,8 +128,6 @@ pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
         instrument: &words.instrument,
         authority: &words.authority,
         in_force_from: words.in_force_from,
-        rule: &words.rule,
-        listed: &words.listed,
         source: &words.source,
         exception: words.exception.as_deref(),
         trigger: words.trigger,
@@ -181,17 +136,6 @@ pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
     };
     // No field refuses to be written.
     serde_json::to_vec(&decided).unwrap_or_else(|_| b"{}".to_vec())
-}
-
-fn replied(event: Event<'_>) -> Option<Replied<'_>> {
-    event.answered().map(|answered| Replied {
-        rcode: answered.rcode,
-        answered_from: answered.origin.as_str(),
-        flags: answered.flags(),
-        extended_error: answered.extended_error,
-        answers: event.answers(),
-        answers_cut: event.is_cut(),
-    })
 }
 
 /// What carries the query: the words of the schemas know no more.

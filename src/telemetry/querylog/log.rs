@@ -12,12 +12,30 @@ use super::line::Described;
 use super::sink::{OpenError, Sink};
 use super::teller::Teller;
 use crate::clock::Clock;
+use crate::policy::Description;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
 use crate::telemetry::ring::Rings;
 
 /// Turns the ids of a record into words; called on the log's thread.
-pub type Describe = Arc<dyn Fn(&Record) -> Described + Send + Sync>;
+pub trait Describe: Send + Sync {
+    /// All that is known.
+    fn describe(&self, record: &Record) -> Described;
+
+    /// Names the rule that was met, in words of a record that differs from this one by its rule and by when it came: where lists are long, nearly each
+    /// blocked query meets another rule of the same few lists.
+    fn name_rule(&self, record: &Record, words: &mut Description);
+}
+
+impl<F: Fn(&Record) -> Described + Send + Sync> Describe for F {
+    fn describe(&self, record: &Record) -> Described {
+        self(record)
+    }
+
+    fn name_rule(&self, record: &Record, words: &mut Description) {
+        *words = self(record).words;
+    }
+}
 
 /// Somebody beside the sinks who is shown every record, on the log's thread: whoever waits there has query threads' queues run over.
 pub type Tap = Box<dyn FnMut(&Record) + Send>;
@@ -38,6 +56,9 @@ struct State {
 
 /// How often waiting records are written. Short enough for a person watching the file.
 const EVERY: Duration = Duration::from_millis(20);
+/// The same after a round of more than [`BUSY`] records: what waits is then still in the processor's own memory, and so is what is made of it.
+const EVERY_BUSY: Duration = Duration::from_millis(2);
+const BUSY: usize = 500;
 
 impl QueryLog {
     /// Opens the sinks and starts the threads. Fails with the sink's name when a file cannot be opened, or a certificate read; what is
@@ -45,7 +66,7 @@ impl QueryLog {
     pub fn start(
         config: &Config,
         rings: Arc<Rings>,
-        describe: Describe,
+        describe: Arc<dyn Describe>,
         mut tap: Option<Tap>,
         clock: &Clock,
     ) -> Result<Self, (String, OpenError)> {
@@ -66,12 +87,12 @@ impl QueryLog {
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
-                shared.pass(&mut sinks, tap.as_mut(), &mut teller);
+                let records = shared.pass(&mut sinks, tap.as_mut(), &mut teller);
                 if stopping {
                     // Without the ends that they read from, the sinks' threads end too.
                     return;
                 }
-                thread::sleep(EVERY);
+                thread::sleep(if records > BUSY { EVERY_BUSY } else { EVERY });
             }
         });
         threads.push(thread.map_err(|error| ("querylog".to_owned(), error.into()))?);
@@ -100,9 +121,11 @@ impl QueryLog {
 }
 
 impl State {
-    /// Hands everything that waits to the sinks.
-    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) {
+    /// Hands everything that waits to the sinks. Returns how many records that were.
+    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> usize {
+        let mut records = 0;
         self.rings.drain(|record| {
+            records += 1;
             if let Some(tap) = &mut tap {
                 tap(record);
             }
@@ -112,6 +135,7 @@ impl State {
             }
         });
         sinks.iter_mut().for_each(Sink::hand_over);
+        records
     }
 }
 
@@ -185,6 +209,7 @@ mod tests {
             decision: Decision::Blocked,
             cause: None,
             generation: 7,
+            took_us: 0,
             reply: None,
         }
     }
@@ -192,9 +217,8 @@ mod tests {
     fn start(sinks: Vec<Sink>) -> (QueryLog, Ring) {
         let rings = Arc::new(Rings::default());
         let ring = rings.add();
-        let describe: Describe =
-            Arc::new(|_| Described { group: "default".to_owned(), ..Described::default() });
-        (QueryLog::start(&Config { sinks }, rings, describe, None, &Clock::system()).unwrap(), ring)
+        let describe = |_: &Record| Described { group: "default".to_owned(), ..Described::default() };
+        (QueryLog::start(&Config { sinks }, rings, Arc::new(describe), None, &Clock::system()).unwrap(), ring)
     }
 
     fn log(path: &Path, clients: Clients) -> (QueryLog, Ring) {
@@ -336,7 +360,7 @@ mod tests {
     fn a_large_file_is_put_aside_whole_and_compressed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
-        let rotation = Rotation { size: Some(20_000), ..Rotation::default() };
+        let rotation = Rotation { size: Some(10_000), ..Rotation::default() };
         let (mut log, ring) = start(vec![Sink { rotation, ..Sink::to(Target::File(path.clone())) }]);
         for round in 1..=10 {
             (0..100).for_each(|_| ring.push(&record()));

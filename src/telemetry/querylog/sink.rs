@@ -89,9 +89,12 @@ impl OpenError {
 /// Batches that may wait for a sink, and bytes: some ten seconds of a busy resolver, within which a collector is restarted.
 const BATCHES: usize = 512;
 const BYTES: usize = 16 << 20;
+/// Bytes from which a batch is handed over at once: little enough to be in the processor's own memory still when it is written, and enough that waking
+/// the thread which writes is nothing beside it.
+const BATCH: usize = 128 << 10;
 /// Batches whose room is used again, and the most that one may keep: memory that grows anew for each batch costs half of what a line does.
-const SPARE: usize = 2;
-const KEPT: usize = 4 << 20;
+const SPARE: usize = 16;
+const KEPT: usize = 2 * BATCH;
 /// How long a sink that failed is left alone, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -195,6 +198,9 @@ impl Sink {
             }
         }
         self.batch.end_record();
+        if self.batch.bytes.len() >= BATCH {
+            self.hand_over();
+        }
     }
 
     /// Hands what was taken to the thread that writes, or loses it when too much waits there.
