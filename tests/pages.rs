@@ -219,6 +219,14 @@ fn what_was_asked_is_shown_to_known_people_and_never_becomes_markup() {
     assert!(
         found.as_array().unwrap().iter().all(|seen| seen["app"] == "wechat" && seen["verdict"] == "blocked")
     );
+    assert!(
+        found.as_array().unwrap().iter().all(|seen| seen["rcode"].is_string() && seen["took_us"].is_null()),
+        "{found}"
+    );
+    let (_, found) = site.http("GET", "/api/v1/recent?name=canada.ca&verdict=allowed", Some("viewer-token"));
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let waited = found.as_array().unwrap().iter().find(|seen| seen["took_us"].is_u64());
+    assert_eq!(waited.unwrap()["rcode"], "NOERROR", "{found}");
     // What stands in an address comes back as text too.
     for path in [
         "/explain?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E",

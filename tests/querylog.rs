@@ -79,6 +79,8 @@ fn each_form_says_what_its_schema_wants() {
         (&"wechat".into(), &"127.0.0.1".into())
     );
     assert!(allowed.get("rule").is_none());
+    assert!(allowed["event"]["duration"].as_u64().unwrap() >= 1000, "asked upstream: {allowed}");
+    assert!(blocked["event"].get("duration").is_none(), "answered at once: {blocked}");
     let [blocked, allowed] = lines("ocsf").try_into().unwrap();
     for one in [&blocked, &allowed] {
         // What the class DNS Activity requires.
@@ -97,6 +99,7 @@ fn each_form_says_what_its_schema_wants() {
         let number = |field: &str| one[field].as_i64().unwrap();
         assert_eq!(number("type_uid"), number("class_uid") * 100 + number("activity_id"));
         assert_eq!(one["time"].as_i64().unwrap() / 1_000_000_000_000, 1, "milliseconds");
+        assert!(number("query_time") <= number("response_time"));
     }
     assert_eq!((&blocked["disposition_id"], &allowed["disposition_id"]), (&2.into(), &1.into()));
     assert_eq!(blocked["policy"]["uid"], "wechat");
@@ -263,9 +266,16 @@ fn a_dnstap_reader_gets_replies_with_the_policys_words() {
     let shown = Command::new("dnstap-read").arg("-y").arg(&file).output();
     let Ok(shown) = shown else { return eprintln!("skipped: dnstap-read is not installed") };
     let said = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);
-    for word in
-        ["CLIENT_RESPONSE", "CLIENT_QUERY", "www.wechat.com", "AAAA", "UDP", "query_address: \"127.0.0.1\""]
-    {
+    for word in [
+        "CLIENT_RESPONSE",
+        "query_time",
+        "response_time",
+        "CLIENT_QUERY",
+        "www.wechat.com",
+        "AAAA",
+        "UDP",
+        "query_address: \"127.0.0.1\"",
+    ] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
     let count_of = |word: &str| said.matches(word).count();

@@ -132,13 +132,14 @@ fn page(now: &Value, names: Option<&Value>, recent: Option<&Value>) -> String {
         }
     }
     if let Some(recent) = recent {
-        line(format!("\n{:<9} {:<18} {:<14} {}", "time", "client", "app", "newest blocked"));
+        line(format!("\n{:<9} {:<18} {:<14} {:<9} {}", "time", "client", "app", "reply", "newest blocked"));
         for seen in list(recent) {
             let time = seen["time"].as_str().and_then(|time| time.get(11..19)).unwrap_or("-").to_owned();
             line(format!(
-                "{time:<9} {:<18} {:<14} {} {}",
+                "{time:<9} {:<18} {:<14} {:<9} {} {}",
                 plain(&seen["client"]),
                 plain(&seen["app"]),
+                plain(&seen["rcode"]),
                 plain(&seen["name"]),
                 plain(&seen["type"])
             ));
@@ -177,7 +178,7 @@ mod tests {
             "upstreams": [{"upstream": "udp://192.0.2.1:53", "healthy": false, "queries_per_second": 2.0, "seconds": null, "failures": 3}],
             "apps": [{"app": "wechat", "last_minute": 1, "last_hour": 2, "last_day": 3}],
         });
-        let recent = json!([{"time": "2026-11-28T09:59:59Z", "client": null, "app": "wechat", "name": "a\u{1b}[2Jb.example", "type": "A"}]);
+        let recent = json!([{"time": "2026-11-28T09:59:59Z", "client": null, "app": "wechat", "rcode": "NXDOMAIN", "name": "a\u{1b}[2Jb.example", "type": "A"}]);
         let names = json!([{"name": "x\u{1b}[H.example", "questions": 1234, "clients": 7, "group": "default", "verdict": "allowed", "app": ""}]);
         let page = page(&now, Some(&names), Some(&recent));
         assert!(!page.contains('\u{1b}') && page.contains("a?[2Jb.example A"), "{page}");
@@ -186,7 +187,7 @@ mod tests {
             "83%",
             "half within 5 µs, 99 of 100 within 20.0 ms",
             "DOES NOT ANSWER",
-            "09:59:59",
+            "09:59:59  -                  wechat         NXDOMAIN  a?",
             "      1234        7 allowed   x?[H.example",
         ] {
             assert!(page.contains(words), "{words}: {page}");

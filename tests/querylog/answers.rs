@@ -174,6 +174,12 @@ fn each_answer_is_told_with_its_code_and_where_it_comes_from() {
             wrong.push(format!("{name}: {found}, not {expected}"));
         }
         assert!(line.get("answers_cut").is_none(), "{line}");
+        match line["answered_from"].as_str() {
+            Some("upstream") => assert!(line["took_us"].as_u64().unwrap() > 0, "{line}"),
+            Some("cache") => assert!(line.get("took_us").is_none(), "{line}"),
+            _ => {}
+        }
+        assert_eq!(line.get("app").is_none(), line["verdict"] == "allowed", "{line}");
     }
     assert_eq!(wrong, Vec::<String>::new());
     // Over a connection a reply of any size is whole; 512 bytes of it are told.

@@ -236,6 +236,8 @@ fn rows(view: &View) -> Markup {
                 html! { (seen.app) },
                 html! { (seen.group) },
                 html! { (seen.r#type) },
+                html! { (seen.rcode.as_deref().unwrap_or(NOTHING)) },
+                html! { (view.time(seen.took_us.map(|took| f64::from(took) / 1e6))) },
                 html! { (seen.transport) },
             ]
         })
@@ -248,6 +250,8 @@ fn rows(view: &View) -> Markup {
         words.app,
         words.group,
         words.type_of_record,
+        words.reply,
+        words.waited,
         words.transport,
     ];
     parts::table("recent-list", words.recent, &header, &rows)

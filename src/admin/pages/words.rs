@@ -210,6 +210,7 @@ words! {
     upstreams_none = "No upstream was asked yet.", "Aucun serveur en amont n’a encore été interrogé.";
     verdict = "Verdict", "Verdict";
     unverified = "date not checked", "date non vérifiée";
+    waited = "Waited", "Attente";
     waiting = "Waits for approval", "En attente d’approbation";
     warnings = "Warnings", "Avertissements";
     what_changed = "Changed", "Changements";

@@ -61,17 +61,16 @@ pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &
         Some(IpAddr::V6(address)) => bytes(4, &address.octets(), &mut message),
         None => {}
     }
-    let time = record.time_ms.max(0);
-    let (seconds, fraction) = ((time / 1000) as u64, (time % 1000) as u32 * 1_000_000);
+    let (asked, answered) = (time(record.asked_ms()), time(record.time_ms));
+    number(8, asked.0, &mut message);
+    fixed(9, asked.1, &mut message);
     match reply {
         Some(reply) => {
-            number(12, seconds, &mut message);
-            fixed(13, fraction, &mut message);
+            number(12, answered.0, &mut message);
+            fixed(13, answered.1, &mut message);
             bytes(14, &reply, &mut message);
         }
         None => {
-            number(8, seconds, &mut message);
-            fixed(9, fraction, &mut message);
             let question =
                 [record.name.as_wire(), &record.record_type.0.to_be_bytes(), &Class::IN.0.to_be_bytes()]
                     .concat();
@@ -87,6 +86,12 @@ pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &
     bytes(3, extra.trim_end().as_bytes(), out);
     bytes(14, &message, out);
     number(15, 1, out);
+}
+
+/// Seconds since 1970, and nanoseconds.
+fn time(ms: i64) -> (u64, u32) {
+    let ms = ms.max(0);
+    ((ms / 1000) as u64, (ms % 1000) as u32 * 1_000_000)
 }
 
 fn policy(record: &Record, described: &Described) -> Vec<u8> {

@@ -93,6 +93,7 @@ fn add_answer(event: Event<'_>, answered: &Answered, out: &mut Value) {
     let Some(out) = out.as_object_mut() else { return };
     out.insert("rcode_id".to_owned(), json!(rcode));
     out.insert("rcode".to_owned(), json!(rcode_name));
+    out.insert("query_time".to_owned(), json!(event.record.asked_ms()));
     out.insert("response_time".to_owned(), json!(event.record.time_ms));
     if let Some(answers) = event.answers() {
         let flags = flag_ids(answered);
