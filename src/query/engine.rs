@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
+use super::fetch::Missed;
 use super::local::Own;
 use super::notice::Notice;
 use super::pending::{Pending, Redirected};
@@ -107,7 +108,7 @@ pub struct Worker {
 /// What is next for a query.
 enum Next<'s> {
     Done(Done),
-    Fetch,
+    Fetch(Missed),
     /// To be answered with another name's records; true when its own answer led to that.
     Redirect(&'s Name, bool),
 }
@@ -290,28 +291,29 @@ impl Worker {
                     match (turn.own_answer(&query, screening, from, client.group, reply), near) {
                         (Some(next), _) => next,
                         (None, Some(entry)) if judgeable(entry) => hit(entry, reply),
-                        (None, _) => match find(&mut self.local, &self.engine.parts.store, &key, self.now) {
-                            Some(entry) if judgeable(&entry) => hit(&entry, reply),
-                            _ if !query.flags.has(Flags::RD) => {
-                                let denied = match screening {
-                                    Screening::Awaited(cause) => {
-                                        turn.deny_without_answer(&query, cause, reply)
-                                    }
-                                    _ => None,
-                                };
-                                Next::Done(denied.unwrap_or_else(|| {
-                                    turn.allowed();
-                                    turn.refuse(&query, Counter::RefusedNoRecursion, reply)
-                                }))
-                            }
-                            _ => match self.shares.as_mut().and_then(|shares| shares.refuse(from.address)) {
-                                None => Next::Fetch,
-                                Some(why) => {
-                                    turn.cell.bump(why);
-                                    Next::Done(Done::drop())
+                        (None, _) => {
+                            let store = &self.engine.parts.store;
+                            let (fresh, is_kept) = find(&mut self.local, store, &key, self.now);
+                            match fresh {
+                                Some(entry) if judgeable(&entry) => hit(&entry, reply),
+                                _ if !query.flags.has(Flags::RD) => {
+                                    let denied = match screening {
+                                        Screening::Awaited(cause) => {
+                                            turn.deny_without_answer(&query, cause, reply)
+                                        }
+                                        _ => None,
+                                    };
+                                    Next::Done(denied.unwrap_or_else(|| {
+                                        turn.allowed();
+                                        turn.refuse(&query, Counter::RefusedNoRecursion, reply)
+                                    }))
                                 }
-                            },
-                        },
+                                _ => {
+                                    let missed = Missed { is_kept, passed: turn.passed(screening) };
+                                    miss(self.shares.as_mut(), &turn, from, missed)
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -319,9 +321,9 @@ impl Worker {
         let done = match next {
             Next::Done(done) if !self.attends => done,
             Next::Done(done) => turn.attend(&query, from, client.group, done, reply, later),
-            Next::Fetch => {
+            Next::Fetch(missed) => {
                 turn.cell.bump(Counter::CacheMiss);
-                self.engine.fetch(&query, from, &key, self.now, later());
+                self.engine.fetch(&query, from, (&key, missed), self.now, later());
                 Done::later()
             }
             Next::Redirect(target, by_answer) => {
@@ -361,13 +363,27 @@ fn shown<'s>(done: Done, entry: &Entry, now: Moment) -> Next<'s> {
     Next::Done(Done { due: entry.is_due(now) && entry.claim_refresh(now), ..done })
 }
 
-/// A fresh answer from the shared store, from now on kept in the worker's own table.
-fn find(local: &mut Option<Local>, store: &Store, key: &Key<'_>, now: Moment) -> Option<Arc<Entry>> {
-    let entry = store.find(key).filter(|entry| entry.freshness(now, 0) == Freshness::Fresh)?;
+/// What is not kept is fetched, unless its client asks for too much of that.
+fn miss<'t>(shares: Option<&mut Shares>, turn: &Turn<'_>, from: Asker, missed: Missed) -> Next<'t> {
+    match shares.and_then(|shares| shares.refuse(from.address)) {
+        None => Next::Fetch(missed),
+        Some(why) => {
+            turn.cell.bump(why);
+            Next::Done(Done::drop())
+        }
+    }
+}
+
+/// A fresh answer from the shared store, from now on kept in the worker's own table; and whether there is one at all.
+fn find(local: &mut Option<Local>, store: &Store, key: &Key<'_>, now: Moment) -> (Option<Arc<Entry>>, bool) {
+    let Some(entry) = store.find(key) else { return (None, false) };
+    if entry.freshness(now, 0) != Freshness::Fresh {
+        return (None, true);
+    }
     if let Some(local) = local {
         local.keep(key, Arc::clone(&entry));
     }
-    Some(entry)
+    (Some(entry), true)
 }
 
 impl<'t> Turn<'t> {

@@ -19,6 +19,15 @@ use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, 
 use crate::resolve::{Ask, Failure};
 use crate::telemetry::{Counter, Origin, Path};
 
+/// What is known of a query whose answer is to be fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    /// Whether there is an answer, be it stale or not fit to be judged.
+    pub(super) is_kept: bool,
+    /// The generation under which its name and its client met nothing.
+    pub(super) passed: Option<u64>,
+}
+
 /// At most one question in this many that may be under way is one that nobody waits for.
 const REFRESHES: usize = 10;
 
@@ -29,13 +38,14 @@ impl Engine {
         self: &Arc<Self>,
         query: &Query<'_>,
         from: Asker,
-        key: &Key<'_>,
+        (key, missed): (&Key<'_>, Missed),
         since: Moment,
         sink: Sink,
     ) {
-        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
-        // Looked up once more, so that hits and blocks need not carry it along.
-        let old = self.parts.store.find(key);
+        let (packet, passed) = (Packet::new(query.packet), missed.passed);
+        let waiter = Waiter { packet, from, passed, redirected: None, since, sink };
+        // Looked up once more where there is something, so that hits and blocks need not carry it along.
+        let old = if missed.is_kept { self.parts.store.find(key) } else { None };
         self.wait(key, ask(query), old.as_ref(), waiter, since);
     }
 
@@ -91,7 +101,8 @@ impl Engine {
         since: Moment,
         sink: Sink,
     ) {
-        let waiter = Waiter { packet: Packet::new(query.packet), from, redirected: None, since, sink };
+        let waiter =
+            Waiter { packet: Packet::new(query.packet), from, passed: None, redirected: None, since, sink };
         self.send_elsewhere(waiter, to);
     }
 
@@ -281,7 +292,13 @@ impl<'t> Turn<'t> {
         reply: &mut [u8],
     ) -> Concluded<'t> {
         let client = self.client(waiter.from);
-        let judged = self.judge(query, waiter.from, client, false, reply);
+        let judged = match waiter.passed {
+            // The same policy says the same.
+            Some(generation) if generation == self.snapshot.generation() => {
+                Judged::Resolve(Screening::Allowed)
+            }
+            _ => self.judge(query, waiter.from, client, false, reply),
+        };
         let (entry, stale) = match (&judged, answer) {
             (Judged::Done(done), _) => return Concluded::Done(*done),
             (_, Ok(answer)) => answer,

@@ -64,6 +64,8 @@ enum Patience {
 pub(super) struct Waiter {
     pub(super) packet: Packet,
     pub(super) from: Asker,
+    /// The generation under which its name and its client met nothing, if there is one.
+    pub(super) passed: Option<u64>,
     /// In memory of its own, as nearly no query is sent elsewhere.
     pub(super) redirected: Option<Box<Redirected>>,
     pub(super) since: Moment,
@@ -329,7 +331,14 @@ mod tests {
     fn waiter(packet: &[u8]) -> Option<Waiter> {
         let from = Asker::at(std::net::Ipv4Addr::LOCALHOST.into(), Transport::Udp);
         let packet = Packet::new(packet);
-        Some(Waiter { packet, from, redirected: None, since: Moment::START, sink: Box::new(|_| {}) })
+        Some(Waiter {
+            packet,
+            from,
+            passed: None,
+            redirected: None,
+            since: Moment::START,
+            sink: Box::new(|_| {}),
+        })
     }
 
     fn name(label: u8) -> CanonicalName {

@@ -166,6 +166,11 @@ impl<'t> Turn<'t> {
         Judged::Resolve(screening)
     }
 
+    /// The generation that need not be asked again about a query's name and client: they met nothing under it.
+    pub(super) fn passed(&self, screening: Screening) -> Option<u64> {
+        (screening == Screening::Allowed).then(|| self.snapshot.generation())
+    }
+
     /// True when a rule that only the answer can meet stands before what was met.
     #[inline]
     fn awaits_answer(&self, cause: &Cause, query: &Query<'_>) -> bool {
