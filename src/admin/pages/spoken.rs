@@ -18,16 +18,16 @@ const WORDS: [(&str, &str); 15] = [
     ("name and below", "nom et en dessous"),
     ("name server", "serveur de noms"),
     ("name servers below", "serveurs de noms en dessous"),
-    ("only rehearsed", "seulement observé"),
+    ("only rehearsed", "seulement à l’essai"),
     ("not enforced for this group", "pas appliqué pour ce groupe"),
-    ("shadow", "observation"),
+    ("shadow", "à l’essai"),
     ("always answered negatively", "réponse toujours négative"),
 ];
 
 /// What stands around ids and moments.
 const AROUND: [(&str, &str); 8] = [
     ("counts ", "compte "),
-    ("only rehearsed ", "seulement observé "),
+    ("only rehearsed ", "seulement à l’essai "),
     ("under ", "en vertu de "),
     ("by exception ", "par l’exception "),
     (" no longer in force since ", " n’est plus en vigueur depuis "),
@@ -62,7 +62,7 @@ mod tests {
         let french = |said| spoken(Language::Fr, said).into_owned();
         assert_eq!(french("decides (passthru)"), "décide (passthru)");
         assert_eq!(french("counts under ca-tiktok"), "compte en vertu de ca-tiktok");
-        assert_eq!(french("only rehearsed by exception x"), "seulement observé par l’exception x");
+        assert_eq!(french("only rehearsed by exception x"), "seulement à l’essai par l’exception x");
         assert_eq!(
             french("a not yet in force, until 2027-01-01; b is switched off"),
             "a n’est pas encore en vigueur, jusqu’au 2027-01-01; b est désactivé"
