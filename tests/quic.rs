@@ -259,26 +259,34 @@ impl Http3 {
         Some(Self { requests, connection, endpoint })
     }
 
-    async fn request(&self, method: &str, uri: &str, kind: Option<&str>, body: &[u8]) -> Option<Answered> {
+    /// Fails with what went wrong with the request, and with its connection.
+    async fn request(
+        &self,
+        method: &str,
+        uri: &str,
+        kind: Option<&str>,
+        body: &[u8],
+    ) -> Result<Answered, String> {
         let mut requests = self.requests.clone();
         let uri = format!("https://dns.example{uri}");
         let request = http::Request::builder().method(method).uri(uri);
         let request = kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
         let exchange = async {
-            let mut stream = requests.send_request(request.body(()).unwrap()).await.ok()?;
+            let mut stream = requests.send_request(request.body(()).unwrap()).await?;
             if !body.is_empty() {
-                stream.send_data(bytes::Bytes::copy_from_slice(body)).await.ok()?;
+                stream.send_data(bytes::Bytes::copy_from_slice(body)).await?;
             }
-            stream.finish().await.ok()?;
-            let (head, ()) = stream.recv_response().await.ok()?.into_parts();
+            stream.finish().await?;
+            let (head, ()) = stream.recv_response().await?.into_parts();
             let mut content = Vec::new();
-            while let Some(mut part) = stream.recv_data().await.ok()? {
+            while let Some(mut part) = stream.recv_data().await? {
                 use bytes::Buf as _;
                 content.extend_from_slice(&part.copy_to_bytes(part.remaining()));
             }
-            Some((head.status.as_u16(), head.headers, content))
+            Ok::<_, h3::error::StreamError>((head.status.as_u16(), head.headers, content))
         };
-        timeout(PATIENCE, exchange).await.expect("an end of the exchange")
+        let ended = timeout(PATIENCE, exchange).await.expect("an end of the exchange");
+        ended.map_err(|error| format!("{error}; the connection: {:?}", self.connection.close_reason()))
     }
 
     async fn post(&self, name: &str) -> Answered {
@@ -334,7 +342,7 @@ fn over_http3_a_banned_name_is_blocked_and_another_resolved() {
         }
         // What is no query has no answer, and nobody else is concerned.
         let garbage = asker.request("POST", "/dns-query", Some("application/dns-message"), &[1, 2, 3]).await;
-        assert!(garbage.is_none(), "{garbage:?}");
+        assert!(garbage.is_err(), "{garbage:?}");
         assert_eq!(asker.post("www.canada.ca").await.0, 200);
         asker.connection.close(0u32.into(), b"");
         asker.endpoint.wait_idle().await;
