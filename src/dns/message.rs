@@ -81,11 +81,10 @@ impl<'m> Message<'m> {
 
     /// The OPT pseudo-record (RFC 6891 section 6.1.1).
     pub fn opt(self) -> Option<Record> {
-        // Where there is none, nothing is to be looked through.
-        let records = Some(self.records()).filter(|_| self.record_count(Section::Additional) > 0);
-        records
-            .into_iter()
-            .flatten()
+        if self.record_count(Section::Additional) == 0 {
+            return None;
+        }
+        self.records()
             .find(|record| (record.section, record.record_type) == (Section::Additional, RecordType::OPT))
     }
 
