@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::telemetry::{Answered, Clients, Describe, Pseudonyms, Record};
+use crate::dns::Message;
+use crate::telemetry::{Clients, Describe, Pseudonyms, Record};
 
 /// The newest records.
 #[derive(Debug)]
@@ -102,6 +103,8 @@ impl Tail {
                 Clients::Hmac => pseudonyms.of_day(record.client, record.time_ms.div_euclid(86_400_000)),
                 _ => clients.show(record.client),
             };
+            let message = record.reply.as_ref().and_then(|reply| Message::new(reply.bytes()));
+            let rcode = message.map(|message| message.rcode_and_error().0);
             taker.push(Seen {
                 number,
                 time: Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH),
@@ -114,7 +117,7 @@ impl Tail {
                 app: described.words.app,
                 instrument: described.words.instrument,
                 group: described.group,
-                rcode: record.reply.as_ref().and_then(Answered::read).map(|reply| reply.rcode.to_string()),
+                rcode: rcode.map(|rcode| rcode.to_string()),
                 took_us: Some(record.took_us).filter(|took| *took > 0),
             });
         };
