@@ -14,7 +14,7 @@
 //! | 2 | `policy` | law → decision; pure |
 //! | 3 | `formats` | one list syntax a file: text → rules with line numbers |
 //! | 3 | `feeds` | the policy as lists that other programs load |
-//! | 4 | `telemetry` | counters, latency, record, ring, the last day's questions, and one output a file |
+//! | 4 | `telemetry` | counters, latency, record, inbox, the last day's questions, and one output a file |
 //! | 3 | `net` | sockets, TLS, and privileges |
 //! | 5 | `sources` | bytes with origin and digest |
 //! | 5 | `cache` | unfiltered upstream answers in wire form |

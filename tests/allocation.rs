@@ -22,7 +22,7 @@ use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name};
 use interdict::policy::{Identities, IdentityNumber, Labels};
 use interdict::query::{Asker, Outcome, Transport, Worker};
-use interdict::telemetry::{Clients, Counters, LastDay, LastDayConfig, Rings, Sampler, Wiring};
+use interdict::telemetry::{Clients, Counters, Inboxes, LastDay, LastDayConfig, Sampler, Wiring};
 use support::{Upstream, engine, query};
 
 struct Counting;
@@ -88,9 +88,9 @@ fn fetch(worker: &mut Worker, packet: &[u8], reply: &mut [u8]) {
 fn a_block_and_a_hit_allocate_nothing() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let upstream = Upstream::start();
-    for rings in [None, Some(Arc::new(Rings::default()))] {
-        let log = if rings.is_some() { "with a query log" } else { "without" };
-        let engine = engine(&upstream, rings, runtime.handle());
+    for inboxes in [None, Some(Arc::new(Inboxes::default()))] {
+        let log = if inboxes.is_some() { "with a query log" } else { "without" };
+        let engine = engine(&upstream, inboxes, runtime.handle());
         let mut reply = vec![0; 4096];
         let mut worker = engine.thread_worker();
         let hits = ["www.canada.ca", "cloaked.example"];
@@ -157,8 +157,8 @@ fn a_block_by_address_and_a_hit_beside_it_allocate_nothing() {
     std::fs::write(&config, text).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let upstream = Upstream::start();
-    let rings = Some(Arc::new(Rings::default()));
-    let engine = support::engine_of(Some(config), &upstream, rings, runtime.handle());
+    let inboxes = Some(Arc::new(Inboxes::default()));
+    let engine = support::engine_of(Some(config), &upstream, inboxes, runtime.handle());
     let mut worker = engine.thread_worker();
     let mut reply = vec![0; 4096];
     let ask = |name| query(3, 0x0100, name, 1, Some(1232));

@@ -20,7 +20,7 @@ use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name, RecordType};
 use interdict::policy::{Cause, Identities, IdentityNumber, Labels, Snapshot, Verdict};
 use interdict::report::{Asked, Config, Devices, Ledger, Wiring};
-use interdict::telemetry::{Clients, Decision, Describe, Described, Record, Rings, Tap};
+use interdict::telemetry::{Clients, Decision, Describe, Described, Entry, Inboxes, Record, Tap};
 
 const HOUR: i64 = 3_600_000;
 const MINUTE: i64 = 60_000;
@@ -224,7 +224,7 @@ struct Fed {
     folder: tempfile::TempDir,
     ledger: Arc<Ledger>,
     tap: Tap,
-    rings: Arc<Rings>,
+    inboxes: Arc<Inboxes>,
     snapshot: Arc<Snapshot>,
     verdicts: BTreeMap<String, (CanonicalName, Cause)>,
 }
@@ -234,24 +234,24 @@ impl Fed {
         let folder = tempfile::tempdir().unwrap();
         let live = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap().live;
         let words = live.clone();
-        let describe: Arc<dyn Describe> = Arc::new(move |record: &Record| {
+        let describe: Arc<dyn Describe> = Arc::new(move |record: &Record<'_>| {
             let (snapshot, cause) = (words.load(), record.cause.unwrap());
             let group = snapshot.group_name(cause.group).to_owned();
             Described { words: snapshot.describe(&cause), group, identity: None }
         });
-        let (snapshot, rings) = (live.load(), Arc::new(Rings::default()));
+        let (snapshot, inboxes) = (live.load(), Arc::new(Inboxes::default()));
         let wiring = Wiring {
             live,
             describe,
             identities: Identities::default(),
-            rings: Arc::clone(&rings),
+            inboxes: Arc::clone(&inboxes),
             clock: clock.clone(),
         };
         let (ledger, tap) = Ledger::begin(config, folder.path().join("report.db"), wiring).unwrap();
-        Self { folder, ledger, tap, rings, snapshot, verdicts: BTreeMap::new() }
+        Self { folder, ledger, tap, inboxes, snapshot, verdicts: BTreeMap::new() }
     }
 
-    fn record(&mut self, at: i64, client: u32, name: &str) -> Record {
+    fn entry(&mut self, at: i64, client: u32, name: &str) -> Entry<CanonicalName, ()> {
         let snapshot = &self.snapshot;
         let (name, cause) = self.verdicts.entry(name.to_owned()).or_insert_with(|| {
             let wire = CanonicalName::from(&name.parse::<Name>().unwrap());
@@ -260,7 +260,7 @@ impl Fed {
                 other => panic!("{name} is not blocked: {other:?}"),
             }
         });
-        Record {
+        Entry {
             time_ms: at,
             client: IpAddr::V4(Ipv4Addr::from(client)),
             identity: IdentityNumber::default(),
@@ -276,8 +276,8 @@ impl Fed {
     }
 
     fn take(&mut self, at: i64, client: u32, name: &str) {
-        let record = self.record(at, client, name);
-        (self.tap)(&record);
+        let entry = self.entry(at, client, name);
+        (self.tap)(&entry.with(&entry.name, None));
     }
 
     fn size(&self) -> u64 {
@@ -308,12 +308,12 @@ fn found_in(trace: &Trace) -> Devices {
 fn what_the_queues_of_query_threads_lose_is_told() {
     let clock = Clock::manual("2026-11-02T00:00:00Z".parse().unwrap());
     let mut fed = Fed::new(full(), &clock);
-    let ring = fed.rings.add();
-    let record = fed.record(BEGIN, 1, "wechat.com");
+    let inbox = fed.inboxes.add();
+    let entry = fed.entry(BEGIN, 1, "wechat.com");
     // Nobody takes them away.
-    (0..50_000).for_each(|_| ring.push(&record));
+    (0..50_000).for_each(|_| inbox.push(entry.with(&entry.name, None)));
     let report = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
-    assert_eq!((report.lost.queue, report.lost.disk, report.lost.room), (fed.rings.lost(), 0, 0));
+    assert_eq!((report.lost.queue, report.lost.disk, report.lost.room), (fed.inboxes.lost(), 0, 0));
     assert!(report.lost.queue > 0);
     let again = fed.ledger.report(&days("2026-11-02", "2026-11-02"), false).unwrap();
     assert_eq!(again.lost, report.lost, "once");

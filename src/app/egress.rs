@@ -14,7 +14,7 @@ use crate::policy::{Live, Prefix};
 use crate::problem::{Place, Problem};
 use crate::reload::Beside;
 use crate::resolve::{Ask, Resolver};
-use crate::telemetry::Ring;
+use crate::telemetry::Inbox;
 use crate::{cache, resolve};
 
 /// Egress and its thread, which waits; `None` where it is off.
@@ -30,7 +30,7 @@ pub(super) struct Surroundings<'s> {
     pub(super) store: &'s Arc<cache::Store>,
     pub(super) upstreams: &'s resolve::Config,
     /// Where packets that the kernel tells of are logged.
-    pub(super) log: Option<Ring>,
+    pub(super) log: Option<Inbox>,
     pub(super) stop: &'s watch::Receiver<bool>,
 }
 

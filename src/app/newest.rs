@@ -24,7 +24,7 @@ pub(super) fn newest(
     let clients = boot.querylog.clients().unwrap_or(boot.report.clients);
     let (tail, mut take) = Tail::begin(TailWiring { most, clients, describe });
     let Some(mut counted) = tap else { return (Some(tail), Some(Box::new(take))) };
-    let both = move |record: &Record| {
+    let both = move |record: &Record<'_>| {
         counted(record);
         take(record);
     };

@@ -26,7 +26,7 @@ use crate::query::{Engine, Notice, Parts};
 use crate::reload::{Interpret, Pipeline, Request};
 use crate::resolve::{Resolver, system_servers};
 use crate::sources::{CONFIG_FILE, read_file};
-use crate::telemetry::{Collect, Counters, LastDay, Rings, Wiring};
+use crate::telemetry::{Collect, Counters, Inboxes, LastDay, Wiring};
 use crate::{admin, cache, listen, net, proxy, reload, report, resolve, telemetry, zone};
 
 /// A running interdict.
@@ -143,21 +143,21 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let store = Arc::new(cache::Store::new(boot.cache));
     let answers =
         answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
-    let rings = Arc::new(Rings::default());
+    let inboxes = Arc::new(Inboxes::default());
     let identities = Identities::default();
     let describe: Arc<dyn telemetry::Describe> = Arc::new(Words::new(live.clone(), identities.clone()));
     let wiring = report::Wiring {
         live: live.clone(),
         describe: Arc::clone(&describe),
         identities: identities.clone(),
-        rings: Arc::clone(&rings),
+        inboxes: Arc::clone(&inboxes),
         clock: clock.clone(),
     };
     let counting = counted_before(&boot.report, state.as_deref(), wiring)
         .map_err(|error| vec![Problem::error(Place::file("[report]"), error.to_string(), "")])?;
     let (ledger, tap) = counting.unzip();
     let (tail, tap) = newest(&boot, Arc::clone(&describe), tap);
-    let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&rings), describe, tap, &clock);
+    let querylog = telemetry::QueryLog::start(&boot.querylog, Arc::clone(&inboxes), describe, tap, &clock);
     let querylog = querylog.map_err(|(sink, error)| {
         vec![Problem::error(Place::file("[querylog]"), format!("sink `{sink}`: {error}"), error.hint())]
     })?;
@@ -177,16 +177,16 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let (notices, noticed) = mpsc::channel(NOTICES);
     let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some() || tail.is_some();
     // Before the engine has the queues for itself.
-    let proxied = (is_told && !boot.proxies.is_empty()).then(|| rings.add());
+    let proxied = (is_told && !boot.proxies.is_empty()).then(|| inboxes.add());
     let writes_held = boot.egress.as_ref().is_some_and(|egress| egress.nflog_group.is_some());
-    let held = (is_told && writes_held).then(|| rings.add());
+    let held = (is_told && writes_held).then(|| inboxes.add());
     let engine = Engine::new(Parts {
         live: live.clone(),
         clock: clock.clone(),
         store: Arc::clone(&store),
         resolver: Arc::clone(&resolver),
         counters: Arc::clone(&counters),
-        rings: is_told.then_some(rings),
+        inboxes: is_told.then_some(inboxes),
         identities: identities.clone(),
         designated: designated.iter().map(|one| one.svcb.clone()).collect(),
         notices: Some(notices),
@@ -234,7 +234,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
             clock: clock.clone(),
             nat64: boot.upstream.dns64,
             labels: labels.clone(),
-            ring: proxied,
+            inbox: proxied,
             log_all: boot.query.log_all,
             resolve: resolve_as(&engine, stopped.clone()),
         };

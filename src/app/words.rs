@@ -33,7 +33,7 @@ impl Words {
 }
 
 impl Describe for Words {
-    fn describe(&self, record: &Record) -> Described {
+    fn describe(&self, record: &Record<'_>) -> Described {
         let identity = self.identities.with(record.identity, Identity::to_string);
         let Some(snapshot) = self.generation(record.generation) else {
             return Described { identity, ..Described::default() };
@@ -54,7 +54,7 @@ impl Describe for Words {
         Described { words, group: snapshot.group_name(group).to_owned(), identity }
     }
 
-    fn name_rule(&self, record: &Record, words: &mut Description) {
+    fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
         if let (Some(snapshot), Some(cause)) = (self.generation(record.generation), &record.cause) {
             snapshot.name_rule(cause, words);
         }
@@ -62,7 +62,7 @@ impl Describe for Words {
 }
 
 /// A connection to an address that its client was not answered: no rule names it.
-fn unresolved(record: &Record) -> Description {
+fn unresolved(record: &Record<'_>) -> Description {
     Description {
         trigger: Trigger::Egress.as_str(),
         action: if record.decision == Decision::Blocked { "drop" } else { "" },

@@ -27,7 +27,7 @@ use super::spared::{Lately, Reason, Seen};
 use crate::clock::{Clock, Moment};
 use crate::dns::Name;
 use crate::policy::{Live, Prefix, Snapshot};
-use crate::telemetry::Ring;
+use crate::telemetry::Inbox;
 
 /// What egress works with.
 pub struct Wiring {
@@ -42,7 +42,7 @@ pub struct Wiring {
     /// The upstreams.
     pub own: Vec<Prefix>,
     /// Where packets that the kernel tells of are logged.
-    pub log: Option<Ring>,
+    pub log: Option<Inbox>,
     /// Whose packets are this process's own; `None` for a user whom others share.
     pub user: Option<u32>,
     /// Changes at the stop.
@@ -172,9 +172,9 @@ impl Keeper {
     /// Has held packets written to the query log, if that is asked for.
     fn report(&self) {
         let Wiring { live, clock, log, stop, .. } = &self.wiring;
-        let (Some(group), Some(ring)) = (self.shown.config.nflog_group, log.clone()) else { return };
+        let (Some(group), Some(inbox)) = (self.shown.config.nflog_group, log.clone()) else { return };
         let (live, clock, stop) = (live.clone(), clock.clone(), stop.clone());
-        let report = Report { shown: Arc::clone(&self.shown), live, clock, ring, stop };
+        let report = Report { shown: Arc::clone(&self.shown), live, clock, inbox, stop };
         // It ends by itself within a second of the stop.
         let thread = std::thread::Builder::new().name("egress-log".to_owned());
         if let Err(error) = thread.spawn(move || report.run(group)) {

@@ -115,16 +115,6 @@ impl IdentityNumber {
     /// A client known by nothing but its address.
     pub const NONE: Self = Self(0);
 
-    /// The number itself, for whoever hands it on.
-    pub fn as_u32(self) -> u32 {
-        self.0
-    }
-
-    /// A number that was handed on.
-    pub fn from_u32(number: u32) -> Self {
-        Self(number)
-    }
-
     /// True for a client known by nothing but its address.
     pub fn is_none(self) -> bool {
         self.0 == 0

@@ -40,7 +40,6 @@ pub struct Cause {
 
 /// What met a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Trigger {
     /// The client's own address.
     ClientAddress,
@@ -56,19 +55,6 @@ pub enum Trigger {
     ResponseAddress,
     /// A CNAME, DNAME, SVCB or HTTPS target in the answer.
     ResponseName,
-}
-
-impl Trigger {
-    /// All of them, each where its number says.
-    pub const ALL: [Self; 7] = [
-        Self::ClientAddress,
-        Self::Egress,
-        Self::NameServerAddress,
-        Self::NameServerName,
-        Self::QueryName,
-        Self::ResponseAddress,
-        Self::ResponseName,
-    ];
 }
 
 impl Cause {

@@ -11,7 +11,7 @@ use crate::policy::{
     Action, Cause, Client, Credentials, Description, Identities, Identity, IdentityNumber, Live, Snapshot,
     Trigger, Verdict, reverse_name,
 };
-use crate::telemetry::{Decision, Record, Ring, Sent};
+use crate::telemetry::{Decision, Inbox, Record};
 
 /// Asks the policy in force.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Judge {
     /// The prefix of addresses that stand for others, when there is one: a banned address has a second one there.
     pub(super) nat64: Option<Nat64>,
     /// The query log's queue, when there is a log.
-    pub(super) ring: Option<Ring>,
+    pub(super) inbox: Option<Inbox>,
     /// Whether connections that met no rule are logged too.
     pub(super) log_all: bool,
 }
@@ -192,7 +192,7 @@ impl Judge {
         decision: Decision,
         cause: Option<Cause>,
     ) {
-        let Some(ring) = &self.ring else { return };
+        let Some(inbox) = &self.inbox else { return };
         // A connection without a name is told of by the name that stands for its address.
         let reverse = || address.and_then(reverse_name).map(|name| CanonicalName::from(&name));
         let record_type = match (name, address) {
@@ -200,18 +200,19 @@ impl Judge {
             (Some(_), Some(IpAddr::V6(_))) => RecordType::AAAA,
             (Some(_), _) => RecordType::A,
         };
-        ring.push(&Record {
+        let name = name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root);
+        inbox.push(Record {
             time_ms: self.clock.wall().as_millisecond(),
             client: caller.address,
             identity: caller.identity,
             transport: "proxy",
-            name: name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root),
+            name: &name,
             record_type,
             decision,
             cause,
             generation: snapshot.generation(),
             took_us: 0,
-            reply: None::<Sent<'_>>,
+            reply: None,
         });
     }
 }

@@ -26,7 +26,7 @@ use crate::net::tls::{Application, Authority, Renewable, Server};
 use crate::net::{BindError, Pipes, Places, bind_shared_tcp, bind_transparent_tcp, bind_transparent_udp};
 use crate::policy::{Identities, Labels, Live};
 use crate::problem::{Place, Problem};
-use crate::telemetry::Ring;
+use crate::telemetry::Inbox;
 
 /// Sockets that nobody reads yet.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub struct Parts {
     /// The numbers under which blocks are counted.
     pub labels: Labels,
     /// The query log's queue, when there is a log.
-    pub ring: Option<Ring>,
+    pub inbox: Option<Inbox>,
     /// Whether connections that met no rule are logged too.
     pub log_all: bool,
     /// Asks this resolver.
@@ -128,11 +128,11 @@ pub struct Started {
 
 /// Begins to take connections, until `stop` changes. Must be called on a runtime.
 pub fn start(parts: Parts, bound: Bound, stop: &watch::Receiver<bool>) -> io::Result<Started> {
-    let Parts { live, identities, certificate, clock, nat64, labels, ring, log_all, resolve } = parts;
+    let Parts { live, identities, certificate, clock, nat64, labels, inbox, log_all, resolve } = parts;
     let statistics = Arc::new(Statistics::new(labels));
     // Some translate although this resolver makes up no addresses; everybody uses this prefix (RFC 6052).
     let nat64 = nat64.or_else(|| "64:ff9b::/96".parse().ok());
-    let judge = Arc::new(Judge { live, identities, clock: clock.clone(), nat64, ring, log_all });
+    let judge = Arc::new(Judge { live, identities, clock: clock.clone(), nat64, inbox, log_all });
     let claims = Arc::new(Claims::new(resolve, clock.clone()));
     let (pipes, own, feeds) =
         (Arc::new(Pipes::default()), Arc::new(Own::default()), Arc::new(feeds::Kept::default()));

@@ -22,7 +22,7 @@ use crate::dns::{CanonicalName, Class, Flags, Message, Name, Query, Rcode};
 use crate::egress::Permits;
 use crate::policy::{Credentials, Identities, Identity, IdentityNumber, Live, Reader, Snapshot};
 use crate::resolve::Resolver;
-use crate::telemetry::{Cell, Counter, Counters, Feed, Origin, Path, Ring, Rings, Sampler};
+use crate::telemetry::{Cell, Counter, Counters, Feed, Inbox, Inboxes, Origin, Path, Sampler};
 
 /// Settings of the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Parts {
     /// Counters.
     pub counters: Arc<Counters>,
     /// The query log's queues, when there is a log.
-    pub rings: Option<Arc<Rings>>,
+    pub inboxes: Option<Arc<Inboxes>>,
     /// Who clients were, beside their addresses.
     pub identities: Identities,
     /// RDATA of the SVCB records that designate encrypted listeners (RFC 9462); none for none.
@@ -80,7 +80,7 @@ pub struct Engine {
     pub(super) pending: Pending,
     /// Counters and log queue of work off the listening threads.
     pub(super) shared: Arc<Cell>,
-    pub(super) shared_ring: Option<Ring>,
+    pub(super) shared_inbox: Option<Inbox>,
 }
 
 /// Answers queries for one listening thread or one connection.
@@ -91,7 +91,7 @@ pub struct Worker {
     snapshot: Arc<Snapshot>,
     local: Option<Local>,
     cell: Arc<Cell>,
-    ring: Option<Ring>,
+    inbox: Option<Inbox>,
     sampler: Sampler,
     /// What each client may have fetched; only of a listening thread, whose queries wait where they cannot be told apart.
     shares: Option<Shares>,
@@ -117,18 +117,18 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
         let shared = parts.counters.shared();
-        let shared_ring = parts.rings.as_ref().map(|rings| rings.add());
-        Arc::new(Self { pending: Pending::new(parts.config.in_flight), shared, shared_ring, parts })
+        let shared_inbox = parts.inboxes.as_ref().map(|inboxes| inboxes.add());
+        Arc::new(Self { pending: Pending::new(parts.config.in_flight), shared, shared_inbox, parts })
     }
 
     /// A worker for a listening thread, with counters and a table of answers of its own.
     pub fn thread_worker(self: &Arc<Self>) -> Worker {
-        let ring = self.parts.rings.as_ref().map(|rings| rings.add());
+        let inbox = self.parts.inboxes.as_ref().map(|inboxes| inboxes.add());
         let shares = Some(Shares::new());
-        Worker { shares, ..self.worker(Some(Local::default()), self.parts.counters.single_writer(), ring) }
+        Worker { shares, ..self.worker(Some(Local::default()), self.parts.counters.single_writer(), inbox) }
     }
 
-    fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, ring: Option<Ring>) -> Worker {
+    fn worker(self: &Arc<Self>, local: Option<Local>, cell: Arc<Cell>, inbox: Option<Inbox>) -> Worker {
         let snapshot = self.parts.live.load();
         Worker {
             engine: Arc::clone(self),
@@ -137,7 +137,7 @@ impl Engine {
             snapshot,
             local,
             cell,
-            ring,
+            inbox,
             sampler: Sampler::new(self.parts.last_day.clone()),
             shares: None,
             now: Moment::START,
@@ -160,7 +160,7 @@ impl Worker {
         }
         self.now = self.engine.parts.clock.now();
         self.sampler.tick(self.now);
-        if self.ring.is_some() {
+        if self.inbox.is_some() {
             self.wall_ms = self.engine.parts.clock.wall().as_millisecond();
         }
     }
@@ -225,7 +225,7 @@ impl Worker {
             engine: &self.engine,
             snapshot: &self.snapshot,
             cell: &self.cell,
-            ring: self.ring.as_ref(),
+            inbox: self.inbox.as_ref(),
             told: &told,
             kept: Origin::Cache,
             now: self.now,

@@ -234,11 +234,11 @@ impl Engine {
             engine: self,
             snapshot: &snapshot,
             cell: &self.shared,
-            ring: self.shared_ring.as_ref(),
+            inbox: self.shared_inbox.as_ref(),
             told: &told,
             kept: if matches!(answer, Ok((_, true))) { Origin::Stale } else { Origin::Upstream },
             now,
-            wall_ms: self.shared_ring.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
+            wall_ms: self.shared_inbox.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
         let attends = snapshot.attends();
         // Those whom the answer sends elsewhere; they wait anew once this thread's room for a reply is free.

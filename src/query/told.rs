@@ -8,7 +8,7 @@ use super::request::{Asker, Outcome, Sink};
 use super::turn::Turn;
 use crate::dns::Query;
 use crate::policy::Cause;
-use crate::telemetry::{Decision, Origin, Record, Reply, Sent};
+use crate::telemetry::{Decision, Entry, Origin, Reply};
 
 /// What will be told of the query that is handled now.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Turn<'_> {
     /// Notes a decision for the log, if there is one.
     #[inline]
     pub(super) fn note(&self, decision: Decision, cause: Option<Cause>) {
-        if self.ring.is_some() {
+        if self.inbox.is_some() {
             self.note_logged(decision, cause);
         }
     }
@@ -92,30 +92,30 @@ impl Turn<'_> {
     /// Tells the log of a query that is over. What is still to be answered is told then, by whoever answers.
     #[inline]
     pub(super) fn tell(&self, query: &Query<'_>, from: Asker, outcome: Outcome, buffer: &[u8]) {
-        if self.ring.is_some() && self.told.tale.get().is_some() {
+        if self.inbox.is_some() && self.told.tale.get().is_some() {
             self.tell_logged(query, from, outcome, buffer);
         }
     }
 
     #[inline(never)]
     fn tell_logged(&self, query: &Query<'_>, from: Asker, outcome: Outcome, buffer: &[u8]) {
-        let (Some(ring), Some(tale)) = (self.ring, self.told.tale.get()) else { return };
+        let (Some(inbox), Some(tale)) = (self.inbox, self.told.tale.get()) else { return };
         if outcome != Outcome::Later {
             let reply = outcome.of(buffer).filter(|_| self.engine.parts.config.log_replies);
-            let reply = reply.map(|reply| Sent::new(reply, self.origin(tale)));
-            ring.push(&self.telling(query, from, tale, &query.name, reply));
+            let reply = reply.map(|reply| Reply::new(reply, self.origin(tale)));
+            inbox.push(self.telling(query, from, tale).with(&query.name, reply));
         }
         self.told.take();
     }
 
     /// The sink of a reply that waits, telling the log of the reply that goes out in the end, which may be another.
     pub(super) fn told_when_sent(&self, query: &Query<'_>, from: Asker, sink: Sink) -> Sink {
-        let (Some(ring), Some(tale)) = (self.ring.cloned(), self.told.tale.get()) else { return sink };
+        let (Some(inbox), Some(tale)) = (self.inbox.cloned(), self.told.tale.get()) else { return sink };
         let origin = self.engine.parts.config.log_replies.then(|| self.origin(tale));
-        let record = self.telling(query, from, tale, query.name.clone(), None);
+        let (name, entry) = (query.name.clone(), self.telling(query, from, tale));
         self.told.take();
         Box::new(move |reply: &[u8]| {
-            ring.push(&Record { reply: origin.map(|origin| Reply::new(reply, origin)), ..record });
+            inbox.push(entry.with(&name, origin.map(|origin| Reply::new(reply, origin))));
             sink(reply);
         })
     }
@@ -128,26 +128,20 @@ impl Turn<'_> {
         }
     }
 
-    fn telling<N, R>(
-        &self,
-        query: &Query<'_>,
-        from: Asker,
-        tale: Tale,
-        name: N,
-        reply: Option<R>,
-    ) -> Record<N, R> {
-        Record {
+    /// All but the name and the reply.
+    fn telling(&self, query: &Query<'_>, from: Asker, tale: Tale) -> Entry<(), ()> {
+        Entry {
             time_ms: self.wall_ms,
             client: from.address,
             identity: from.identity,
             transport: from.transport.as_str(),
-            name,
+            name: (),
             record_type: query.record_type,
             decision: tale.decision,
             cause: tale.cause,
             generation: tale.generation,
             took_us: self.told.took_us.get(),
-            reply,
+            reply: None,
         }
     }
 }

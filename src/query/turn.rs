@@ -11,7 +11,7 @@ use crate::cache::Entry;
 use crate::clock::Moment;
 use crate::dns::{Full, Name, Query, Rcode};
 use crate::policy::{Action, Cause, Client, Identity, Snapshot, Trigger, Verdict};
-use crate::telemetry::{Cell, Counter, Decision, Origin, Path, Ring};
+use crate::telemetry::{Cell, Counter, Decision, Inbox, Origin, Path};
 
 /// What applies to one query.
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ pub(super) struct Turn<'t> {
     pub(super) engine: &'t Engine,
     pub(super) snapshot: &'t Snapshot,
     pub(super) cell: &'t Cell,
-    pub(super) ring: Option<&'t Ring>,
+    pub(super) inbox: Option<&'t Inbox>,
     /// What the log will be told of the query.
     pub(super) told: &'t Told,
     /// Where an answer comes from that is shown now.

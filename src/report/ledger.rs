@@ -20,7 +20,7 @@ use super::tally::{Client, Reason, Tally, Words};
 use crate::clock::{Clock, Moment};
 use crate::policy::{Identities, Identity, Live};
 use crate::problem::{Place, Problem};
-use crate::telemetry::{Clients, Collect, Describe, Rings, Sample, Tap};
+use crate::telemetry::{Clients, Collect, Describe, Inboxes, Sample, Tap};
 
 /// The reports of a running resolver.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Wiring {
     /// Who clients were, beside their addresses.
     pub identities: Identities,
     /// The queues that records come from; asked how many they lost.
-    pub rings: Arc<Rings>,
+    pub inboxes: Arc<Inboxes>,
     /// The time.
     pub clock: Clock,
 }
@@ -50,7 +50,7 @@ pub(super) struct Shared {
     clock: Clock,
     live: Live,
     identities: Identities,
-    rings: Arc<Rings>,
+    inboxes: Arc<Inboxes>,
     pending: Mutex<(Tally, Words)>,
     kept: Mutex<Kept>,
     failing: AtomicBool,
@@ -101,14 +101,14 @@ impl Ledger {
     /// Starts it over a file. Returns what the log's thread is to show its records. Fails when the system gives no thread; a store that cannot be
     /// opened is said, counted, and tried again.
     pub fn begin(config: Config, path: PathBuf, wiring: Wiring) -> io::Result<(Arc<Self>, Tap)> {
-        let Wiring { live, describe, identities, rings, clock } = wiring;
+        let Wiring { live, describe, identities, inboxes, clock } = wiring;
         let now = clock.now();
         let kept = Kept {
             store: None,
             try_at: now,
             complained: None,
             forget_at: now.plus(FORGET),
-            lost: rings.lost(),
+            lost: inboxes.lost(),
             generations: Vec::new(),
             events: Vec::new(),
             offset: offset(&clock),
@@ -120,7 +120,7 @@ impl Ledger {
             clock,
             live: live.clone(),
             identities,
-            rings,
+            inboxes,
             pending: Mutex::default(),
             kept: Mutex::new(kept),
             failing: AtomicBool::new(false),
@@ -264,7 +264,7 @@ impl Shared {
 
     /// Writes what was counted, opens the store for that where need be, and keeps it within its bounds.
     fn flush(&self, kept: &mut Kept, at_the_end: bool) {
-        let lost = self.rings.lost();
+        let lost = self.inboxes.lost();
         let today = self.calendar();
         let (tally, said) = {
             let mut pending = self.pending();

@@ -67,7 +67,7 @@ impl Taker {
     }
 
     /// Counts a record, when it met a rule, or reached for an address that its client was not answered.
-    pub(super) fn take(&mut self, record: &Record) {
+    pub(super) fn take(&mut self, record: &Record<'_>) {
         let cause = match (&record.cause, record.decision) {
             (Some(cause), Decision::Blocked | Decision::Shadow | Decision::Permitted) => Some(*cause),
             (None, Decision::Blocked | Decision::Shadow) if record.transport == Record::EGRESS => None,
@@ -108,7 +108,7 @@ impl Taker {
         }
     }
 
-    fn known(&mut self, record: &Record, cause: Option<&Cause>, words: &mut Words) -> Known {
+    fn known(&mut self, record: &Record<'_>, cause: Option<&Cause>, words: &mut Words) -> Known {
         let key = cause
             .map(|cause| (record.generation, cause.kind, cause.enforcement, cause.group, record.decision));
         if let Some(known) = key.as_ref().and_then(|key| self.known.get(key)) {
@@ -149,7 +149,7 @@ impl Taker {
         known
     }
 
-    fn client(&mut self, record: &Record, day: jiff::civil::Date) -> Option<Client> {
+    fn client(&mut self, record: &Record<'_>, day: jiff::civil::Date) -> Option<Client> {
         match self.clients {
             Clients::None => None,
             Clients::Full if !record.identity.is_none() => Some(Client::Known(record.identity)),
@@ -166,7 +166,7 @@ impl Taker {
     /// Notes that a device asked for a name that the app asks by itself, if it is one.
     fn note_sign(
         &mut self,
-        record: &Record,
+        record: &Record<'_>,
         day: jiff::civil::Date,
         hour: u8,
         whose: (AppNumber, Client),

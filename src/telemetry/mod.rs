@@ -1,8 +1,9 @@
-//! Counters, latency, record, reply, ring, queue, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
+//! Counters, latency, record, reply, inbox, queue, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
 //! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
 mod counters;
+mod inbox;
 mod last_day;
 mod latency;
 mod metric;
@@ -12,9 +13,9 @@ mod queue;
 mod record;
 mod rehearsal;
 mod reply;
-mod ring;
 
 pub use counters::{CAUSE_LABELS, Cell, Counter, Counters};
+pub use inbox::{Inbox, Inboxes};
 pub use last_day::{
     Config as LastDayConfig, Covered, Crowd, Day, Feed, LastDay, Party, Sampler, Storage, Wiring,
 };
@@ -24,10 +25,9 @@ pub use querylog::{
     Answer, Answered, Clients, Config, Describe, Described, Form, OpenError, Pseudonyms, QueryLog, Rotation,
     Sink, Tap, Target, Tls,
 };
-pub use record::{Decision, Record};
+pub use record::{Decision, Entry, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};
-pub use reply::{AsSent, Origin, Reply, Sent};
-pub use ring::{Ring, Rings};
+pub use reply::{Origin, Reply};
 
 /// The rows of this room.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {

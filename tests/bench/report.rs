@@ -18,7 +18,7 @@ use interdict::clock::Clock;
 use interdict::dns::{CanonicalName, Name, RecordType};
 use interdict::policy::{Cause, Identities, IdentityNumber, Labels, Verdict};
 use interdict::report::{Asked, Config, Ledger, Wiring};
-use interdict::telemetry::{Clients, Decision, Describe, Described, Record, Rings};
+use interdict::telemetry::{Clients, Decision, Describe, Described, Inboxes, Record};
 
 /// Midnight of 1 November 2026, and the days of that month.
 const BEGIN: i64 = 1_793_491_200_000;
@@ -47,7 +47,7 @@ fn main() {
     let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
     let live = app::pipeline(None, None, None, clock.clone(), Labels::default()).start().unwrap().live;
     let words = live.clone();
-    let describe: Arc<dyn Describe> = Arc::new(move |record: &Record| {
+    let describe: Arc<dyn Describe> = Arc::new(move |record: &Record<'_>| {
         let snapshot = words.load();
         let cause = record.cause.unwrap();
         Described {
@@ -70,8 +70,8 @@ fn main() {
         .collect();
     let before = memory();
     let config = Config { clients: Clients::Full, devices: true, size: 4 << 30, ..Config::default() };
-    let rings = Arc::new(Rings::default());
-    let wiring = Wiring { live, describe, identities: Identities::default(), rings, clock: clock.clone() };
+    let inboxes = Arc::new(Inboxes::default());
+    let wiring = Wiring { live, describe, identities: Identities::default(), inboxes, clock: clock.clone() };
     let (ledger, mut tap) = Ledger::begin(config, path.clone(), wiring).unwrap();
 
     let mut rng = Rng::with_seed(1);
@@ -81,7 +81,7 @@ fn main() {
     const BATCH: u64 = 100_000;
     let mut done = 0;
     while done < records {
-        let batch: Vec<Record> = (done..(done + BATCH).min(records))
+        let batch: Vec<Record<'_>> = (done..(done + BATCH).min(records))
             .map(|number| {
                 // A tenth of the devices asks for half of it.
                 let device = if rng.bool() { rng.u64(..devices / 10) } else { rng.u64(..devices) };
@@ -92,7 +92,7 @@ fn main() {
                     client: IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + device as u32)),
                     identity: IdentityNumber::default(),
                     transport: "udp",
-                    name: name.clone(),
+                    name,
                     record_type: RecordType::A,
                     decision: Decision::Blocked,
                     cause: Some(*cause),

@@ -19,7 +19,7 @@ use interdict::clock::Clock;
 use interdict::policy::{Identities, Labels};
 use interdict::query::{Engine, Parts};
 use interdict::resolve::{self, Resolver};
-use interdict::telemetry::{Counters, LastDay, LastDayConfig, Rings};
+use interdict::telemetry::{Counters, Inboxes, LastDay, LastDayConfig};
 use interdict::{cache, query as data_plane};
 
 /// A TCP and UDP port for a program that is told which to take. Not one of those that the system gives to whoever asks for any:
@@ -139,17 +139,17 @@ pub fn answer(query: &[u8], tcp: bool) -> Option<Vec<u8>> {
 /// The data plane alone, with the built-in policy: for tests that drive it without sockets or with limits of their own.
 pub fn engine(
     upstream: &Upstream,
-    rings: Option<Arc<Rings>>,
+    inboxes: Option<Arc<Inboxes>>,
     runtime: &tokio::runtime::Handle,
 ) -> Arc<Engine> {
-    engine_of(None, upstream, rings, runtime)
+    engine_of(None, upstream, inboxes, runtime)
 }
 
 /// The same with the policy of a configuration file.
 pub fn engine_of(
     config: Option<PathBuf>,
     upstream: &Upstream,
-    rings: Option<Arc<Rings>>,
+    inboxes: Option<Arc<Inboxes>>,
     runtime: &tokio::runtime::Handle,
 ) -> Arc<Engine> {
     let clock = Clock::system();
@@ -163,7 +163,7 @@ pub fn engine_of(
         store: Arc::new(cache::Store::new(cache::Config::default())),
         resolver: Arc::new(resolver),
         counters: Arc::new(Counters::new(Labels::CAPACITY)),
-        rings,
+        inboxes,
         identities: Identities::default(),
         designated: Vec::new(),
         notices: None,

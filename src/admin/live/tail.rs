@@ -83,13 +83,13 @@ const A_SECOND: u32 = 500;
 
 impl Tail {
     /// An empty tail, and what hands it records.
-    pub fn begin(wiring: Wiring) -> (Arc<Self>, impl FnMut(&Record) + Send + 'static) {
+    pub fn begin(wiring: Wiring) -> (Arc<Self>, impl FnMut(&Record<'_>) + Send + 'static) {
         let Wiring { most, clients, describe } = wiring;
         let tail = Arc::new(Self { most, kept: Mutex::default() });
         let taker = Arc::clone(&tail);
         let (mut number, mut second, mut taken) = (0, i64::MIN, 0);
         let mut pseudonyms = Pseudonyms::default();
-        let take = move |record: &Record| {
+        let take = move |record: &Record<'_>| {
             number += 1;
             if record.time_ms.div_euclid(1000) != second {
                 (second, taken) = (record.time_ms.div_euclid(1000), 0);
@@ -161,28 +161,16 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{CanonicalName, RecordType};
-    use crate::policy::{Description, IdentityNumber};
-    use crate::telemetry::{Decision, Described};
+    use crate::policy::Description;
+    use crate::telemetry::Described;
 
-    fn record(second: i64, client: &str) -> Record {
-        Record {
-            time_ms: 1_698_638_400_000 + second * 1000,
-            client: client.parse().unwrap(),
-            identity: IdentityNumber::default(),
-            transport: "udp",
-            name: CanonicalName::read(b"\x03www\x06wechat\x03com\0").unwrap(),
-            record_type: RecordType::A,
-            decision: Decision::Blocked,
-            cause: None,
-            generation: 7,
-            took_us: 0,
-            reply: None,
-        }
+    fn record(second: i64, client: &str) -> Record<'static> {
+        let time_ms = 1_698_638_400_000 + second * 1000;
+        Record { time_ms, client: client.parse().unwrap(), ..Record::example() }
     }
 
-    fn tail(clients: Clients) -> (Arc<Tail>, impl FnMut(&Record)) {
-        let describe: Arc<dyn Describe> = Arc::new(|_: &Record| Described {
+    fn tail(clients: Clients) -> (Arc<Tail>, impl FnMut(&Record<'_>)) {
+        let describe: Arc<dyn Describe> = Arc::new(|_: &Record<'_>| Described {
             words: Description { app: "wechat".to_owned(), ..Description::default() },
             group: "default".to_owned(),
             identity: Some("certificate:laptop-7".to_owned()),

@@ -14,14 +14,14 @@ use crate::clock::Clock;
 use crate::dns::{CanonicalName, RecordType};
 use crate::egress::shown::Egress;
 use crate::policy::{Live, reverse_name};
-use crate::telemetry::{Decision, Record, Ring};
+use crate::telemetry::{Decision, Entry, Inbox, Record};
 
 /// What records are made of, and where they go.
 pub(in crate::egress) struct Report {
     pub(in crate::egress) shown: Arc<Egress>,
     pub(in crate::egress) live: Live,
     pub(in crate::egress) clock: Clock,
-    pub(in crate::egress) ring: Ring,
+    pub(in crate::egress) inbox: Inbox,
     pub(in crate::egress) stop: watch::Receiver<bool>,
 }
 
@@ -72,7 +72,8 @@ impl Report {
         let listener = Listener::open(group)?;
         while !self.is_stopped() {
             let held = listener.next()?;
-            held.iter().filter_map(|held| self.record(held)).for_each(|record| self.ring.push(&record));
+            let held = held.iter().filter_map(|held| self.entry(held));
+            held.for_each(|entry| self.inbox.push(entry.with(&entry.name, None)));
         }
         Ok(())
     }
@@ -82,9 +83,9 @@ impl Report {
     }
 
     /// The record of a packet; `None` for one of an earlier policy, or of somebody else's rule.
-    fn record(&self, held: &Held) -> Option<Record> {
+    fn entry(&self, held: &Held) -> Option<Entry<CanonicalName, ()>> {
         if let Some(label) = UnresolvedLabel::read(&held.prefix) {
-            return self.record_unresolved(label, held);
+            return self.unresolved(label, held);
         }
         let label = Label::read(&held.prefix)?;
         let snapshot = self.live.load();
@@ -99,7 +100,7 @@ impl Report {
         let mut known = state.learned.all().filter(|(title, at, _)| *title == part.title && *at == there);
         let name =
             known.find_map(|(.., entry)| entry.names.first().cloned()).or_else(|| reverse_name(there))?;
-        Some(Record {
+        Some(Entry {
             time_ms: self.clock.wall().as_millisecond(),
             client,
             identity: Default::default(),
@@ -117,9 +118,9 @@ impl Report {
 
 impl Report {
     /// The record of a connection to an address that its client was not answered.
-    fn record_unresolved(&self, label: UnresolvedLabel, held: &Held) -> Option<Record> {
+    fn unresolved(&self, label: UnresolvedLabel, held: &Held) -> Option<Entry<CanonicalName, ()>> {
         let there = held.to.to_canonical();
-        Some(Record {
+        Some(Entry {
             time_ms: self.clock.wall().as_millisecond(),
             client: held.from.to_canonical(),
             identity: Default::default(),

@@ -54,7 +54,7 @@ pub(super) const MOST_TEXT: usize = 4096;
 
 impl Answered {
     /// `None` when it has no header.
-    pub fn read(reply: &Reply) -> Option<Self> {
+    pub fn read(reply: Reply<'_>) -> Option<Self> {
         let message = Message::new(reply.bytes())?;
         let (rcode, extended_error) = message.rcode_and_error();
         let mut answered = Self {
@@ -110,12 +110,12 @@ impl Answered {
 /// What a record's reply says, read when somebody wants to know.
 #[derive(Debug)]
 pub(super) struct Said<'r> {
-    reply: Option<&'r Reply>,
+    reply: Option<Reply<'r>>,
     read: OnceCell<Option<Answered>>,
 }
 
 impl<'r> Said<'r> {
-    pub(super) fn of(reply: Option<&'r Reply>) -> Self {
+    pub(super) fn of(reply: Option<Reply<'r>>) -> Self {
         Self { reply, read: OnceCell::new() }
     }
 
@@ -126,7 +126,7 @@ impl<'r> Said<'r> {
 
 /// A message for readers of messages: the reply, or, where its end is missing, as many whole records as are there, and counts that say so; without
 /// any when they are not to be told. Empty when not even its question is there.
-pub(super) fn message(reply: &Reply, tells_answers: bool) -> Cow<'_, [u8]> {
+pub(super) fn message(reply: Reply<'_>, tells_answers: bool) -> Cow<'_, [u8]> {
     if tells_answers && !reply.is_cut() {
         return Cow::Borrowed(reply.bytes());
     }
@@ -167,7 +167,7 @@ mod tests {
     const ADDRESS: &[u8] = b"\xC0\x0C\0\x01\0\x01\0\0\0\x3C\0\x04\xC0\0\x02\x01";
 
     fn read(message: &[u8]) -> Answered {
-        Answered::read(&Reply::new(message, Origin::Cache)).unwrap()
+        Answered::read(Reply::new(message, Origin::Cache)).unwrap()
     }
 
     #[test]
@@ -200,21 +200,22 @@ mod tests {
     fn a_cut_reply_tells_the_records_that_are_whole_and_is_a_message_still() {
         let long = reply(0x8180, &[ADDRESS; 100], b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
         let kept = Reply::new(&long, Origin::Upstream);
-        let answered = Answered::read(&kept).unwrap();
+        let answered = Answered::read(kept).unwrap();
         let fit = (Reply::MOST - 12 - QUESTION.len()) / ADDRESS.len();
         assert_eq!((answered.answers.len(), answered.addresses.len(), answered.is_cut), (fit, fit, true));
-        let message = hickory_proto::op::Message::from_vec(&message(&kept, true)).unwrap();
+        let message = hickory_proto::op::Message::from_vec(&message(kept, true)).unwrap();
         assert_eq!((message.answers.len(), message.additionals.len()), (fit, 0));
         assert_eq!(message.metadata.id, 0x1234);
     }
 
     #[test]
     fn without_answers_the_question_and_the_code_stay() {
-        let whole = Reply::new(&reply(0x8183, &[ADDRESS], b""), Origin::Cache);
-        let bare = hickory_proto::op::Message::from_vec(&message(&whole, false)).unwrap();
+        let bytes = reply(0x8183, &[ADDRESS], b"");
+        let whole = Reply::new(&bytes, Origin::Cache);
+        let bare = hickory_proto::op::Message::from_vec(&message(whole, false)).unwrap();
         assert_eq!((bare.queries.len(), bare.answers.len()), (1, 0));
         assert_eq!(bare.metadata.response_code.to_string(), "Non-Existent Domain");
-        assert_eq!(message(&whole, true), whole.bytes());
+        assert_eq!(message(whole, true), whole.bytes());
     }
 
     #[test]
@@ -234,10 +235,10 @@ mod tests {
         let whole = reply(0x8180, &[ADDRESS, ADDRESS], b"\0\0\x29\x04\xD0\0\0\0\0\0\x06\0\x0F\0\x02\0\x11");
         for cut in 0..whole.len() {
             let kept = Reply::new(&whole[..cut], Origin::Cache);
-            assert_eq!(Answered::read(&kept).is_some(), cut >= 12);
-            assert!(message(&kept, false).len() <= cut);
+            assert_eq!(Answered::read(kept).is_some(), cut >= 12);
+            assert!(message(kept, false).len() <= cut);
         }
         // A header that promises what is not there.
-        assert!(Answered::read(&Reply::new(&[0xFF; 12], Origin::Cache)).unwrap().answers.is_empty());
+        assert!(Answered::read(Reply::new(&[0xFF; 12], Origin::Cache)).unwrap().answers.is_empty());
     }
 }

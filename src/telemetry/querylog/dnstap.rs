@@ -50,7 +50,7 @@ const LONGEST_CONTROL: u32 = 512;
 pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &mut Vec<u8>) {
     let Event { record, described, shown, .. } = event;
     let mut message = Vec::new();
-    let reply = record.reply.as_ref().map(|reply| answered::message(reply, event.tells_answers));
+    let reply = record.reply.map(|reply| answered::message(reply, event.tells_answers));
     let reply = reply.filter(|reply| !reply.is_empty());
     // CLIENT_RESPONSE, or CLIENT_QUERY where there was none: what is kept of that is the question.
     number(1, if reply.is_some() { 6 } else { 5 }, &mut message);
@@ -94,7 +94,7 @@ fn time(ms: i64) -> (u64, u32) {
     ((ms / 1000) as u64, (ms % 1000) as u32 * 1_000_000)
 }
 
-fn policy(record: &Record, described: &Described) -> Vec<u8> {
+fn policy(record: &Record<'_>, described: &Described) -> Vec<u8> {
     let words = &described.words;
     let mut out = Vec::new();
     bytes(1, words.instrument.as_bytes(), &mut out);

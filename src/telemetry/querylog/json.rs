@@ -59,7 +59,7 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
     word(record.transport, out);
     out.extend_from_slice(b",\"name\":\"");
     let begin = out.len();
-    write_name(&record.name, out);
+    write_name(record.name, out);
     let name = begin..out.len();
     out.extend_from_slice(b"\",\"type\":");
     mnemonic(record.record_type.mnemonic(), &record.record_type, out);
@@ -76,7 +76,7 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
             string(word, out);
         }
     }
-    if let Some(reply) = &record.reply {
+    if let Some(reply) = record.reply {
         write_reply(record, reply, name, event.tells_answers, out);
     }
     out.push(b'}');
@@ -84,8 +84,8 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
 
 /// `name` is where the question's name stands in `out`, in words.
 fn write_reply(
-    record: &Record,
-    reply: &Reply,
+    record: &Record<'_>,
+    reply: Reply<'_>,
     name: std::ops::Range<usize>,
     tells_answers: bool,
     out: &mut Vec<u8>,
@@ -117,7 +117,7 @@ fn write_reply(
         decimal(record.took_us, out);
     }
     if tells_answers {
-        write_answers(message, &record.name, name, out);
+        write_answers(message, record.name, name, out);
     }
 }
 
@@ -229,27 +229,26 @@ mod tests {
     use super::super::line::{self, Described, Shown};
     use super::*;
     use crate::dns::{CanonicalName, RecordType};
-    use crate::policy::{Description, IdentityNumber};
+    use crate::policy::Description;
     use crate::telemetry::{Decision, Origin};
 
-    fn record(wire: &[u8], reply: Option<&[u8]>) -> Record {
+    fn record<'r>(name: &'r CanonicalName, reply: Option<&'r [u8]>) -> Record<'r> {
         Record {
-            time_ms: 1_698_638_400_123,
-            client: [10, 20, 0, 7].into(),
-            identity: IdentityNumber::default(),
-            transport: "udp",
-            name: CanonicalName::read(wire).unwrap(),
+            name,
             record_type: RecordType(65_280),
             decision: Decision::Allowed,
-            cause: None,
-            generation: 7,
             took_us: reply.map_or(0, |bytes| bytes.len() as u32 % 3),
             reply: reply.map(|bytes| Reply::new(bytes, Origin::Cache)),
+            ..Record::example()
         }
     }
 
+    fn name(wire: &[u8]) -> CanonicalName {
+        CanonicalName::read(wire).unwrap()
+    }
+
     /// The line of a record, which must say what other readers of it are told.
-    fn said(record: &Record, shown: Shown<'_>, tells_answers: bool) -> Value {
+    fn said(record: &Record<'_>, shown: Shown<'_>, tells_answers: bool) -> Value {
         let words = Description {
             listed: "*.\"a\".com".to_owned(),
             rule: "list:7".to_owned(),
@@ -257,7 +256,7 @@ mod tests {
         };
         let described = Described { words, group: "a \"group\"\u{1}".to_owned(), identity: None };
         let decided = line::decided(record, &described);
-        let said = Said::of(record.reply.as_ref());
+        let said = Said::of(record.reply);
         let time = "2023-10-30T04:00:00.123Z";
         let event = Event {
             record,
@@ -323,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_asked_and_answered() {
-        let record = record(NAME, Some(&reply(NAME, &[ALIAS, ADDRESS, OTHER, TEXT])));
+        let (name, reply) = (name(NAME), reply(NAME, &[ALIAS, ADDRESS, OTHER, TEXT]));
+        let record = record(&name, Some(&reply));
         let shown = Shown { client: Some("10.20.0.7"), identity: Some("user:o\"r"), is_address: true };
         let value = said(&record, shown, true);
         assert_eq!(value["name"], "wechat.com");
@@ -342,8 +342,8 @@ mod tests {
     fn of_more_answers_than_a_line_has_room_for_the_first_are_told() {
         let long = [&[63][..], &[b'a'; 63], &[0]].concat();
         let addresses = [ADDRESS; 40];
-        for name in [NAME, b"\x01.\0", &*long] {
-            let value = said(&record(name, Some(&reply(name, &addresses))), Shown::default(), true);
+        for wire in [NAME, b"\x01.\0", &*long] {
+            let value = said(&record(&name(wire), Some(&reply(wire, &addresses))), Shown::default(), true);
             assert_eq!(value["answers_cut"], true);
         }
     }
@@ -356,13 +356,14 @@ mod tests {
             by in any::<u8>(),
             tells_answers in any::<bool>(),
         ) {
-            said(&record(NAME, Some(&bytes)), Shown::default(), tells_answers);
+            let asked = name(NAME);
+            said(&record(&asked, Some(&bytes)), Shown::default(), tells_answers);
             let mut changed = reply(NAME, &[ALIAS, ADDRESS, OTHER, TEXT, ADDRESS]);
             if let Some(byte) = changed.get_mut(at) {
                 *byte ^= by;
             }
-            said(&record(NAME, Some(&changed)), Shown::default(), tells_answers);
-            said(&record(&[&[3][..], &[by; 3], &[0]].concat(), None), Shown::default(), tells_answers);
+            said(&record(&asked, Some(&changed)), Shown::default(), tells_answers);
+            said(&record(&name(&[&[3][..], &[by; 3], &[0]].concat()), None), Shown::default(), tells_answers);
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Shown<'a> {
 /// All that can be told of one query.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event<'a> {
-    pub(super) record: &'a Record,
+    pub(super) record: &'a Record<'a>,
     /// When, in UTC and to the millisecond.
     pub(super) time: &'a str,
     pub(super) described: &'a Described,
@@ -119,7 +119,7 @@ pub(super) fn fields(event: Event<'_>) -> Map<String, Value> {
 }
 
 /// What a line says of the decision, as an object: of a record, and of all others that were decided like it, by whichever rule of that list.
-pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
+pub(super) fn decided(record: &Record<'_>, described: &Described) -> Vec<u8> {
     let Described { words, group, .. } = described;
     let decided = Decided {
         verdict: record.decision.as_str(),
@@ -139,7 +139,7 @@ pub(super) fn decided(record: &Record, described: &Described) -> Vec<u8> {
 }
 
 /// What carries the query: the words of the schemas know no more.
-pub(super) fn transport(record: &Record) -> &'static str {
+pub(super) fn transport(record: &Record<'_>) -> &'static str {
     match record.transport {
         "udp" | "doq" => "udp",
         _ => "tcp",

@@ -13,32 +13,32 @@ use super::sink::{OpenError, Sink};
 use super::teller::Teller;
 use crate::clock::Clock;
 use crate::policy::Description;
+use crate::telemetry::inbox::Inboxes;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
-use crate::telemetry::ring::Rings;
 
 /// Turns the ids of a record into words; called on the log's thread.
 pub trait Describe: Send + Sync {
     /// All that is known.
-    fn describe(&self, record: &Record) -> Described;
+    fn describe(&self, record: &Record<'_>) -> Described;
 
     /// Names the rule that was met, in words of a record that differs from this one by its rule and by when it came: where lists are long, nearly each
     /// blocked query meets another rule of the same few lists.
-    fn name_rule(&self, record: &Record, words: &mut Description);
+    fn name_rule(&self, record: &Record<'_>, words: &mut Description);
 }
 
-impl<F: Fn(&Record) -> Described + Send + Sync> Describe for F {
-    fn describe(&self, record: &Record) -> Described {
+impl<F: Fn(&Record<'_>) -> Described + Send + Sync> Describe for F {
+    fn describe(&self, record: &Record<'_>) -> Described {
         self(record)
     }
 
-    fn name_rule(&self, record: &Record, words: &mut Description) {
+    fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
         *words = self(record).words;
     }
 }
 
 /// Somebody beside the sinks who is shown every record, on the log's thread: whoever waits there has query threads' queues run over.
-pub type Tap = Box<dyn FnMut(&Record) + Send>;
+pub type Tap = Box<dyn FnMut(&Record<'_>) + Send>;
 
 /// A running query log.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct QueryLog {
 
 #[derive(Debug)]
 struct State {
-    rings: Arc<Rings>,
+    inboxes: Arc<Inboxes>,
     stop: AtomicBool,
     counts: Vec<Arc<super::sink::Counts>>,
 }
@@ -65,7 +65,7 @@ impl QueryLog {
     /// elsewhere may come later.
     pub fn start(
         config: &Config,
-        rings: Arc<Rings>,
+        inboxes: Arc<Inboxes>,
         describe: Arc<dyn Describe>,
         mut tap: Option<Tap>,
         clock: &Clock,
@@ -77,7 +77,7 @@ impl QueryLog {
             threads.push(thread);
         }
         let counts = sinks.iter().map(Sink::counts).collect();
-        let state = Arc::new(State { rings, stop: AtomicBool::new(false), counts });
+        let state = Arc::new(State { inboxes, stop: AtomicBool::new(false), counts });
         if sinks.is_empty() && tap.is_none() {
             return Ok(Self { state, threads });
         }
@@ -124,7 +124,8 @@ impl State {
     /// Hands everything that waits to the sinks. Returns how many records that were.
     fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> usize {
         let mut records = 0;
-        self.rings.drain(|record| {
+        self.inboxes.drain(|record| {
+            let record = &record;
             records += 1;
             if let Some(tap) = &mut tap {
                 tap(record);
@@ -166,7 +167,7 @@ impl Collect for State {
     fn collect(&self, samples: &mut Vec<Sample>) {
         for counts in &self.counts {
             // What the queues of query threads lost, every sink lost.
-            let lost = self.rings.lost() + counts.lost.load(Ordering::Relaxed);
+            let lost = self.inboxes.lost() + counts.lost.load(Ordering::Relaxed);
             for (metric, value) in [(&RECORDS, counts.written.load(Ordering::Relaxed)), (&LOST, lost)] {
                 samples.push(Sample { metric, labels: vec![counts.name.clone()], value: value as f64 });
             }
@@ -191,37 +192,22 @@ mod tests {
 
     use super::super::{Clients, Rotation, Sink, Target};
     use super::*;
-    use crate::dns::{CanonicalName, RecordType};
-    use crate::policy::IdentityNumber;
     use crate::telemetry::Decision;
-    use crate::telemetry::ring::Ring;
+    use crate::telemetry::inbox::Inbox;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
-    fn record() -> Record {
-        Record {
-            time_ms: 1_698_638_400_123,
-            client: "10.20.0.7".parse().unwrap(),
-            identity: IdentityNumber::default(),
-            transport: "udp",
-            name: CanonicalName::read(b"\x06wechat\x03com\0").unwrap(),
-            record_type: RecordType::A,
-            decision: Decision::Blocked,
-            cause: None,
-            generation: 7,
-            took_us: 0,
-            reply: None,
-        }
+    fn start(sinks: Vec<Sink>) -> (QueryLog, Inbox) {
+        let inboxes = Arc::new(Inboxes::default());
+        let inbox = inboxes.add();
+        let describe = |_: &Record<'_>| Described { group: "default".to_owned(), ..Described::default() };
+        (
+            QueryLog::start(&Config { sinks }, inboxes, Arc::new(describe), None, &Clock::system()).unwrap(),
+            inbox,
+        )
     }
 
-    fn start(sinks: Vec<Sink>) -> (QueryLog, Ring) {
-        let rings = Arc::new(Rings::default());
-        let ring = rings.add();
-        let describe = |_: &Record| Described { group: "default".to_owned(), ..Described::default() };
-        (QueryLog::start(&Config { sinks }, rings, Arc::new(describe), None, &Clock::system()).unwrap(), ring)
-    }
-
-    fn log(path: &Path, clients: Clients) -> (QueryLog, Ring) {
+    fn log(path: &Path, clients: Clients) -> (QueryLog, Inbox) {
         start(vec![Sink { clients, ..Sink::to(Target::File(path.to_owned())) }])
     }
 
@@ -254,16 +240,16 @@ mod tests {
     fn a_line_is_json_and_survives_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
-        let (mut log, ring) = log(&path, Clients::Prefix);
-        ring.push(&record());
+        let (mut log, inbox) = log(&path, Clients::Prefix);
+        inbox.push(Record::example());
         took(&log, 1.0);
         std::fs::rename(&path, folder.path().join("old")).unwrap();
-        ring.push(&record());
+        inbox.push(Record::example());
         assert!(log.stop(PATIENCE));
         for file in ["old", "queries.jsonl"] {
             let text = read(&folder.path().join(file));
             let line: serde_json::Value = serde_json::from_slice(&text).unwrap();
-            assert_eq!(line["name"], "wechat.com");
+            assert_eq!(line["name"], "www.wechat.com");
             assert_eq!(line["client"], "10.20.0.0/24");
             assert_eq!(line["time"], "2023-10-30T04:00:00.123Z");
         }
@@ -271,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_loses_lines_and_counts_them() {
-        let (mut log, ring) = log(Path::new("/dev/full"), Clients::Full);
-        (0..5).for_each(|_| ring.push(&record()));
+        let (mut log, inbox) = log(Path::new("/dev/full"), Clients::Full);
+        (0..5).for_each(|_| inbox.push(Record::example()));
         assert!(log.stop(PATIENCE));
         assert_eq!(lost(&log), 5.0);
     }
@@ -282,8 +268,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
         std::fs::write(&path, "{\"name\":\"cut o").unwrap();
-        let (mut log, ring) = log(&path, Clients::Full);
-        ring.push(&record());
+        let (mut log, inbox) = log(&path, Clients::Full);
+        inbox.push(Record::example());
         assert!(log.stop(PATIENCE));
         let text = String::from_utf8(read(&path)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
@@ -298,8 +284,8 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         // Opened for both, so that opening for writing does not wait; never read, so that it fills up.
         let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let (mut log, ring) = log(&path, Clients::Full);
-        (0..4000).for_each(|_| ring.push(&record()));
+        let (mut log, inbox) = log(&path, Clients::Full);
+        (0..4000).for_each(|_| inbox.push(Record::example()));
         thread::sleep(EVERY * 3);
         assert!(!log.stop(Duration::from_millis(100)));
     }
@@ -311,9 +297,9 @@ mod tests {
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let _reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
         let file = |path: &Path| Sink::to(Target::File(path.to_owned()));
-        let (mut log, ring) = start(vec![file(&path), file(&pipe), file(Path::new("/dev/full"))]);
+        let (mut log, inbox) = start(vec![file(&path), file(&pipe), file(Path::new("/dev/full"))]);
         for round in 1..=100 {
-            (0..50).for_each(|_| ring.push(&record()));
+            (0..50).for_each(|_| inbox.push(Record::example()));
             took(&log, f64::from(round * 50));
         }
         let counts = || {
@@ -345,9 +331,9 @@ mod tests {
             Sink { apps: vec!["wechat".to_owned()], ..file("app") },
             file("blocked"),
         ];
-        let (mut log, ring) = start(sinks);
-        (0..40).for_each(|_| ring.push(&record()));
-        (0..10).for_each(|_| ring.push(&Record { decision: Decision::Allowed, ..record() }));
+        let (mut log, inbox) = start(sinks);
+        (0..40).for_each(|_| inbox.push(Record::example()));
+        (0..10).for_each(|_| inbox.push(Record { decision: Decision::Allowed, ..Record::example() }));
         assert!(log.stop(PATIENCE));
         let count = |name: &str| String::from_utf8(read(&path(name))).unwrap().lines().count();
         let found = ["all", "sample", "group", "app", "blocked"].map(count);
@@ -361,9 +347,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
         let rotation = Rotation { size: Some(10_000), ..Rotation::default() };
-        let (mut log, ring) = start(vec![Sink { rotation, ..Sink::to(Target::File(path.clone())) }]);
+        let (mut log, inbox) = start(vec![Sink { rotation, ..Sink::to(Target::File(path.clone())) }]);
         for round in 1..=10 {
-            (0..100).for_each(|_| ring.push(&record()));
+            (0..100).for_each(|_| inbox.push(Record::example()));
             took(&log, f64::from(round * 100));
         }
         assert!(log.stop(PATIENCE));

@@ -147,7 +147,7 @@ impl Sink {
     }
 
     /// Whether it takes records like this at all.
-    pub(super) fn wants(&self, record: &Record) -> bool {
+    pub(super) fn wants(&self, record: &Record<'_>) -> bool {
         // A stream of questions has no place for a connection.
         let is_dnstap = matches!(self.config.to, Target::DnstapUnix(_) | Target::DnstapTcp(_));
         let fits = !(is_dnstap && record.transport == Record::EGRESS);
@@ -155,7 +155,7 @@ impl Sink {
     }
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
-    pub(super) fn take(&mut self, record: &Record, told: &Told<'_>) {
+    pub(super) fn take(&mut self, record: &Record<'_>, told: &Told<'_>) {
         let Told { time, described, decided, said } = *told;
         let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
         if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {

@@ -38,7 +38,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const FACILITY: u8 = 16;
 
 /// How much a record matters. Blocked and rehearsed: worth a notice. All else is information.
-pub(super) fn severity(record: &Record) -> u8 {
+pub(super) fn severity(record: &Record<'_>) -> u8 {
     let is_notable = record.decision.is_denial() || record.decision == Decision::Shadow;
     if is_notable { 5 } else { 6 }
 }
@@ -60,7 +60,7 @@ impl Header {
     }
 
     /// Appends what stands in front of a record's message.
-    pub(super) fn write(&self, record: &Record, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, record: &Record<'_>, out: &mut Vec<u8>) {
         let severity = severity(record);
         let time = Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let (priority, host, process) = (FACILITY * 8 + severity, &self.host, self.process);

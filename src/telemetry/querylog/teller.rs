@@ -52,7 +52,7 @@ impl Teller {
     }
 
     /// Tells `who` of a record.
-    pub(super) fn tell(&mut self, record: &Record, who: impl FnOnce(&Told<'_>)) {
+    pub(super) fn tell(&mut self, record: &Record<'_>, who: impl FnOnce(&Told<'_>)) {
         if self.time_ms != record.time_ms {
             self.time_ms = record.time_ms;
             self.time.clear();
@@ -79,7 +79,7 @@ impl Teller {
             self.describe.name_rule(record, &mut known.described.words);
         }
         let Known { described, decided, .. } = &*known;
-        who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply.as_ref()) });
+        who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply) });
     }
 }
 
@@ -88,7 +88,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::dns::{CanonicalName, RecordType};
     use crate::policy::Description;
 
     /// Words that say how often they were made.
@@ -98,7 +97,7 @@ mod tests {
     }
 
     impl Describe for Counted {
-        fn describe(&self, record: &Record) -> Described {
+        fn describe(&self, record: &Record<'_>) -> Described {
             self.described.fetch_add(1, Ordering::Relaxed);
             let cause = record.cause.unwrap();
             let mut words = Description { source: format!("list {}", cause.kind), ..Description::default() };
@@ -106,7 +105,7 @@ mod tests {
             Described { words, ..Described::default() }
         }
 
-        fn name_rule(&self, record: &Record, words: &mut Description) {
+        fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
             self.named.fetch_add(1, Ordering::Relaxed);
             (words.rule, words.listed) = words_of(record.cause.unwrap());
         }
@@ -136,27 +135,16 @@ mod tests {
         assert_eq!(counted.named.load(Ordering::Relaxed), 3);
     }
 
-    fn record(client: [u8; 4], cause: Option<Cause>, generation: u64, time_ms: i64) -> Record {
-        Record {
-            time_ms,
-            client: client.into(),
-            identity: IdentityNumber::default(),
-            transport: "udp",
-            name: CanonicalName::root(),
-            record_type: RecordType::A,
-            decision: Decision::Allowed,
-            cause,
-            generation,
-            took_us: 0,
-            reply: None,
-        }
+    fn record(client: [u8; 4], cause: Option<Cause>, generation: u64, time_ms: i64) -> Record<'static> {
+        let client = client.into();
+        Record { client, cause, generation, time_ms, decision: Decision::Allowed, ..Record::example() }
     }
 
     #[test]
     fn records_of_one_client_are_described_once_and_those_of_others_apart() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
-        let describe: Arc<dyn Describe> = Arc::new(move |record: &Record| {
+        let describe: Arc<dyn Describe> = Arc::new(move |record: &Record<'_>| {
             count.fetch_add(1, Ordering::Relaxed);
             Described {
                 group: format!("of {} in {}", record.client, record.generation),

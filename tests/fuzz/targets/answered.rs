@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     for message in [bytes, &records] {
         let reply = Reply::new(message, Origin::Upstream);
         assert_eq!(reply.is_cut(), message.len() > Reply::MOST);
-        let Some(answered) = Answered::read(&reply) else {
+        let Some(answered) = Answered::read(reply) else {
             assert!(message.len() < 12);
             continue;
         };
