@@ -33,6 +33,24 @@ impl CanonicalName {
     /// The same over what was there, for whoever reads one after the other; after `None`, some name.
     #[inline]
     pub fn read_over(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.walk(bytes)?;
+        // All at once: no length of a label is a letter.
+        for (to, byte) in self.wire.get_mut(..end)?.iter_mut().zip(bytes.get(..end)?) {
+            *to = byte.to_ascii_lowercase();
+        }
+        Some(())
+    }
+
+    /// The same of what was such a name's wire form.
+    pub fn copy_over(&mut self, wire: &[u8]) -> Option<()> {
+        let end = self.walk(wire)?;
+        self.wire.get_mut(..end)?.copy_from_slice(wire.get(..end)?);
+        Some(())
+    }
+
+    /// Notes where the labels are. Returns where the name ends.
+    #[inline]
+    fn walk(&mut self, bytes: &[u8]) -> Option<usize> {
         (self.length, self.count) = (1, 0);
         let mut at = 0usize;
         loop {
@@ -49,12 +67,8 @@ impl CanonicalName {
             self.count += 1;
             at = end;
         }
-        // All at once: no length of a label is a letter.
-        for (to, byte) in self.wire.get_mut(..=at)?.iter_mut().zip(bytes.get(..=at)?) {
-            *to = byte.to_ascii_lowercase();
-        }
         self.length = at as u8 + 1;
-        Some(())
+        Some(at + 1)
     }
 
     /// The wire form: 1 to 255 bytes.
@@ -107,30 +121,19 @@ impl CanonicalName {
         name::write_text(self.as_wire(), out)
     }
 
-    /// Appends the same at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its wire form with dots
-    /// in it. False, and nothing appended, of others.
-    pub fn append_plain(&self, out: &mut Vec<u8>) -> bool {
-        let begin = out.len();
-        let inner = 1..self.as_wire().len().saturating_sub(1);
-        out.extend_from_slice(self.as_wire().get(inner).unwrap_or(&[]));
-        let text = out.get_mut(begin..).unwrap_or(&mut []);
+    /// Puts the same into the front of `out` at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its
+    /// wire form with dots in it. Returns its length; `None` of others, and where there is no room, with anything in `out`.
+    pub fn put_plain(&self, out: &mut [u8]) -> Option<usize> {
+        let inner = self.as_wire().get(1..usize::from(self.length) - 1)?;
+        let text = out.get_mut(..inner.len())?;
+        text.copy_from_slice(inner);
         // The first label's length is not there, so that each offset is one too far.
-        for offset in self.labels.get(1..usize::from(self.count)).unwrap_or(&[]) {
-            if let Some(length) = text.get_mut(usize::from(*offset).wrapping_sub(1)) {
-                *length = b'.';
-            }
+        for offset in self.labels.get(1..usize::from(self.count))? {
+            *text.get_mut(usize::from(*offset) - 1)? = b'.';
         }
-        let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-        // All of it, and not up to the first that is not plain, in bytes: that takes many at a time.
-        let (others, dots) = text.iter().fold((0_u8, 0_u8), |(others, dots), byte| {
-            (others | u8::from(!is_plain(byte)), dots + u8::from(*byte == b'.'))
-        });
         // A dot of a label's own is none that was put in.
-        let is_plain = others == 0 && dots + 1 == self.count;
-        if !is_plain {
-            out.truncate(begin);
-        }
-        is_plain
+        let weight: u32 = text.iter().map(weight_of).sum();
+        (weight + 1 == u32::from(self.count)).then_some(inner.len())
     }
 
     /// Label `index` counted from the left, without its length byte.
@@ -141,6 +144,25 @@ impl CanonicalName {
             None => &[],
         }
     }
+}
+
+/// Of each byte of a name's text: nothing for a plain one, one for a dot, more than there are dots for any other.
+const WEIGHTS: [u16; 256] = {
+    let mut weights = [256; 256];
+    let (mut rest, mut byte) = (weights.as_mut_slice(), 0_u8);
+    while let Some((weight, behind)) = rest.split_first_mut() {
+        *weight = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => 0,
+            b'.' => 1,
+            _ => 256,
+        };
+        (rest, byte) = (behind, byte.wrapping_add(1));
+    }
+    weights
+};
+
+fn weight_of(byte: &u8) -> u32 {
+    WEIGHTS.get(usize::from(*byte)).copied().unwrap_or(u16::MAX).into()
 }
 
 impl From<&Name> for CanonicalName {
@@ -189,9 +211,16 @@ mod tests {
             &longest,
         ] {
             let name = CanonicalName::read(&[wire, b"\0"].concat()).unwrap();
-            let mut label_by_label = String::new();
-            name::write_text(name.as_wire(), &mut label_by_label).unwrap();
-            assert_eq!(name.to_string(), label_by_label);
+            let text = name.to_string();
+            let is_plain = !text.contains('\\') && text != ".";
+            let mut room = [b'!'; 300];
+            let put = name.put_plain(&mut room).map(|length| &room[..length]);
+            assert_eq!(put, is_plain.then_some(text.as_bytes()), "{text}");
+            // Where there is room for a byte less.
+            assert_eq!(name.put_plain(&mut [0; 300][..text.len() - 1]), None);
+            let mut copied = CanonicalName::read(b"\x03www\x07example\0").unwrap();
+            copied.copy_over(name.as_wire()).unwrap();
+            assert_eq!((copied.to_string(), copied.label_count()), (text, name.label_count()));
         }
     }
 

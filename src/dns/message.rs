@@ -125,9 +125,17 @@ impl<'m> Message<'m> {
 
     /// All records behind a single question. Empty and broken when the question does not parse.
     pub fn records(self) -> Records<'m> {
-        let left = [Section::Answer, Section::Authority, Section::Additional].map(|s| self.record_count(s));
         let start = self.question_end();
+        let left = [self.word(6), self.word(8), self.word(10)];
         Records { message: self.0, at: start.unwrap_or(0), left, section: 0, broken: start.is_none() }
+    }
+
+    /// Those of the answer alone.
+    pub fn answers(self) -> Records<'m> {
+        let mut records = self.records();
+        let [answers, ..] = records.left;
+        records.left = [answers, 0, 0];
+        records
     }
 
     /// All records behind a single question, or behind none, as in the later messages of a zone transfer (RFC 5936 section
@@ -140,15 +148,17 @@ impl<'m> Message<'m> {
 
     /// The addresses in the answer, of its A and AAAA records, each with its TTL in seconds.
     pub fn addresses(self) -> impl Iterator<Item = (IpAddr, u32)> + use<'m> {
-        self.records().take_while(|record| record.section == Section::Answer).filter_map(move |record| {
-            let rdata = self.0.get(record.rdata)?;
-            let address = match record.record_type {
-                RecordType::A => IpAddr::from(<[u8; 4]>::try_from(rdata).ok()?),
-                RecordType::AAAA => IpAddr::from(<[u8; 16]>::try_from(rdata).ok()?),
-                _ => return None,
-            };
-            Some((address, record.ttl))
-        })
+        self.answers().filter_map(move |record| Some((self.rdata_address(&record)?, record.ttl)))
+    }
+
+    /// What an A or AAAA record says; `None` of others, and where the RDATA is no address.
+    pub fn rdata_address(self, record: &Record) -> Option<IpAddr> {
+        let rdata = self.0.get(record.rdata.clone())?;
+        match record.record_type {
+            RecordType::A => <[u8; 4]>::try_from(rdata).ok().map(IpAddr::from),
+            RecordType::AAAA => <[u8; 16]>::try_from(rdata).ok().map(IpAddr::from),
+            _ => None,
+        }
     }
 
     /// `count` records of one section, beginning at byte `start`.

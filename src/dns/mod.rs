@@ -29,7 +29,7 @@ pub use lifetime::{aged, lifetime};
 pub use message::{Message, Record, Section, write_counts};
 pub use name::{Name, NameError};
 pub use nat64::Nat64;
-pub use presentation::write_address;
+pub use presentation::{ADDRESS_TEXT, put_address, write_address};
 pub use question::{Malformed, Query, Unanswerable, write_query};
 pub use reply::{Full, ReplyWriter, Soa};
 pub use serial::is_newer_serial;

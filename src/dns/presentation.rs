@@ -83,30 +83,16 @@ impl Message<'_> {
         if is_name { self.last_name(record, record.rdata.start) } else { None }
     }
 
-    /// The same, written: addresses and names, which most answers are made of, without text in between.
+    /// The same as [`Self::rdata_text`], written: addresses and names, which most answers are made of, without text in between.
     pub fn write_rdata(self, record: &Record, out: &mut impl fmt::Write) -> fmt::Result {
         let rdata = self.bytes().get(record.rdata.clone()).unwrap_or(&[]);
-        match record.record_type {
-            RecordType::A => {
-                if let Ok(octets) = <[u8; 4]>::try_from(rdata) {
-                    return write_address(IpAddr::from(octets), out);
-                }
-            }
-            RecordType::AAAA => {
-                if let Ok(octets) = <[u8; 16]>::try_from(rdata) {
-                    return write_address(IpAddr::from(octets), out);
-                }
-            }
-            _ => {
-                if let Some(name) = self.rdata_name(record) {
-                    return name.write_text(out);
-                }
-                if let Some(text) = self.composed(record, rdata) {
-                    return out.write_str(&text);
-                }
-            }
+        if let Some(address) = self.rdata_address(record) {
+            write_address(address, out)
+        } else if let Some(name) = self.rdata_name(record) {
+            name.write_text(out)
+        } else {
+            out.write_str(&self.composed(record, rdata).unwrap_or_else(|| generic(rdata)))
         }
-        out.write_str(&generic(rdata))
     }
 
     /// The name at `at`, if it is the last of the RDATA.
@@ -169,9 +155,13 @@ impl Message<'_> {
     }
 }
 
-/// An address as text, without the formatting of numbers: where every query is logged, addresses are most of what is told of answers.
-pub fn write_address(address: IpAddr, out: &mut impl fmt::Write) -> fmt::Result {
-    let mut text = AddressText { text: [0; AddressText::LONGEST], length: 0 };
+/// Room for an address as text: eight groups of four digits and what stands between them, and what is written behind the last octet and not counted.
+pub const ADDRESS_TEXT: usize = 40;
+
+/// Puts an address as text, as RFC 5952 wants those of IPv6, into the front of `text`, without the formatting of numbers: where every query is logged,
+/// addresses are most of what is told of answers. Returns how many bytes that is, all of them of ASCII.
+pub fn put_address(address: IpAddr, text: &mut [u8; ADDRESS_TEXT]) -> usize {
+    let mut text = AddressText { text, length: 0 };
     match address {
         IpAddr::V4(address) => text.put_dotted(address.octets()),
         IpAddr::V6(address) => match address.to_ipv4_mapped() {
@@ -182,18 +172,22 @@ pub fn write_address(address: IpAddr, out: &mut impl fmt::Write) -> fmt::Result 
             None => text.put_groups(address.segments()),
         },
     }
-    out.write_str(text.as_str())
+    text.length
 }
 
-struct AddressText {
-    text: [u8; Self::LONGEST],
+/// Writes the same.
+pub fn write_address(address: IpAddr, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut text = [0; ADDRESS_TEXT];
+    let length = put_address(address, &mut text);
+    out.write_str(text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
+}
+
+struct AddressText<'t> {
+    text: &'t mut [u8; ADDRESS_TEXT],
     length: usize,
 }
 
-impl AddressText {
-    /// Eight groups of four digits, and what stands between them.
-    const LONGEST: usize = 39;
-
+impl AddressText<'_> {
     fn put(&mut self, byte: u8) {
         if let Some(to) = self.text.get_mut(self.length) {
             *to = byte;
@@ -202,18 +196,15 @@ impl AddressText {
     }
 
     fn put_dotted(&mut self, octets: [u8; 4]) {
-        for (index, octet) in octets.into_iter().enumerate() {
-            if index > 0 {
-                self.put(b'.');
+        for octet in octets {
+            let to = self.text.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut);
+            if let (Some(to), Some((text, length))) = (to, OCTETS.get(usize::from(octet))) {
+                *to = *text;
+                self.length += usize::from(*length);
             }
-            if octet >= 100 {
-                self.put(b'0' + octet / 100);
-            }
-            if octet >= 10 {
-                self.put(b'0' + octet / 10 % 10);
-            }
-            self.put(b'0' + octet % 10);
         }
+        // No dot behind the last.
+        self.length -= 1;
     }
 
     /// RFC 5952 section 4: the first of the longest runs of two zeros and more is left out.
@@ -248,11 +239,23 @@ impl AddressText {
             }
         }
     }
-
-    fn as_str(&self) -> &str {
-        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-    }
 }
+
+/// Octets in decimal, each with a dot behind it, and how many bytes that is.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([0; 4], 0); 256];
+    let (mut rest, mut octet) = (octets.as_mut_slice(), 0_u8);
+    while let Some((text, behind)) = rest.split_first_mut() {
+        let [hundreds, tens, ones] = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        *text = match octet {
+            0..10 => ([ones, b'.', 0, 0], 2),
+            10..100 => ([tens, ones, b'.', 0], 3),
+            100.. => ([hundreds, tens, ones, b'.'], 4),
+        };
+        (rest, octet) = (behind, octet.wrapping_add(1));
+    }
+    octets
+};
 
 /// One parameter of a service.
 fn parameter(key: u16, value: &[u8]) -> String {

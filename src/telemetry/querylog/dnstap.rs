@@ -46,8 +46,8 @@ const CONTENT_TYPE: u32 = 1;
 /// Longest control frame (of the protocol's own library).
 const LONGEST_CONTROL: u32 = 512;
 
-/// Appends a query as a dnstap message of the server `host`, without a frame.
-pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &mut Vec<u8>) {
+/// A query as a dnstap message of the server `host`, without a frame.
+pub(super) fn message(event: Event<'_>, client: Option<IpAddr>, host: &str) -> Vec<u8> {
     let Event { record, described, shown, .. } = event;
     let mut message = Vec::new();
     let reply = record.reply.map(|reply| answered::message(reply, event.tells_answers));
@@ -80,12 +80,14 @@ pub(super) fn write(event: Event<'_>, client: Option<IpAddr>, host: &str, out: &
     if record.cause.is_some() {
         bytes(15, &policy(record, described), &mut message);
     }
-    bytes(1, host.as_bytes(), out);
-    bytes(2, concat!("interdict ", env!("CARGO_PKG_VERSION")).as_bytes(), out);
+    let mut out = Vec::new();
+    bytes(1, host.as_bytes(), &mut out);
+    bytes(2, concat!("interdict ", env!("CARGO_PKG_VERSION")).as_bytes(), &mut out);
     let extra = [record.decision.as_str(), &described.group, shown.identity.unwrap_or("")].join(" ");
-    bytes(3, extra.trim_end().as_bytes(), out);
-    bytes(14, &message, out);
-    number(15, 1, out);
+    bytes(3, extra.trim_end().as_bytes(), &mut out);
+    bytes(14, &message, &mut out);
+    number(15, 1, &mut out);
+    out
 }
 
 /// Seconds since 1970, and nanoseconds.

@@ -65,7 +65,7 @@ impl Output for LineFile {
             Ok(file) => file,
             Err(error) => return Written::none(error),
         };
-        match write_most(&mut file, &batch.bytes) {
+        match write_most(&mut file, batch.bytes()) {
             Ok(()) => {
                 self.file = self.rotate(file);
                 Written::all(batch)

@@ -18,8 +18,10 @@ pub(super) struct Journal {
     socket: Option<UnixDatagram>,
 }
 
-/// Appends a record as an entry: a sentence for people in `MESSAGE`, and every field of a line as `INTERDICT_` and its name in capitals.
-pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
+/// A record as an entry: a sentence for people in `MESSAGE`, and every field of a line as `INTERDICT_` and its name in capitals.
+pub(super) fn entry(event: Event<'_>) -> Vec<u8> {
+    let mut entry = Vec::new();
+    let out = &mut entry;
     field("MESSAGE", &sentence(event), out);
     field("PRIORITY", &severity(event.record).to_string(), out);
     field("SYSLOG_FACILITY", &FACILITY.to_string(), out);
@@ -34,6 +36,7 @@ pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
             _ => {}
         }
     }
+    entry
 }
 
 /// A word of a list, or a record as in a zone file.
@@ -150,7 +153,7 @@ mod tests {
         let mut journal = Journal::new(path);
         let mut batch = Batch::default();
         for entry in [&b"first"[..], &[b'x'; 1 << 20], b"last"] {
-            batch.bytes.extend_from_slice(entry);
+            batch.put(entry);
             batch.end_record();
         }
         let written = journal.write(&batch);

@@ -2,222 +2,184 @@
 //! costs. Never says more or less than a reader of the reply, [`Answered`], is told.
 
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 
 use super::answered::{Answered, MOST_TEXT};
+use super::draft::{Draft, Text};
 use super::line::Event;
-use crate::dns::{CanonicalName, Flags, HEADER, Message, Section};
+use crate::dns::{self, CanonicalName, Class, Flags, HEADER, Message, RecordType, Section};
 use crate::telemetry::record::Record;
 use crate::telemetry::reply::Reply;
 
-/// Room taken for a line, in bytes: what one with two answers has.
-const LINE: usize = 1024;
-
-/// The inside of a string of JSON (RFC 8259 section 7).
-struct Text<'o>(&'o mut Vec<u8>);
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-        // All of it, and not up to the first: that takes many at a time.
-        if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
-            self.0.extend_from_slice(text.as_bytes());
-            return Ok(());
-        }
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => self.0.extend([b'\\', byte]),
-                0..b' ' => {
-                    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'0');
-                    self.0.extend_from_slice(b"\\u00");
-                    self.0.extend([digit(byte >> 4), digit(byte & 15)]);
-                }
-                _ => self.0.push(byte),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Appends a line, without its end.
-pub(super) fn write(event: Event<'_>, out: &mut Vec<u8>) {
+/// Puts a line into the draft, without its end.
+pub(super) fn put(event: Event<'_>, draft: &mut Draft<'_>) {
     let Event { record, time, shown, decided, described, .. } = event;
-    // Once for all that most lines have.
-    out.reserve(LINE);
-    out.extend_from_slice(b"{\"time\":");
-    word(time, out);
-    out.extend_from_slice(b",\"client\":");
+    draft.put_fixed(b"{\"time\":\"");
+    draft.put(time.as_bytes());
+    draft.put_fixed(b"\",\"client\":");
     match shown.client {
-        Some(client) => word(client, out),
-        None => out.extend_from_slice(b"null"),
+        Some(client) => word(client, draft),
+        None => draft.put_fixed(b"null"),
     }
     if let Some(identity) = shown.identity {
-        out.extend_from_slice(b",\"identity\":");
-        string(identity, out);
+        draft.put_fixed(b",\"identity\":");
+        string(identity, draft);
     }
-    out.extend_from_slice(b",\"transport\":");
-    word(record.transport, out);
-    out.extend_from_slice(b",\"name\":\"");
-    let begin = out.len();
-    write_name(record.name, out);
-    let name = begin..out.len();
-    out.extend_from_slice(b"\",\"type\":");
-    mnemonic(record.record_type.mnemonic(), &record.record_type, out);
-    // An object of its own: its brace in front becomes the comma behind what is there, and its brace at the end goes.
-    if let [b'{', decided @ .., b'}'] = decided {
-        out.push(b',');
-        out.extend_from_slice(decided);
-    }
+    draft.put_fixed(b",\"transport\":\"");
+    draft.put(record.transport.as_bytes());
+    draft.put_fixed(b"\",\"name\":\"");
+    let begin = draft.length();
+    draft.put_name(record.name);
+    let name = begin..draft.length();
+    draft.put_fixed(b"\",\"type\":\"");
+    put_mnemonic(record.record_type.mnemonic(), &record.record_type, draft);
+    draft.put_fixed(b"\",");
+    draft.put(decided);
     for (key, word) in
         [(&b",\"rule\":"[..], &*described.words.rule), (b",\"listed\":", &described.words.listed)]
     {
         if !word.is_empty() {
-            out.extend_from_slice(key);
-            string(word, out);
+            draft.put(key);
+            string(word, draft);
         }
     }
     if let Some(reply) = record.reply {
-        write_reply(record, reply, name, event.tells_answers, out);
+        put_reply(record, reply, name, event.tells_answers, draft);
     }
-    out.push(b'}');
+    draft.put_fixed(b"}");
 }
 
-/// `name` is where the question's name stands in `out`, in words.
-fn write_reply(
+/// `name` is where the question's name stands in the draft, in words.
+fn put_reply(
     record: &Record<'_>,
     reply: Reply<'_>,
-    name: std::ops::Range<usize>,
+    name: Range<usize>,
     tells_answers: bool,
-    out: &mut Vec<u8>,
+    draft: &mut Draft<'_>,
 ) {
     let Some(message) = Message::new(reply.bytes()) else { return };
-    out.extend_from_slice(b",\"rcode\":");
+    draft.put_fixed(b",\"rcode\":\"");
     let (rcode, extended_error) = message.rcode_and_error();
-    mnemonic(rcode.mnemonic(), &rcode, out);
-    out.extend_from_slice(b",\"answered_from\":");
-    word(reply.origin().as_str(), out);
-    out.extend_from_slice(b",\"flags\":[");
-    let begin = out.len();
+    put_mnemonic(rcode.mnemonic(), &rcode, draft);
+    draft.put_fixed(b"\",\"answered_from\":\"");
+    draft.put(reply.origin().as_str().as_bytes());
     if message.flags().0 & Answered::FLAGS == Flags::RD | Flags::RA {
         // As of nearly every reply.
-        out.extend_from_slice(b"\"RD\",\"RA\"");
+        draft.put_fixed(b"\",\"flags\":[\"RD\",\"RA\"]");
     } else {
+        draft.put_fixed(b"\",\"flags\":[");
+        let begin = draft.length();
         for flag in Answered::flags_of(message.flags()) {
-            comma(begin, out);
-            word(flag, out);
+            comma(begin, draft);
+            word(flag, draft);
         }
+        draft.put_fixed(b"]");
     }
-    out.push(b']');
     if let Some(code) = extended_error {
-        out.extend_from_slice(b",\"extended_error\":");
-        decimal(code.into(), out);
+        draft.put_fixed(b",\"extended_error\":");
+        draft.put_decimal(code.into());
     }
     if record.took_us > 0 {
-        out.extend_from_slice(b",\"took_us\":");
-        decimal(record.took_us, out);
+        draft.put_fixed(b",\"took_us\":");
+        draft.put_decimal(record.took_us);
     }
     if tells_answers {
-        write_answers(message, record.name, name, out);
+        put_answers(message, record.name, name, draft);
     }
 }
 
-fn write_answers(
-    message: Message<'_>,
-    asked: &CanonicalName,
-    name: std::ops::Range<usize>,
-    out: &mut Vec<u8>,
-) {
+fn put_answers(message: Message<'_>, asked: &CanonicalName, name: Range<usize>, draft: &mut Draft<'_>) {
     /// A pointer to the question's name.
     const QNAME: [u8; 2] = [0xC0, HEADER as u8];
     let echoed = message.bytes().get(HEADER..HEADER + asked.as_wire().len());
     let is_echoed = echoed.is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked.as_wire()));
-    out.extend_from_slice(b",\"answers\":[");
-    let (begin, mut told, mut room) = (out.len(), 0, MOST_TEXT);
-    for record in message.records().take_while(|record| record.section == Section::Answer) {
-        let before = out.len();
-        comma(begin, out);
-        out.extend_from_slice(b"{\"name\":\"");
-        let text = out.len();
+    draft.put_fixed(b",\"answers\":[");
+    let (begin, mut told, mut room) = (draft.length(), 0, MOST_TEXT);
+    for record in message.answers() {
+        let before = draft.length();
+        comma(begin, draft);
+        draft.put_fixed(b"{\"name\":\"");
+        let text = draft.length();
         if is_echoed && message.bytes().get(record.owner..record.owner + 2) == Some(&QNAME) {
-            out.extend_from_within(name.clone());
+            draft.put_again(name.clone());
         } else if let Some(owner) = message.name_at(record.owner) {
-            write_name(&owner, out);
+            draft.put_name(&owner);
         } else {
-            out.truncate(before);
+            draft.cut(before);
             break;
         }
-        let mut letters = out.len() - text;
-        out.extend_from_slice(b"\",\"type\":");
-        mnemonic(record.record_type.mnemonic(), &record.record_type, out);
-        out.extend_from_slice(b",\"class\":");
-        mnemonic(record.class.mnemonic(), &record.class, out);
-        out.extend_from_slice(b",\"ttl\":");
-        decimal(record.ttl, out);
-        out.extend_from_slice(b",\"data\":\"");
-        let text = out.len();
-        match message.rdata_name(&record) {
-            Some(name) => write_name(&name, out),
-            None => _ = message.write_rdata(&record, &mut Text(out)).is_ok(),
+        let mut letters = draft.length() - text;
+        match (record.record_type, record.class) {
+            // As of nearly every answer.
+            (RecordType::A, Class::IN) => draft.put_fixed(b"\",\"type\":\"A\",\"class\":\"IN\",\"ttl\":"),
+            (RecordType::AAAA, Class::IN) => {
+                draft.put_fixed(b"\",\"type\":\"AAAA\",\"class\":\"IN\",\"ttl\":")
+            }
+            (record_type, class) => {
+                draft.put_fixed(b"\",\"type\":\"");
+                put_mnemonic(record_type.mnemonic(), &record_type, draft);
+                draft.put_fixed(b"\",\"class\":\"");
+                put_mnemonic(class.mnemonic(), &class, draft);
+                draft.put_fixed(b"\",\"ttl\":");
+            }
         }
-        letters += out.len() - text;
-        out.extend_from_slice(b"\"}");
+        draft.put_decimal(record.ttl);
+        draft.put_fixed(b",\"data\":\"");
+        let text = draft.length();
+        put_rdata(message, &record, draft);
+        letters += draft.length() - text;
+        draft.put_fixed(b"\"}");
         let Some(left) = room.checked_sub(letters) else {
-            out.truncate(before);
+            draft.cut(before);
             break;
         };
         room = left;
         told += 1;
     }
-    out.push(b']');
+    draft.put_fixed(b"]");
     if told < message.record_count(Section::Answer) {
-        out.extend_from_slice(b",\"answers_cut\":true");
+        draft.put_fixed(b",\"answers_cut\":true");
+    }
+}
+
+fn string(text: &str, draft: &mut Draft<'_>) {
+    draft.put_fixed(b"\"");
+    // Writing to memory does not fail.
+    let _written = Text(draft).write_str(text).is_ok();
+    draft.put_fixed(b"\"");
+}
+
+/// The same of what needs no escaping.
+fn word(text: &str, draft: &mut Draft<'_>) {
+    draft.put_fixed(b"\"");
+    draft.put(text.as_bytes());
+    draft.put_fixed(b"\"");
+}
+
+/// The inside of a string that is a name of the protocol's own, or what stands for a number without.
+fn put_mnemonic(known: Option<&'static str>, shown: &impl fmt::Display, draft: &mut Draft<'_>) {
+    match known {
+        Some(text) => draft.put(text.as_bytes()),
+        None => _ = write!(Text(draft), "{shown}").is_ok(),
     }
 }
 
 /// The inside of a string.
-fn write_name(name: &CanonicalName, out: &mut Vec<u8>) {
-    if !name.append_plain(out) {
-        let _written = name.write_text(&mut Text(out)).is_ok();
+fn put_rdata(message: Message<'_>, record: &dns::Record, draft: &mut Draft<'_>) {
+    if let Some(address) = message.rdata_address(record) {
+        draft.put_address(address);
+    } else if let Some(name) = message.rdata_name(record) {
+        draft.put_name(&name);
+    } else {
+        _ = message.write_rdata(record, &mut Text(draft)).is_ok();
     }
-}
-
-fn string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    // Writing to memory does not fail.
-    let _written = Text(out).write_str(text).is_ok();
-    out.push(b'"');
-}
-
-/// The same of what needs no escaping.
-fn word(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
-}
-
-/// A name of the protocol's own, or what stands for a number without.
-fn mnemonic(known: Option<&'static str>, shown: &impl fmt::Display, out: &mut Vec<u8>) {
-    match known {
-        Some(text) => word(text, out),
-        None => displayed(shown, out),
-    }
-}
-
-fn displayed(shown: &impl fmt::Display, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let _written = write!(Text(out), "{shown}").is_ok();
-    out.push(b'"');
 }
 
 /// A comma, unless nothing stands behind `begin`.
-fn comma(begin: usize, out: &mut Vec<u8>) {
-    if out.len() > begin {
-        out.push(b',');
+fn comma(begin: usize, draft: &mut Draft<'_>) {
+    if draft.length() > begin {
+        draft.put_fixed(b",");
     }
-}
-
-fn decimal(number: u32, out: &mut Vec<u8>) {
-    let _written = serde_json::to_writer(out, &number).is_ok();
 }
 
 #[cfg(test)]
@@ -226,9 +188,9 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::super::answered::Said;
+    use super::super::draft::drafted;
     use super::super::line::{self, Described, Shown};
     use super::*;
-    use crate::dns::{CanonicalName, RecordType};
     use crate::policy::Description;
     use crate::telemetry::{Decision, Origin};
 
@@ -267,10 +229,11 @@ mod tests {
             said: &said,
             tells_answers,
         };
-        let mut out = Vec::new();
-        write(event, &mut out);
-        let value: Value = serde_json::from_slice(&out).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&out));
+        let mut line = Vec::new();
+        let end = drafted(&mut line, 0, |draft| put(event, draft));
+        line.truncate(end);
+        let value: Value = serde_json::from_slice(&line).unwrap_or_else(|error| {
+            panic!("{error}: {}", String::from_utf8_lossy(&line));
         });
         let words = &described.words;
         let mut expected = json!({
@@ -280,6 +243,7 @@ mod tests {
         });
         let mut put =
             |name: &str, value: Value| expected.as_object_mut().unwrap().insert(name.to_owned(), value);
+        let decided = [&b"{"[..], &decided, b"}"].concat();
         for (name, value) in serde_json::from_slice::<Map<String, Value>>(&decided).unwrap() {
             put(&name, value);
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::answered::{Answer, Answered, Said};
 use super::config::Form;
+use super::draft::{Draft, drafted};
 use super::{ecs, json, ocsf};
 use crate::policy::Description;
 use crate::telemetry::record::Record;
@@ -96,29 +97,28 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Appends a query's line, with its end.
-pub(super) fn write(form: Form, event: Event<'_>, out: &mut Vec<u8>) {
+/// Puts a query's line into the draft, without its end.
+pub(super) fn put(form: Form, event: Event<'_>, draft: &mut Draft<'_>) {
     let written = match form {
         Form::Json => {
-            json::write(event, out);
+            json::put(event, draft);
             Ok(())
         }
-        Form::Ecs => serde_json::to_writer(&mut *out, &ecs::line(event)),
-        Form::Ocsf => serde_json::to_writer(&mut *out, &ocsf::line(event)),
+        Form::Ecs => serde_json::to_writer(draft, &ecs::line(event)),
+        Form::Ocsf => serde_json::to_writer(draft, &ocsf::line(event)),
     };
-    // Writing to memory does not fail, and no field refuses to be written.
+    // A draft takes everything, and no field refuses to be written.
     debug_assert!(written.is_ok());
-    out.push(b'\n');
 }
 
 /// The fields of a line, for whoever writes them one by one.
 pub(super) fn fields(event: Event<'_>) -> Map<String, Value> {
     let mut line = Vec::new();
-    json::write(event, &mut line);
-    serde_json::from_slice(&line).unwrap_or_default()
+    let end = drafted(&mut line, 0, |draft| json::put(event, draft));
+    line.get(..end).and_then(|line| serde_json::from_slice(line).ok()).unwrap_or_default()
 }
 
-/// What a line says of the decision, as an object: of a record, and of all others that were decided like it, by whichever rule of that list.
+/// What a line says of the decision, as members of an object: of a record, and of all others that were decided like it, by whichever rule of that list.
 pub(super) fn decided(record: &Record<'_>, described: &Described) -> Vec<u8> {
     let Described { words, group, .. } = described;
     let decided = Decided {
@@ -134,8 +134,9 @@ pub(super) fn decided(record: &Record<'_>, described: &Described) -> Vec<u8> {
         group,
         generation: record.generation,
     };
-    // No field refuses to be written.
-    serde_json::to_vec(&decided).unwrap_or_else(|_| b"{}".to_vec())
+    // No field refuses to be written. Its braces are the line's.
+    let object = serde_json::to_vec(&decided).unwrap_or_default();
+    object.get(1..object.len().saturating_sub(1)).unwrap_or(&[]).to_vec()
 }
 
 /// What carries the query: the words of the schemas know no more.

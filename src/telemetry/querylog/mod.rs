@@ -6,6 +6,7 @@ mod aside;
 mod clients;
 mod config;
 mod dnstap;
+mod draft;
 mod ecs;
 mod encrypted;
 mod fault;

@@ -2,10 +2,14 @@
 
 use std::io;
 
+use super::draft::{Draft, drafted};
+
 /// Records on their way to one sink.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
+    /// Their bytes, and whatever was behind them when it was used before.
+    room: Vec<u8>,
+    length: usize,
     /// Where each record ends.
     ends: Vec<usize>,
 }
@@ -37,9 +41,29 @@ pub(super) trait Output: Send {
 }
 
 impl Batch {
+    /// Appends bytes of a record.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.draft(|draft| draft.put(bytes));
+    }
+
+    /// Appends what `put` puts into a draft; it may have to do so again.
+    pub(super) fn draft(&mut self, put: impl Fn(&mut Draft<'_>)) {
+        self.length = drafted(&mut self.room, self.length, put);
+    }
+
     /// Ends a record whose bytes were appended.
     pub(super) fn end_record(&mut self) {
-        self.ends.push(self.bytes.len());
+        self.ends.push(self.length);
+    }
+
+    /// All that was appended.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.room.get(..self.length).unwrap_or(&[])
+    }
+
+    /// Bytes that it takes up.
+    pub(super) fn capacity(&self) -> usize {
+        self.room.capacity()
     }
 
     /// How many records there are.
@@ -50,7 +74,7 @@ impl Batch {
     /// The records.
     pub(super) fn records(&self) -> impl Iterator<Item = &[u8]> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| self.bytes.get(begin..*end).unwrap_or(&[]))
+        begins.zip(&self.ends).map(|(begin, end)| self.room.get(begin..*end).unwrap_or(&[]))
     }
 
     /// How many records end within so many bytes.
@@ -60,7 +84,7 @@ impl Batch {
 
     /// Empty, with the room that it has.
     pub(super) fn cleared(mut self) -> Self {
-        self.bytes.clear();
+        self.length = 0;
         self.ends.clear();
         self
     }
@@ -68,7 +92,8 @@ impl Batch {
     /// Without the first records.
     pub(super) fn without_first(mut self, count: usize) -> Self {
         let begin = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
-        self.bytes.drain(..begin);
+        self.room.drain(..begin);
+        self.length -= begin;
         self.ends.drain(..count.min(self.ends.len()));
         self.ends.iter_mut().for_each(|end| *end -= begin);
         self
@@ -82,17 +107,19 @@ pub(super) fn write_framed<S: io::Write>(
     batch: &Batch,
     head: impl Fn(usize, &mut Vec<u8>),
 ) -> Written {
-    let mut framed = Batch::default();
+    let (mut framed, mut length) = (Batch::default(), Vec::new());
     for record in batch.records() {
-        head(record.len(), &mut framed.bytes);
-        framed.bytes.extend_from_slice(record);
+        length.clear();
+        head(record.len(), &mut length);
+        framed.put(&length);
+        framed.put(record);
         framed.end_record();
     }
     let mut opened = match stream.take().map_or_else(open, Ok) {
         Ok(opened) => opened,
         Err(error) => return Written::none(error),
     };
-    match write_most(&mut opened, &framed.bytes) {
+    match write_most(&mut opened, framed.bytes()) {
         Ok(()) => {
             *stream = Some(opened);
             Written::all(batch)
@@ -141,7 +168,7 @@ mod tests {
     fn records_are_told_apart_and_taken_off() {
         let mut batch = Batch::default();
         for record in [&b"one"[..], b"two!", b"3"] {
-            batch.bytes.extend_from_slice(record);
+            batch.put(record);
             batch.end_record();
         }
         assert_eq!(batch.records().collect::<Vec<_>>(), [&b"one"[..], b"two!", b"3"]);

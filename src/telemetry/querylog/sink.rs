@@ -2,6 +2,7 @@
 //! records, counted, and nobody else's. Never puts ids into words.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -29,8 +30,9 @@ use crate::telemetry::record::{Decision, Record};
 pub(super) struct Sink {
     config: Config,
     pseudonyms: Pseudonyms,
-    /// What stands for the client of the record that is told; its room is used again.
+    /// What stands for the client of the record that is told, and which that is, as far as its address says all of that.
     client: String,
+    shown_for: Option<IpAddr>,
     header: Header,
     /// Records that came since the sample's last.
     skipped: u32,
@@ -132,6 +134,7 @@ impl Sink {
             config: config.clone(),
             pseudonyms: Pseudonyms::default(),
             client: String::new(),
+            shown_for: None,
             header,
             skipped: 0,
             batch: Batch::default(),
@@ -167,14 +170,7 @@ impl Sink {
         }
         self.skipped = 0;
         let clients = self.config.clients;
-        self.client.clear();
-        let is_shown = match clients {
-            Clients::Hmac => self.pseudonyms.of(record.client, record.time_ms).is_some_and(|digest| {
-                self.client.push_str(&digest);
-                true
-            }),
-            clients => clients.write(record.client, &mut self.client),
-        };
+        let is_shown = self.show_client(record);
         let shown = Shown {
             client: is_shown.then_some(&*self.client),
             identity: described.identity.as_deref().filter(|_| clients == Clients::Full),
@@ -182,24 +178,45 @@ impl Sink {
         };
         let tells_answers = self.config.answers;
         let event = Event { record, time, described, decided, shown, said, tells_answers };
-        let out = &mut self.batch.bytes;
+        let (form, header, batch) = (self.config.form, &self.header, &mut self.batch);
         match &self.config.to {
-            Target::File(_) => line::write(self.config.form, event, out),
-            Target::SyslogUdp(_) | Target::SyslogTcp(_) | Target::SyslogTls { .. } => {
-                self.header.write(record, out);
-                line::write(self.config.form, event, out);
+            Target::File(_) => batch.draft(|draft| {
+                line::put(form, event, draft);
+                draft.put_fixed(b"\n");
+            }),
+            Target::SyslogUdp(_) | Target::SyslogTcp(_) | Target::SyslogTls { .. } => batch.draft(|draft| {
+                header.put(record, draft);
                 // The message's end is where it ends.
-                out.pop();
-            }
-            Target::Journald(_) => journal::write(event, out),
+                line::put(form, event, draft);
+            }),
+            Target::Journald(_) => batch.put(&journal::entry(event)),
             Target::DnstapUnix(_) | Target::DnstapTcp(_) => {
-                let client = clients.kept(record.client);
-                dnstap::write(event, client, self.header.host(), out);
+                batch.put(&dnstap::message(event, clients.kept(record.client), header.host()));
             }
         }
-        self.batch.end_record();
-        if self.batch.bytes.len() >= BATCH {
+        batch.end_record();
+        if batch.bytes().len() >= BATCH {
             self.hand_over();
+        }
+    }
+
+    /// Puts what stands for the client into its place; false when nothing does.
+    fn show_client(&mut self, record: &Record<'_>) -> bool {
+        if self.shown_for == Some(record.client) {
+            return true;
+        }
+        self.client.clear();
+        match self.config.clients {
+            Clients::Hmac => {
+                let digest = self.pseudonyms.of(record.client, record.time_ms);
+                self.client.push_str(digest.as_deref().unwrap_or_default());
+                digest.is_some()
+            }
+            clients => {
+                let is_shown = clients.write(record.client, &mut self.client);
+                self.shown_for = is_shown.then_some(record.client);
+                is_shown
+            }
         }
     }
 
@@ -209,7 +226,7 @@ impl Sink {
             return;
         }
         let batch = std::mem::replace(&mut self.batch, self.spare.try_recv().unwrap_or_default());
-        let (records, bytes) = (batch.len() as u64, batch.bytes.len());
+        let (records, bytes) = (batch.len() as u64, batch.bytes().len());
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > BYTES || self.queue.try_send(batch).is_err() {
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
@@ -264,14 +281,14 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (bytes, records) = (batch.bytes.len(), batch.len());
+            let (bytes, records) = (batch.bytes().len(), batch.len());
             // At the end nobody waits once for each batch for what is not there.
             if is_gone && self.is_ending() {
                 self.counts.lost.fetch_add(records as u64, Ordering::Relaxed);
             } else {
                 let (is_lost, batch) = self.write(batch);
                 is_gone = is_lost;
-                if batch.bytes.capacity() <= KEPT {
+                if batch.capacity() <= KEPT {
                     let _enough = self.written.try_send(batch.cleared()).is_err();
                 }
             }

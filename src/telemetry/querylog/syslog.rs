@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::draft::Draft;
 use super::output::{Batch, Output, Written, write_framed};
 use crate::telemetry::record::{Decision, Record};
 
@@ -59,13 +60,13 @@ impl Header {
         Self { host: if known { host.to_owned() } else { "-".to_owned() }, process: std::process::id() }
     }
 
-    /// Appends what stands in front of a record's message.
-    pub(super) fn write(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// Puts what stands in front of a record's message into the draft.
+    pub(super) fn put(&self, record: &Record<'_>, draft: &mut Draft<'_>) {
         let severity = severity(record);
         let time = Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let (priority, host, process) = (FACILITY * 8 + severity, &self.host, self.process);
-        // Writing to memory does not fail.
-        let _always = write!(out, "<{priority}>1 {time:.3} {host} interdict {process} query - ").is_ok();
+        // A draft takes everything.
+        let _always = write!(draft, "<{priority}>1 {time:.3} {host} interdict {process} query - ").is_ok();
     }
 }
 
