@@ -2,6 +2,7 @@
 //! Reads the snapshot and its verdict; never decides anew.
 
 use std::cmp::Reverse;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -330,17 +331,20 @@ impl Snapshot {
 
     /// Puts what tells a cause's rule from the others of its kind in place of what `words` say of another's: its name or prefix, and its place.
     pub fn name_rule(&self, cause: &Cause, words: &mut Description) {
-        let (listed, line) = self.listed(cause).unwrap_or_default();
+        // The name in its place, as this is done for nearly each blocked query that is logged.
+        words.listed.clear();
+        let line = self.name_listed(cause, &mut words.listed).unwrap_or_default();
         let kind = self.kinds.get(cause.kind as usize);
         words.rule = kind.map(|kind| self.rule_place(kind.set, line).to_string()).unwrap_or_default();
-        words.listed = listed;
     }
 
-    /// What a cause's rule lists, and its line.
-    fn listed(&self, cause: &Cause) -> Option<(String, u32)> {
+    /// Names what a cause's rule lists. Returns its line.
+    fn name_listed(&self, cause: &Cause, out: &mut String) -> Option<u32> {
         let whose = match cause.trigger {
             Trigger::NameServerName | Trigger::QueryName | Trigger::ResponseName => {
-                return self.rule(cause.rule).map(|(wire, line)| (name_text(&wire), line));
+                let (wire, line) = self.rule(cause.rule)?;
+                CanonicalName::read(&wire)?.write_text(out).ok()?;
+                return Some(line);
             }
             Trigger::ClientAddress => Whose::Client,
             Trigger::NameServerAddress => Whose::NameServer,
@@ -348,11 +352,13 @@ impl Snapshot {
             // Held as a part of an app or a list, and not by one of its rules.
             Trigger::Egress => {
                 let set = self.kinds.get(cause.kind as usize)?.set;
-                return Some((self.set_title(set), 0));
+                out.push_str(&self.set_title(set));
+                return Some(0);
             }
         };
         let rule = self.addresses_of(whose).rule(cause.rule)?;
-        Some((rule.prefix.to_string(), self.line(rule.kind, rule.line)))
+        write!(out, "{}", rule.prefix).ok()?;
+        Some(self.line(rule.kind, rule.line))
     }
 
     fn consider_names(

@@ -18,7 +18,11 @@ use crate::telemetry::record::{Decision, Record};
 /// Puts records into words.
 pub(super) struct Teller {
     describe: Arc<dyn Describe>,
-    known: HashMap<Common, Known, RandomState>,
+    known: Vec<Known>,
+    /// Where the words of such records stand in [`Teller::known`].
+    places: HashMap<Common, usize, RandomState>,
+    /// The last record's, which are the next one's as often as not.
+    last: Option<(Common, usize)>,
     time_ms: i64,
     time: String,
 }
@@ -48,7 +52,8 @@ const MOST: usize = 1 << 14;
 
 impl Teller {
     pub(super) fn new(describe: Arc<dyn Describe>) -> Self {
-        Self { describe, known: HashMap::default(), time_ms: i64::MIN, time: String::new() }
+        let (known, places, time) = (Vec::new(), HashMap::default(), String::new());
+        Self { describe, known, places, last: None, time_ms: i64::MIN, time }
     }
 
     /// Tells `who` of a record.
@@ -67,19 +72,34 @@ impl Teller {
         let rule = cause.map_or(0, |cause| cause.rule);
         let cause = cause.map(|cause| Cause { rule: 0, depth: 0, exact: false, ..cause });
         let common = Common { generation, cause, client, identity, transport, decision };
-        if self.known.len() >= MOST {
-            self.known.clear();
-        }
-        let known = self.known.entry(common).or_insert_with(|| {
-            let described = self.describe.describe(record);
-            Known { decided: decided(record, &described), described, rule }
-        });
+        let place = match self.last {
+            Some((last, place)) if last == common => place,
+            _ => {
+                let place = self.place(common, record, rule);
+                self.last = Some((common, place));
+                place
+            }
+        };
+        let Some(known) = self.known.get_mut(place) else { return };
         if known.rule != rule {
             known.rule = rule;
             self.describe.name_rule(record, &mut known.described.words);
         }
         let Known { described, decided, .. } = &*known;
         who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply) });
+    }
+
+    /// Where the words of such records stand, from now on at the latest.
+    fn place(&mut self, common: Common, record: &Record<'_>, rule: u32) -> usize {
+        if self.known.len() >= MOST {
+            self.known.clear();
+            self.places.clear();
+        }
+        *self.places.entry(common).or_insert_with(|| {
+            let described = self.describe.describe(record);
+            self.known.push(Known { decided: decided(record, &described), described, rule });
+            self.known.len() - 1
+        })
     }
 }
 
