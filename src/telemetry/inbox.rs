@@ -8,9 +8,9 @@ use super::record::{Entry, Record};
 use super::reply::{Origin, Reply};
 use crate::dns::CanonicalName;
 
-/// Records that may wait in an inbox. At 20,000 blocked queries a second and a drain every 20 ms, twenty times what is needed, and nearly as much
-/// where all of 200,000 queries a second are logged, as the drain is every 2 ms then.
-const RECORDS: usize = 1 << 13;
+/// Records that may wait in an inbox: what a thread that answers 800,000 queries a second says in the 20 ms that the log sleeps at most, all of them
+/// logged from one moment to the next.
+const RECORDS: usize = 1 << 14;
 /// Bytes of their names and replies: of twice what a usual record has. All of it is taken at the beginning; what was never written to is no memory yet.
 const BYTES: usize = RECORDS * 256;
 
@@ -129,7 +129,7 @@ impl Batch {
                 Some(Reply { bytes: next(length.into())?, origin, is_cut })
             });
             // Always: what was pushed was a name.
-            if wire.and_then(|wire| name.read_over(wire)).is_some() {
+            if wire.and_then(|wire| name.copy_over(wire)).is_some() {
                 take(entry.with(name, reply));
             }
         }

@@ -54,11 +54,13 @@ struct State {
     counts: Vec<Arc<super::sink::Counts>>,
 }
 
-/// How often waiting records are written. Short enough for a person watching the file.
+/// How often waiting records are written, at least. Short enough for a person watching the file.
 const EVERY: Duration = Duration::from_millis(20);
-/// The same after a round of more than [`BUSY`] records: what waits is then still in the processor's own memory, and so is what is made of it.
-const EVERY_BUSY: Duration = Duration::from_millis(2);
-const BUSY: usize = 500;
+/// The same, at most: a thread that is woken more often costs more than that saves.
+const EVERY_BUSY: Duration = Duration::from_micros(500);
+/// Records that are to wait by then, if so many come: few enough that they, what is made of them and what queries need at the same time are in the
+/// processor's own memory together.
+const ROUND: u32 = 400;
 
 impl QueryLog {
     /// Opens the sinks and starts the threads. Fails with the sink's name when a file cannot be opened, or a certificate read; what is
@@ -84,6 +86,7 @@ impl QueryLog {
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new().name("querylog".to_owned()).spawn(move || {
             let mut teller = Teller::new(describe);
+            let mut pause = EVERY;
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
@@ -92,7 +95,8 @@ impl QueryLog {
                     // Without the ends that they read from, the sinks' threads end too.
                     return;
                 }
-                thread::sleep(if records > BUSY { EVERY_BUSY } else { EVERY });
+                pause = (pause * ROUND / records.max(1)).clamp(EVERY_BUSY, EVERY);
+                thread::sleep(pause);
             }
         });
         threads.push(thread.map_err(|error| ("querylog".to_owned(), error.into()))?);
@@ -122,7 +126,7 @@ impl QueryLog {
 
 impl State {
     /// Hands everything that waits to the sinks. Returns how many records that were.
-    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> usize {
+    fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> u32 {
         let mut records = 0;
         self.inboxes.drain(|record| {
             let record = &record;
