@@ -1,5 +1,6 @@
 //! The three hot paths of a query, each in a function of its own, for a tool that counts instructions: a block, a hit, and a name
-//! that meets no rule. Drives the data plane without sockets. Not part of the product.
+//! that meets no rule; and what a line in the query log costs, from the record to its bytes. Drives the data plane without sockets. Not part of the
+//! product.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,10 +13,15 @@ mod names;
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use interdict::clock::Clock;
+use interdict::dns::{CanonicalName, Query, RecordType};
 use interdict::query::{Asker, Outcome, Sink, Transport, Worker};
+use interdict::telemetry::{
+    Config, Decision, Described, Inboxes, Origin, QueryLog, Record, Reply, Sink as Log, Target,
+};
 use support::{Upstream, engine_of, query};
 
 /// Names of the policy, as in the rows of the benchmark that this stands for.
@@ -60,6 +66,8 @@ fn main() {
     path_block(&mut worker, &denied, rounds);
     path_hit(&mut worker, &kept, rounds);
     path_pass(&mut worker, &unlisted, rounds);
+    let asked: Vec<_> = kept.iter().map(|packet| answered(&mut worker, packet)).collect();
+    path_line(&asked, rounds);
     path_end();
     let queries = QUESTIONS as usize * rounds;
     #[allow(clippy::print_stdout, reason = "what it is run for")]
@@ -85,6 +93,54 @@ fn path_hit(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize) {
 #[inline(never)]
 fn path_pass(worker: &mut Worker, packets: &[Vec<u8>], rounds: usize) {
     walk(worker, packets, std::hint::black_box(rounds), "pass");
+}
+
+/// Told to a log that writes every query and what it was answered to a file.
+#[inline(never)]
+fn path_line(asked: &[(CanonicalName, Vec<u8>)], rounds: usize) {
+    tell(asked, rounds);
+}
+
+/// In a function of its own, as closures count as what they are in.
+fn tell(asked: &[(CanonicalName, Vec<u8>)], rounds: usize) {
+    let inboxes = Arc::new(Inboxes::default());
+    let inbox = inboxes.add();
+    let sinks = vec![Log { all: true, ..Log::to(Target::File("/dev/null".into())) }];
+    let describe = |_: &Record<'_>| Described { group: "default".to_owned(), ..Described::default() };
+    let mut log =
+        QueryLog::start(&Config { sinks }, Arc::clone(&inboxes), Arc::new(describe), None, &Clock::system())
+            .unwrap();
+    let written = |log: &QueryLog| {
+        let mut samples = Vec::new();
+        log.collector().collect(&mut samples);
+        samples.first().map_or(0.0, |sample| sample.value)
+    };
+    for round in 1..=rounds {
+        for (name, reply) in asked {
+            inbox.push(Record {
+                time_ms: 1_698_638_400_123,
+                client: ASKER.address,
+                identity: ASKER.identity,
+                transport: "udp",
+                name,
+                record_type: RecordType::A,
+                decision: Decision::Allowed,
+                cause: None,
+                generation: 1,
+                took_us: 0,
+                reply: Some(Reply::new(reply, Origin::Cache)),
+            });
+        }
+        // So that none is lost.
+        let all = (round * asked.len()) as f64;
+        let is_over = (0..1000).any(|_| {
+            // Seldom enough that looking is next to nothing of what is counted.
+            std::thread::sleep(Duration::from_millis(20));
+            written(&log) >= all
+        });
+        assert!(is_over, "{} of {all}", written(&log));
+    }
+    assert!(log.stop(Duration::from_secs(10)));
 }
 
 /// Where the last path has ended.
@@ -123,6 +179,15 @@ const ASKER: Asker = Asker::at(IpAddr::V4(Ipv4Addr::LOCALHOST), Transport::Udp);
 
 fn nobody() -> Sink {
     panic!("nothing is fetched")
+}
+
+/// The name that is asked for, and the reply from the cache.
+fn answered(worker: &mut Worker, packet: &[u8]) -> (CanonicalName, Vec<u8>) {
+    let mut reply = [0; 4096];
+    worker.begin_batch();
+    let Outcome::Reply(length) = worker.handle(packet, ASKER, &mut reply, nobody) else { panic!("no reply") };
+    worker.end_batch();
+    (Query::read(packet).expect("a query").name, reply[..length].to_vec())
 }
 
 /// Fetches a name's answer so that it is kept.
