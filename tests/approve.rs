@@ -17,7 +17,7 @@ use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 /// A site where two of alice, bob and carol must agree; `None` where minisign is not installed.
 fn site(clock: Clock) -> Option<Site> {

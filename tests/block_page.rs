@@ -175,7 +175,7 @@ fn a_language_is_added_by_a_file_and_a_bad_one_is_told() {
         "not_understood",
     ];
     let lines: String = keys.iter().map(|key| format!("{key} = \"«{key}»\"\n")).collect();
-    let site = Site::prepare(&format!("{POLICY}words = [\"DIR/iu.toml\"]\n"), Clock::system());
+    let site = Site::prepare(&format!("{POLICY}words = [\"$DIR/iu.toml\"]\n"), Clock::system());
     std::fs::write(site.path("iu.toml"), format!("language = \"iu\"\n{}", lines.replace("free =", "fre =")))
         .unwrap();
     let problems = site.try_start().unwrap_err();

@@ -32,7 +32,7 @@ use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const OK: &str = "No Error";
-const FROM_BUNDLE: &str = "bundle = \"DIR/policy.bundle\"\n";
+const FROM_BUNDLE: &str = "bundle = \"$DIR/policy.bundle\"\n";
 
 fn interdict(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_interdict")).args(arguments).current_dir(folder).output().unwrap()
@@ -376,7 +376,7 @@ fn a_changed_bundle_is_a_reload_and_a_bad_one_leaves_the_generation_in_force() {
 
 #[test]
 fn a_host_adds_its_own_groups_exceptions_and_dates_to_a_bundle() {
-    let policy = "bundle = \"DIR/policy.bundle\"
+    let policy = "bundle = \"$DIR/policy.bundle\"
 [[policy.exception]]\nid = \"lab\"\nnames = [\"free.one.example\"]\nuntil = \"2026-06-01\"\napproved_by = \"CIO\"\nreason = \"x\"\n";
     let clock = Clock::manual("2026-05-31T23:59:00Z".parse().unwrap());
     let site = Site::prepare(policy, clock.clone());
@@ -391,7 +391,7 @@ fn a_host_adds_its_own_groups_exceptions_and_dates_to_a_bundle() {
 #[test]
 fn only_what_the_key_signed_last_is_taken() {
     let Some((signer, stranger)) = Signer::new().zip(Signer::new()) else { return };
-    let policy = format!("bundle = \"DIR/policy.bundle\"\nbundle_key = \"{}\"\n", signer.key);
+    let policy = format!("bundle = \"$DIR/policy.bundle\"\nbundle_key = \"{}\"\n", signer.key);
     let site = Site::prepare(&policy, Clock::system());
     let (file, beside) = (site.path("policy.bundle"), site.path("policy.bundle.minisig"));
     let make = |list: &str| {

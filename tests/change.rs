@@ -20,7 +20,7 @@ use support::operator::until;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 fn site(policy: &str, list: &str, clock: Clock) -> Site {
     let site = Site::prepare(policy, clock);

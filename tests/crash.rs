@@ -26,7 +26,7 @@ use serde_json::Value;
 use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 /// Everything the child does, and how often it is told of a step: a first start, a reload, a rollback, a reload.
 const CHILD: &str = "child_that_is_killed";

@@ -26,7 +26,7 @@ fn deploy(path: &str) -> PathBuf {
 }
 
 /// A list, and a group that rehearses.
-const POLICY: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
+const POLICY: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n\
      [[policy.group]]\nname = \"trial\"\nclients = [\"127.0.0.2/32\"]\nenforce = [\"ca-tbs-2023-02-28-tiktok\"]\nmode = \"shadow\"\n";
 
 /// Every panel's title and queries, with the variables filled in.

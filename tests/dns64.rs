@@ -48,7 +48,7 @@ fn a_name_without_an_ipv6_address_gets_one_that_stands_for_its_other() {
 
 #[test]
 fn bans_hold_by_name_by_alias_and_by_the_address_that_is_meant() {
-    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
     let site = Site::prepare(&format!("{DNS64}{list}"), Clock::system());
     let zone = "$TTL 60\n@ SOA ns. contact. 1 2 3 4 5\n@ NS ns.\n24.0.2.0.192.rpz-ip CNAME .\n";
     std::fs::write(site.path("own.rpz"), zone).unwrap();

@@ -271,7 +271,7 @@ fn failures_inside_the_tree() {
     assert_eq!(ask(site.address(), "www.bogus.tree", 1, Client::Plain).answers.len(), 1);
 
     // What is blocked stays blocked whatever the chain says.
-    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
     for upstream in &both {
         let site = prepared(upstream, list);
         std::fs::write(site.path("own.txt"), "www.bogus.tree\nwww.rsa.tree\n").unwrap();
@@ -599,7 +599,7 @@ fn flood_inside_the_tree() {
         format!("servers = [\"udp://127.0.0.1:{PLAIN_UNBOUND}\"]\ndnssec = \"validate\"\n{anchors}");
     let upstream =
         format!("interdict_upstream_queries_total{{upstream=\"udp://127.0.0.1:{PLAIN_UNBOUND}\"}}");
-    let more = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
+    let more = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n\
                 [[upstream.route]]\nzone = \"inside.rsa.tree\"\nservers = [\"udp://127.0.0.11\"]\n\
                 [[upstream.negative_trust_anchor]]\nzone = \"borne.rsa.tree\"\nuntil = \"2100-01-01\"\n";
     for (zone, extra, is_recursive) in [

@@ -39,7 +39,7 @@ fn the_tour_of_the_readme_works_as_written() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let tour = readme.split("## Five minutes").nth(1).unwrap().split("```").nth(1).unwrap();
     let site = Site::prepare(
-        "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n",
+        "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n",
         Clock::system(),
     );
     // A link out of the watched folder: what is written through it is found by what is typed, not by itself before that.

@@ -43,7 +43,7 @@ a\\034\\059b.example CNAME .
 ";
 
 const LIST: &str =
-    "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
 
 /// Names, and whether interdict blocks them.
 const NAMES: [(&str, bool); 18] = [
@@ -99,7 +99,7 @@ fn is_blocked(server: SocketAddr, name: &str) -> Option<bool> {
 fn resolver(site: &Site, program: &str, arguments: &[&str], config: &str, port: u16) -> Option<Program> {
     let path = site.path(&format!("{}.conf", program.rsplit('/').next().unwrap()));
     let folder = site.folder.path().to_str().unwrap();
-    std::fs::write(&path, config.replace("DIR", folder)).unwrap();
+    std::fs::write(&path, config.replace("$DIR", folder)).unwrap();
     let arguments = arguments.iter().map(|argument| argument.replace("CONFIG", path.to_str().unwrap()));
     let log = std::fs::File::create(site.path("log")).unwrap();
     let child = Command::new(program)
@@ -137,9 +137,9 @@ fn unbound_blocks_what_its_list_says() {
     let (site, port) = (site(), free_port());
     std::fs::write(site.path("list"), feed(&site, "unbound")).unwrap();
     let config = format!(
-        "server:\n interface: 127.0.0.1@{port}\n do-daemonize: no\n chroot: \"\"\n username: \"\"\n directory: \"DIR\"\n pidfile: \"\"\n \
+        "server:\n interface: 127.0.0.1@{port}\n do-daemonize: no\n chroot: \"\"\n username: \"\"\n directory: \"$DIR\"\n pidfile: \"\"\n \
          use-syslog: no\n logfile: \"\"\n module-config: \"iterator\"\n do-not-query-localhost: no\nremote-control:\n control-enable: no\n\
-         include: \"DIR/list\"\nforward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@{}\n",
+         include: \"$DIR/list\"\nforward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@{}\n",
         site.upstream.address.port()
     );
     let Some(_running) = resolver(&site, "/usr/sbin/unbound", &["-d", "-c", "CONFIG"], &config, port) else {
@@ -160,7 +160,7 @@ fn dnsmasq_blocks_what_its_lists_say() {
     let run = |config: &str| {
         resolver(&site, "/usr/sbin/dnsmasq", &["--keep-in-foreground", "--conf-file=CONFIG"], config, port)
     };
-    let Some(running) = run(&format!("{base}conf-file=DIR/list\n")) else { return };
+    let Some(running) = run(&format!("{base}conf-file=$DIR/list\n")) else { return };
     agrees(
         port,
         "dnsmasq",
@@ -169,7 +169,7 @@ fn dnsmasq_blocks_what_its_lists_say() {
     drop(running);
     // Names alone.
     std::fs::write(site.path("hosts"), feed(&site, "hosts")).unwrap();
-    let running = run(&format!("{base}addn-hosts=DIR/hosts\n"));
+    let running = run(&format!("{base}addn-hosts=$DIR/hosts\n"));
     agrees(
         port,
         "hosts",
@@ -191,11 +191,11 @@ fn bind_blocks_what_its_zone_says_to_the_last_name() {
     let (site, port) = (site(), free_port());
     std::fs::write(site.path("zone"), feed(&site, "rpz")).unwrap();
     let config = format!(
-        "options {{ directory \"DIR\"; pid-file none; session-keyfile \"DIR/session.key\"; lock-file none; recursion yes;\n\
-           managed-keys-directory \"DIR\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
+        "options {{ directory \"$DIR\"; pid-file none; session-keyfile \"$DIR/session.key\"; lock-file none; recursion yes;\n\
+           managed-keys-directory \"$DIR\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
            dnssec-validation no; forward only; forwarders port {} {{ 127.0.0.1; }};\n\
            response-policy {{ zone \"rpz.test\"; }} qname-wait-recurse no; }};\ncontrols {{ }};\n\
-         zone \"rpz.test\" {{ type primary; file \"DIR/zone\"; allow-query {{ none; }}; }};\n",
+         zone \"rpz.test\" {{ type primary; file \"$DIR/zone\"; allow-query {{ none; }}; }};\n",
         site.upstream.address.port()
     );
     let Some(_running) =
@@ -467,8 +467,8 @@ fn a_reader_that_went_away_is_no_error_and_a_full_disk_is() {
 #[test]
 fn what_several_lists_and_acts_ban_is_in_the_list_of_each() {
     let site = Site::prepare(
-        "[[policy.source]]\nname = \"first\"\nfrom = \"DIR/first.txt\"\nformat = \"domains\"\n\
-         [[policy.source]]\nname = \"second\"\nfrom = \"DIR/second.txt\"\nformat = \"domains\"\napp = \"tiktok\"\n\
+        "[[policy.source]]\nname = \"first\"\nfrom = \"$DIR/first.txt\"\nformat = \"domains\"\n\
+         [[policy.source]]\nname = \"second\"\nfrom = \"$DIR/second.txt\"\nformat = \"domains\"\napp = \"tiktok\"\n\
          [[policy.group]]\nname = \"default\"\nenforce = [\"first\", \"second\", \"ca-tbs-2023-02-28-tiktok\", \"us-no-tiktok-act\"]\n",
         Clock::system(),
     );
@@ -526,7 +526,7 @@ fn canary_names_are_in_no_list_whose_reader_answers_with_addresses() {
 /// Networks decide no query, so the policy's digest does not tell of them; whoever holds the list before is told all the same.
 #[test]
 fn a_network_more_in_the_catalog_is_a_list_more_to_fetch() {
-    let site = Site::prepare("blocklists = \"DIR/lists\"\n", Clock::system());
+    let site = Site::prepare("blocklists = \"$DIR/lists\"\n", Clock::system());
     for folder in ["lists/apps", "lists/instruments"] {
         std::fs::create_dir_all(site.path(folder)).unwrap();
     }

@@ -21,7 +21,7 @@ use interdict::clock::Clock;
 use served::Served;
 use support::{Site, query};
 
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 /// An upstream that answers what it was asked only when it is told to.
 struct Held {
@@ -125,7 +125,7 @@ fn generations_leave_memory_descriptors_and_files_as_they_were() {
     };
     // A history that is full before the first look.
     let history = "[history]\nkeep = 5\nkeep_for = \"1ms\"\nmemory = \"4MiB\"\n";
-    let served = Served::start(&format!("[policy]\nstate = \"DIR/state\"\n{LIST}{history}"), &listed(0));
+    let served = Served::start(&format!("[policy]\nstate = \"$DIR/state\"\n{LIST}{history}"), &listed(0));
     let turn = |generation: usize| {
         // Old ones are let go of a second after: with hundreds a second, hundreds would be alive.
         std::thread::sleep(Duration::from_millis(250));

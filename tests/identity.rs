@@ -150,7 +150,7 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
 #[test]
 fn a_certificate_goes_before_a_server_name_and_both_before_the_address() {
     let authority = Authority::new("devices");
-    let server = Encrypted::prepare("client_ca = \"DIR/ca.pem\"\n", GROUPS);
+    let server = Encrypted::prepare("client_ca = \"$DIR/ca.pem\"\n", GROUPS);
     std::fs::write(server.site.path("ca.pem"), &authority.pem).unwrap();
     let server = Encrypted { site: server.site.started(), client: server.client };
     let of = |client: &Arc<ClientConfig>, name: &str| groups(&mut connect(&server, client, name));
@@ -229,7 +229,7 @@ fn an_open_connection_follows_a_reload_that_moves_it_to_another_group() {
 fn where_a_certificate_is_required_nobody_else_gets_in_and_a_revoked_one_no_longer() {
     let authority = Authority::new("devices");
     let server = Encrypted::prepare(
-        "client_ca = \"DIR/ca.pem\"\nclient_crl = \"DIR/crl.pem\"\nrequire = \"client-certificate\"\n",
+        "client_ca = \"$DIR/ca.pem\"\nclient_crl = \"$DIR/crl.pem\"\nrequire = \"client-certificate\"\n",
         &format!("[access]\nallow = [\"192.0.2.0/24\"]\n{GROUPS}"),
     );
     std::fs::write(server.site.path("ca.pem"), &authority.pem).unwrap();

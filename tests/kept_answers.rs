@@ -41,7 +41,7 @@ fn what_was_resolved_before_a_restart_needs_no_upstream() {
 fn a_name_that_was_banned_meanwhile_is_blocked_from_the_kept_answer_too() {
     let site = Site::start("", Clock::system());
     assert_eq!(code(&site.ask("www.canada.ca", 1)), "NOERROR");
-    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
     std::fs::write(site.path("own.txt"), "www.canada.ca\n").unwrap();
     site.write_config(list);
     let site = again(site);

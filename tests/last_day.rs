@@ -21,7 +21,7 @@ use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 const LAB: &str =
     "[[policy.group]]\nname = \"lab\"\nclients = [\"127.0.5.0/24\"]\nenforce = [\"tiktok\", \"own\"]\n";
 const GUARD: &str = "[guard]\nmost_asked = 3\nmost_asked_at_least = 3\n";
@@ -344,8 +344,8 @@ fn a_flood_of_names_is_counted_in_bounded_memory_and_hides_nothing() {
 
 #[test]
 fn what_is_rehearsed_is_reported_by_entry_group_and_list() {
-    let policy = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
-        [[policy.source]]\nname = \"trial\"\nfrom = \"DIR/trial.txt\"\nformat = \"domains\"\nmode = \"shadow\"\n\
+    let policy = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n\
+        [[policy.source]]\nname = \"trial\"\nfrom = \"$DIR/trial.txt\"\nformat = \"domains\"\nmode = \"shadow\"\n\
         [[policy.group]]\nname = \"default\"\nenforce = [\"own\", \"trial\", { id = \"tiktok\", mode = \"shadow\" }]\n\
         [[policy.group]]\nname = \"lab\"\nclients = [\"127.0.5.0/24\"]\nenforce = [\"own\"]\nmode = \"shadow\"\n";
     let site = prepared(policy, "*.one.example\n", Clock::system());

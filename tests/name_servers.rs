@@ -222,7 +222,7 @@ fn words(reply: &[u8]) -> String {
 }
 
 fn source(name: &str) -> String {
-    format!("[[policy.source]]\nname = \"{name}\"\nfrom = \"DIR/{name}.rpz\"\nformat = \"rpz\"\n")
+    format!("[[policy.source]]\nname = \"{name}\"\nfrom = \"$DIR/{name}.rpz\"\nformat = \"rpz\"\n")
 }
 
 /// A resolver with that `[upstream]` and both zones in their order.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use served::{Served, dropped_by_kernel};
 use support::query;
 
-const STATE: &str = "[policy]\nstate = \"DIR/state\"\n";
+const STATE: &str = "[policy]\nstate = \"$DIR/state\"\n";
 
 /// A client's socket that holds many replies.
 fn client(server: SocketAddr) -> UdpSocket {

@@ -320,8 +320,8 @@ fn a_certificate_stands_for_its_owner_and_nobody_reads_along() {
     let tokens = read(&site.path("tokens"));
     std::fs::write(site.path("tokens"), tokens + "alice certificate:laptop-7.example operator\n").unwrap();
     let dir = site.folder.path().display().to_string();
-    let tls = "[admin]\ncertificate = \"DIR/server.pem\"\nkey = \"DIR/server.key\"\nclient_ca = \"DIR/ca.pem\"\nnames = [\"dns.example.gc.ca\"]\n";
-    let text = read(&site.config).replace("[admin]\n", &tls.replace("DIR", &dir));
+    let tls = "[admin]\ncertificate = \"$DIR/server.pem\"\nkey = \"$DIR/server.key\"\nclient_ca = \"$DIR/ca.pem\"\nnames = [\"dns.example.gc.ca\"]\n";
+    let text = read(&site.config).replace("[admin]\n", &tls.replace("$DIR", &dir));
     std::fs::write(&site.config, text).unwrap();
     let site = site.started();
     let port = site.running.as_ref().unwrap().admin.port();

@@ -440,11 +440,11 @@ fn inside_explicit() {
 }
 
 /// Proxies that want to know, and a group of somebody known.
-const KNOWN: &str = "[tls]\ncertificate = \"DIR/proxy.pem\"\nkey = \"DIR/proxy.key\"\n\
-    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3128\"\nusers = \"DIR/users\"\n\
-    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3130\"\nusers = \"DIR/users\"\nrequire = \"user\"\n\
-    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3443\"\ntls = true\nclient_ca = \"DIR/ca.pem\"\nrequire = \"client-certificate\"\n\
-    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3444\"\ntls = true\nclient_ca = \"DIR/ca.pem\"\nusers = \"DIR/users\"\n\
+const KNOWN: &str = "[tls]\ncertificate = \"$DIR/proxy.pem\"\nkey = \"$DIR/proxy.key\"\n\
+    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3128\"\nusers = \"$DIR/users\"\n\
+    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3130\"\nusers = \"$DIR/users\"\nrequire = \"user\"\n\
+    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3443\"\ntls = true\nclient_ca = \"$DIR/ca.pem\"\nrequire = \"client-certificate\"\n\
+    [[proxy]]\nmode = \"explicit\"\naddress = \"10.1.0.1:3444\"\ntls = true\nclient_ca = \"$DIR/ca.pem\"\nusers = \"$DIR/users\"\n\
     require = \"either\"\nports = [\"443\", \"8443\"]\n\
     [[policy.group]]\nname = \"default\"\nenforce = [\"ca-tbs-2023-02-28-tiktok\"]\n\
     [[policy.group]]\nname = \"lab\"\nusers = [\"ada\"]\ncertificates = [\"lab-7.example\"]\nenforce = [\"telegram\"]\n";

@@ -37,7 +37,7 @@ fn site(sinks: &str) -> Site {
 fn started(site: Site, sinks: &str) -> Site {
     let text = support::read(&site.config);
     let folder = site.folder.path().to_str().unwrap();
-    let sinks = sinks.replace("DIR", folder);
+    let sinks = sinks.replace("$DIR", folder);
     std::fs::write(&site.config, text.replace("[upstream]\n", &format!("{sinks}\n[upstream]\n"))).unwrap();
     site.started()
 }
@@ -50,7 +50,7 @@ fn count(site: &Site, metric: &str, sink: &str) -> f64 {
 fn each_form_says_what_its_schema_wants() {
     let sink = |form: &str| {
         format!(
-            "[[querylog.sink]]\nname = \"{form}\"\nto = \"file:DIR/{form}\"\nform = \"{form}\"\nwhich = \"all\"\n"
+            "[[querylog.sink]]\nname = \"{form}\"\nto = \"file:$DIR/{form}\"\nform = \"{form}\"\nwhich = \"all\"\n"
         )
     };
     let site = site(&format!("{}{}", sink("ecs"), sink("ocsf")));
@@ -227,7 +227,7 @@ fn a_collector_that_comes_late_or_goes_and_comes_back_gets_what_waited_and_delay
 
 #[test]
 fn a_dnstap_reader_gets_replies_with_the_policys_words() {
-    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
     let site = Site::prepare(list, Clock::system());
     std::fs::write(
         site.path("own.rpz"),

@@ -66,7 +66,7 @@ fn a_route_and_an_own_record_may_lead_inside() {
 
 #[test]
 fn a_rule_may_lead_to_a_page_inside() {
-    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    let list = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
     let site = Site::prepare(&format!("{REFUSED}{list}"), Clock::system());
     let zone = "$TTL 60\n@ SOA ns. contact. 1 2 3 4 5\n@ NS ns.\nbad.example CNAME page.fetched.example.\n";
     std::fs::write(site.path("own.rpz"), zone).unwrap();

@@ -18,7 +18,7 @@ use support::{Site, query};
 
 const NXDOMAIN: &str = "Non-Existent Domain";
 const NOERROR: &str = "No Error";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 fn site(policy: &str, list: &str) -> Site {
     let site = Site::prepare(policy, Clock::system());

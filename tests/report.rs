@@ -34,7 +34,7 @@ struct Server {
 }
 
 impl Server {
-    /// Runs it with more configuration; `DIR` stands for its folder.
+    /// Runs it with more configuration; `$DIR` stands for its folder.
     fn start(more: &str) -> Self {
         let mut server = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -56,10 +56,10 @@ impl Server {
             upstream.address
         );
         let text = if text.contains("[policy]\n") { text } else { format!("{text}\n[policy]\n") };
-        let text = text.replace("[policy]\n", "[policy]\nstate = \"DIR/state\"\n");
+        let text = text.replace("[policy]\n", "[policy]\nstate = \"$DIR/state\"\n");
         std::fs::write(
             self.path("interdict.toml"),
-            text.replace("DIR", self.folder.path().to_str().unwrap()),
+            text.replace("$DIR", self.folder.path().to_str().unwrap()),
         )
         .unwrap();
     }
@@ -365,7 +365,7 @@ fn inside_a_full_disk_delays_no_query_and_what_waits_is_written_when_there_is_ro
         .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk.to_str().unwrap()])
         .status();
     assert!(mounted.unwrap().success());
-    server.configure("[report]\nclients = \"full\"\nstore = \"DIR/disk/report.db\"\n");
+    server.configure("[report]\nclients = \"full\"\nstore = \"$DIR/disk/report.db\"\n");
     server.run();
     server.dig("wechat.com", "127.0.0.1");
     server.blocked(1, &[]);
@@ -425,7 +425,7 @@ fn configure(site: &Site, more: &str) {
     let text = read(&site.config);
     let (head, policy) = more.split_once("[policy]\n").unwrap_or((more, ""));
     let text = text.replace("[upstream]\n", &format!("{head}\n[upstream]\n")) + policy;
-    std::fs::write(&site.config, text.replace("DIR", &dir)).unwrap();
+    std::fs::write(&site.config, text.replace("$DIR", &dir)).unwrap();
 }
 
 fn asked(site: &Site, name: &str, from: [u8; 4]) {
@@ -508,7 +508,7 @@ fn a_clock_that_jumps_ahead_and_back_empties_no_store_and_is_told() {
 #[test]
 fn shadow_results_exceptions_and_generations_are_told_apart_from_blocks() {
     let policy = "[policy]\n\
-        [[policy.source]]\nname = \"trial\"\nfrom = \"DIR/trial.txt\"\nformat = \"domains\"\nmode = \"shadow\"\n\
+        [[policy.source]]\nname = \"trial\"\nfrom = \"$DIR/trial.txt\"\nformat = \"domains\"\nmode = \"shadow\"\n\
         [[policy.group]]\nname = \"default\"\nenforce = [\"ca-tbs-2023-10-30-wechat-kaspersky\", \"trial\"]\n\
         [[policy.group]]\nname = \"lab\"\nclients = [\"127.0.9.0/24\"]\nenforce = [\"ca-tbs-2023-10-30-wechat-kaspersky\"]\n\
         [[policy.exception]]\nid = \"forensics\"\ngroup = \"lab\"\napps = [\"wechat\"]\nuntil = \"2027-03-31\"\napproved_by = \"CIO\"\nreason = \"analysis\"\n";

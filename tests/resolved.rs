@@ -126,7 +126,7 @@ fn what_was_resolved_is_reached_at_once_and_nothing_else() {
 fn a_reply_that_waited_for_the_kernel_has_one_line_in_the_log() {
     let mut network = network!();
     network.names(&format!("free.example {FREE}\n"));
-    let sink = "[[querylog.sink]]\nname = \"all\"\nto = \"file:DIR/all.jsonl\"\nwhich = \"all\"\n";
+    let sink = "[[querylog.sink]]\nname = \"all\"\nto = \"file:$DIR/all.jsonl\"\nwhich = \"all\"\n";
     serve(&mut network, HELD, sink);
     for _ in 0..2 {
         assert_eq!(network.ask_from(EVERYBODY, "free.example", "A"), format!("NOERROR {FREE}"));
@@ -447,8 +447,8 @@ fn every_transport_waits_for_the_kernel() {
         "doq\"\naddress = \"10.77.1.1:853",
     ];
     let listeners = listeners.map(|listener| format!("[[listener]]\nprotocol = \"{listener}\"\n")).concat();
-    let tls = "[tls]\ncertificate = \"DIR/cert.pem\"\nkey = \"DIR/key.pem\"\n";
-    let tls = tls.replace("DIR", &network.folder.path().display().to_string());
+    let tls = "[tls]\ncertificate = \"$DIR/cert.pem\"\nkey = \"$DIR/key.pem\"\n";
+    let tls = tls.replace("$DIR", &network.folder.path().display().to_string());
     serve(&mut network, HELD, &format!("{tls}{listeners}"));
     let ca = format!("+tls-ca={}", network.path("cert.pem").display());
     let mut held = 0.0;

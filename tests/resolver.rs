@@ -105,7 +105,7 @@ fn a_client_that_may_not_ask_is_refused() {
 fn actions_sinkhole_redirect_local_passthru_and_drop() {
     let zone = "$TTL 60\n@ SOA a b 1 2 3 4 5\nlocal.test.example A 198.51.100.9\nredirect.example CNAME www.canada.ca.\n\
                 pass.tiktok.com CNAME rpz-passthru.\ndrop.example CNAME rpz-drop.\nnodata.example CNAME *.\n*.below.example CNAME .\n";
-    let policy = "action = \"sinkhole\"\nsinkhole = { ipv4 = \"192.0.2.66\" }\n[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\n\
+    let policy = "action = \"sinkhole\"\nsinkhole = { ipv4 = \"192.0.2.66\" }\n[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\n\
                   [[policy.group]]\nname = \"default\"\nenforce = [\"own\", \"tiktok\"]\n";
     let site = Site::prepare(policy, Clock::system());
     std::fs::write(site.path("own.rpz"), zone).unwrap();

@@ -178,7 +178,7 @@ fn site(files: &[(&str, &str)], policy: &str, clock: Clock) -> Site {
 }
 
 fn source(name: &str) -> String {
-    format!("[[policy.source]]\nname = \"{name}\"\nfrom = \"DIR/{name}.rpz\"\nformat = \"rpz\"\n")
+    format!("[[policy.source]]\nname = \"{name}\"\nfrom = \"$DIR/{name}.rpz\"\nformat = \"rpz\"\n")
 }
 
 fn zone(records: &str) -> String {

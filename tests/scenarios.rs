@@ -2,7 +2,7 @@
 //! each under `tests/scenarios/`, named as the interaction it shows, because that is where blockers break.
 //!
 //! A file has `about`; `clock`, the moment it begins, if time matters; `policy`, the configuration; `policies`, other
-//! configurations by name; `files`, put into the site's folder `DIR`; and `steps`:
+//! configurations by name; `files`, put into the site's folder `$DIR`; and `steps`:
 //!
 //! ```text
 //! ask NAME [TYPE] [from ADDRESS] -> RCODE [DATA ...] [ttl=SECONDS]   DATA of the answers in order, or `empty`

@@ -47,11 +47,11 @@ impl Drop for Resolver {
 }
 
 impl Resolver {
-    /// Runs `program` with a configuration of its own folder (`DIR`); `None` when it is not installed.
+    /// Runs `program` with a configuration of its own folder (`$DIR`); `None` when it is not installed.
     fn start(program: &str, arguments: &[&str], address: SocketAddr, config: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
-        std::fs::write(&path, config.replace("DIR", folder.path().to_str().unwrap())).unwrap();
+        std::fs::write(&path, config.replace("$DIR", folder.path().to_str().unwrap())).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(program)
             .args(arguments)
@@ -92,8 +92,8 @@ fn bind(address: SocketAddr, primary: SocketAddr, upstream: SocketAddr, is_signe
     let key = if is_signed { " key transfer.test" } else { "" };
     let config = format!(
         "key transfer.test {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
-         options {{ directory \"DIR\"; pid-file none; session-keyfile \"DIR/session.key\"; lock-file none; recursion yes;\n\
-           managed-keys-directory \"DIR\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
+         options {{ directory \"$DIR\"; pid-file none; session-keyfile \"$DIR/session.key\"; lock-file none; recursion yes;\n\
+           managed-keys-directory \"$DIR\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
            dnssec-validation no; forward only; forwarders port {forward} {{ 127.0.0.1; }}; notify no;\n\
            response-policy {{ zone \"rpz.test\" max-policy-ttl 5; }} min-update-interval 0 qname-wait-recurse no;\n\
          }};\ncontrols {{ }};\n\
@@ -106,12 +106,12 @@ fn bind(address: SocketAddr, primary: SocketAddr, upstream: SocketAddr, is_signe
 /// Unbound as a secondary of the zone at `primary`, resolving by `upstream`.
 fn unbound(address: SocketAddr, primary: SocketAddr, upstream: SocketAddr) -> Option<Resolver> {
     let config = format!(
-        "server:\n interface: 127.0.0.1@{}\n do-daemonize: no\n chroot: \"\"\n username: \"\"\n directory: \"DIR\"\n\
-         pidfile: \"DIR/pid\"\n use-syslog: no\n logfile: \"\"\n verbosity: 2\n num-threads: 1\n\
+        "server:\n interface: 127.0.0.1@{}\n do-daemonize: no\n chroot: \"\"\n username: \"\"\n directory: \"$DIR\"\n\
+         pidfile: \"$DIR/pid\"\n use-syslog: no\n logfile: \"\"\n verbosity: 2\n num-threads: 1\n\
          module-config: \"respip iterator\"\n do-not-query-localhost: no\n access-control: 127.0.0.0/8 allow\n\
          cache-max-ttl: 1\n cache-max-negative-ttl: 1\n so-reuseport: no\n\
          remote-control:\n control-enable: no\n\
-         rpz:\n name: rpz.test.\n primary: 127.0.0.1@{}\n allow-notify: 127.0.0.1\n zonefile: \"DIR/rpz.db\"\n\
+         rpz:\n name: rpz.test.\n primary: 127.0.0.1@{}\n allow-notify: 127.0.0.1\n zonefile: \"$DIR/rpz.db\"\n\
          forward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@{}\n",
         address.port(),
         primary.port(),
@@ -125,7 +125,7 @@ fn primary(zone: SocketAddr, secondaries: &[SocketAddr], more: &str, list: &str)
     let secondaries: Vec<String> = secondaries.iter().map(SocketAddr::to_string).collect();
     Served::start(
         &format!(
-            "[policy]\nstate = \"DIR/state\"\n[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
+            "[policy]\nstate = \"$DIR/state\"\n[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n\
              [[policy.tsig]]\nname = \"transfer.test\"\nalgorithm = \"hmac-sha256\"\nsecret = \"{SECRET}\"\n\
              [guard]\nmax_shrink = \"100%\"\nmax_growth = \"100000%\"\n\
              [zone]\nname = \"rpz.test\"\nlisten = [\"{zone}\"]\nnotify = {secondaries:?}\n{more}"

@@ -134,7 +134,7 @@ fn what_was_kept_unsigned_counts_no_longer_once_a_signature_is_needed() {
     let mut server = ListServer::certified(&authority);
     let list = b"*.one.example\n";
     server.put("/a", *list);
-    let signed = policy(&server.url("/a"), &publisher.key, "ca = \"DIR/ca.pem\"");
+    let signed = policy(&server.url("/a"), &publisher.key, "ca = \"$DIR/ca.pem\"");
     let unsigned = signed.replace("key = ", "# key = ");
     let site = Site::prepare(&unsigned, manual());
     std::fs::write(site.path("ca.pem"), &authority.pem).unwrap();
@@ -188,7 +188,7 @@ fn a_key_that_changes_hands_is_followed_without_a_gap_when_both_signed() {
 #[test]
 fn a_signed_file_needs_its_signature_beside_it() {
     let Some(publisher) = Signer::new() else { return };
-    let mut site = Site::prepare(&policy("DIR/a.txt", &publisher.key, ""), Clock::system());
+    let mut site = Site::prepare(&policy("$DIR/a.txt", &publisher.key, ""), Clock::system());
     let list = |names: &[&str]| {
         names.iter().map(|name| format!("*.{name}.example\n")).collect::<String>().into_bytes()
     };

@@ -30,7 +30,7 @@ const NOERROR: &str = "No Error";
 /// A source at that address; `more` are further keys.
 fn source(name: &str, from: &str, more: &str) -> String {
     format!(
-        "[[policy.source]]\nname = \"{name}\"\nfrom = \"{from}\"\nformat = \"domains\"\nca = \"DIR/ca.pem\"\n{more}\n"
+        "[[policy.source]]\nname = \"{name}\"\nfrom = \"{from}\"\nformat = \"domains\"\nca = \"$DIR/ca.pem\"\n{more}\n"
     )
 }
 
@@ -351,7 +351,7 @@ fn a_list_that_must_not_be_is_left_out_and_holds_up_nothing_else() {
     let server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
     let policy = source("a", &server.url("/a"), "")
-        + "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n"
+        + "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n"
         + "[guard]\nmust_resolve = [\"www.must.example\"]\n";
     let site = prepared(&authority, &policy, manual());
     std::fs::write(site.path("own.txt"), "*.own.example\n").unwrap();
@@ -650,7 +650,7 @@ fn a_source_that_cannot_be_fetched_is_not_added() {
     server.put("/a", "*.one.example\n");
     let site = prepared(&authority, &source("a", &server.url("/a"), ""), manual()).settled();
     let before = support::read(&site.config);
-    let with = source("b", &server.url("/b"), "").replace("DIR", site.folder.path().to_str().unwrap());
+    let with = source("b", &server.url("/b"), "").replace("$DIR", site.folder.path().to_str().unwrap());
     std::fs::write(&site.config, before + &with).unwrap();
     let outcome = site.reload("");
     assert_eq!((&outcome["outcome"], &outcome["stage"]), (&"rejected".into(), &"fetch".into()), "{outcome}");
@@ -671,7 +671,7 @@ fn a_server_that_holds_the_line_holds_up_nothing() {
     let server = ListServer::certified(&authority);
     server.put("/a", "*.one.example\n");
     let policy = source("a", &server.url("/a"), "")
-        + "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+        + "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
     let site = prepared(&authority, &policy, Clock::system());
     std::fs::write(site.path("own.txt"), "*.own.example\n").unwrap();
     let mut site = site.settled();

@@ -138,7 +138,7 @@ fn a_stale_answer_is_screened_by_the_policy_in_force_when_it_is_given() {
         let waits = scope.spawn(|| bed.ask("www.canada.ca"));
         std::fs::write(&list, "www.canada.ca\n").unwrap();
         bed.site.write_config(
-            "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n\
+            "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n\
              [cache]\nstale_after = \"0.3s\"\n",
         );
         let (status, said) = bed.site.http("POST", "/api/v1/reload", Some(&bed.site.token()));

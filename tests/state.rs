@@ -14,7 +14,7 @@ use interdict::clock::Clock;
 use support::Site;
 
 const NXDOMAIN: &str = "Non-Existent Domain";
-const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"domains\"\n";
+const LIST: &str = "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"domains\"\n";
 
 fn names(from: usize, count: usize) -> String {
     (from..from + count).map(|i| format!("*.n{i}.listed.example\n")).collect()

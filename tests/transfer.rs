@@ -213,7 +213,7 @@ fn a_wrong_key_an_unknown_one_and_none_are_told_apart() {
         assert_eq!(site.rcode("www.one.example"), expected);
     }
     // A secret in a file, changed while it runs; and a clock that is wrong by an hour.
-    let keys = key(KEY, "x").replace("secret = \"x\"", "secret_file = \"DIR/secret\"");
+    let keys = key(KEY, "x").replace("secret = \"x\"", "secret_file = \"$DIR/secret\"");
     let site = Site::prepare(&(keys + &source(port, "tsig = \"xfer.example\"")), Clock::system());
     std::fs::write(site.path("secret"), wrong).unwrap();
     let site = site.settled();
@@ -238,7 +238,7 @@ fn a_wrong_key_an_unknown_one_and_none_are_told_apart() {
 #[test]
 fn over_tls_only_a_primary_that_proves_itself_is_believed() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let policy = |port: u16| source(port, "ca = \"DIR/ca.pem\"").replace("axfr:", "axfrs:");
+    let policy = |port: u16| source(port, "ca = \"$DIR/ca.pem\"").replace("axfr:", "axfrs:");
     let prepared = |port: u16| {
         let site = Site::prepare(&policy(port), Clock::system());
         std::fs::write(site.path("ca.pem"), &ours.pem).unwrap();

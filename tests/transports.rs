@@ -265,7 +265,7 @@ fn an_encrypted_listener_without_a_certificate_is_a_clear_error() {
         Site::prepare("[[listener]]\nprotocol = \"dot\"\naddress = \"127.0.0.1:0\"\n", Clock::system());
     let said = format!("{:?}", site.try_start().unwrap_err());
     assert!(said.contains("set [tls] certificate and key"), "{said}");
-    site.write_config("[tls]\ncertificate = \"DIR/none.pem\"\nkey = \"DIR/none.pem\"\n");
+    site.write_config("[tls]\ncertificate = \"$DIR/none.pem\"\nkey = \"$DIR/none.pem\"\n");
     let said = format!("{:?}", site.try_start().unwrap_err());
     assert!(said.contains("none.pem` cannot be read"), "{said}");
 }

@@ -30,7 +30,7 @@ fn prepare(list: &str, more: &str) -> Site {
 
 fn config(more: &str) -> String {
     format!(
-        "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.txt\"\nformat = \"rpz\"\n\
+        "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.txt\"\nformat = \"rpz\"\n\
          [[policy.group]]\nname = \"published\"\nclients = [\"192.0.2.0/24\"]\nenforce = [\"own\"]\n\
          [[policy.tsig]]\nname = \"transfer.test\"\nalgorithm = \"hmac-sha256\"\nsecret = \"{SECRET}\"\n\
          [guard]\nmax_shrink = \"100%\"\nmax_growth = \"100000%\"\n\

@@ -16,7 +16,7 @@ use crate::support::{self, Site, Upstream, query};
 
 /// A list of the operator's own with every kind of answer.
 const LIST: &str =
-    "[[policy.source]]\nname = \"own\"\nfrom = \"DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
+    "[[policy.source]]\nname = \"own\"\nfrom = \"$DIR/own.rpz\"\nformat = \"rpz\"\nzone = \"rpz.example\"\n";
 const ZONE: &str = "$TTL 60\n@ SOA ns. contact. 1 2 3 4 5\n@ NS ns.\ndropped.example CNAME rpz-drop.\nsunk.example A 192.0.2.99\n\
                     sent.example CNAME www.canada.ca.\ntcp.example CNAME rpz-tcp-only.\npassed.example CNAME rpz-passthru.\n\
                     32.66.2.0.192.rpz-ip CNAME www.canada.ca.\n";
@@ -51,7 +51,7 @@ fn site(upstream: Upstream, sinks: &str, clock: Clock) -> Site {
     std::fs::write(site.path("own.rpz"), ZONE).unwrap();
     let folder = site.folder.path().to_str().unwrap();
     let text = support::read(&site.config).replace("[querylog]\n", "[querylog]\nwhich = \"all\"\n");
-    let text = text.replace("[upstream]\n", &format!("{}\n[upstream]\n", sinks.replace("DIR", folder)));
+    let text = text.replace("[upstream]\n", &format!("{}\n[upstream]\n", sinks.replace("$DIR", folder)));
     std::fs::write(&site.config, text).unwrap();
     site.started()
 }
@@ -270,7 +270,7 @@ fn lines_of_every_form_hold_to_their_schemas() {
             // One of each form without answers.
             let answers = clients != "hmac";
             format!(
-                "[[querylog.sink]]\nname = \"{name}\"\nto = \"file:DIR/{name}\"\nform = \"{form}\"\nclients = \"{clients}\"\nanswers = {answers}\n"
+                "[[querylog.sink]]\nname = \"{name}\"\nto = \"file:$DIR/{name}\"\nform = \"{form}\"\nclients = \"{clients}\"\nanswers = {answers}\n"
             )
         })
     });

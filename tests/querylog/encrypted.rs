@@ -46,11 +46,11 @@ fn rsyslog_takes_a_stream_inside_of_tls_from_whom_it_knows() {
     until(10, "rsyslog", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let sink = |name: &str, more: &str| {
         format!(
-            "[[querylog.sink]]\nname = \"{name}\"\nto = \"syslog+tls://127.0.0.1:{port}#collector.example\"\nca = \"DIR/ca.pem\"\n{more}"
+            "[[querylog.sink]]\nname = \"{name}\"\nto = \"syslog+tls://127.0.0.1:{port}#collector.example\"\nca = \"$DIR/ca.pem\"\n{more}"
         )
     };
     let own =
-        "certificate = \"DIR/resolver.example.pem\"\nkey = \"DIR/resolver.example.key\"\nwhich = \"all\"\n";
+        "certificate = \"$DIR/resolver.example.pem\"\nkey = \"$DIR/resolver.example.key\"\nwhich = \"all\"\n";
     let site = started(site, &format!("{}{}", sink("known", own), sink("unknown", "")));
     for number in 0..20 {
         site.ask(&format!("n{number}.wechat.com"), 1);
@@ -114,7 +114,7 @@ fn a_certificate_that_does_not_fit_is_told_by_reason_and_what_waited_comes_when_
         // The name that the certificate would have, but for the one that is to be wrong.
         let name = if name == "other.example" { "collector.example" } else { name };
         format!(
-            "[[querylog.sink]]\nname = \"{reason}\"\nto = \"syslog+tls://127.0.0.1:{port}#{name}\"\nca = \"DIR/ca.pem\"\n"
+            "[[querylog.sink]]\nname = \"{reason}\"\nto = \"syslog+tls://127.0.0.1:{port}#{name}\"\nca = \"$DIR/ca.pem\"\n"
         )
     });
     let site = started(site, &sinks.collect::<String>());

@@ -15,7 +15,7 @@ pub const HOSTILE: &str = "<script>alert(1)</script>";
 const POLICY: &str = r#"
 [[policy.source]]
 name = "own"
-from = "DIR/own.txt"
+from = "$DIR/own.txt"
 format = "domains"
 
 [[policy.group]]
@@ -60,7 +60,7 @@ pub fn furnished(clock: Clock, admin: &str) -> Site {
     }
     std::fs::write(site.path("tokens"), tokens).unwrap();
     let dir = site.folder.path().display().to_string();
-    let own = format!("[admin]\ntokens = \"{dir}/tokens\"\n{}", admin.replace("DIR", &dir));
+    let own = format!("[admin]\ntokens = \"{dir}/tokens\"\n{}", admin.replace("$DIR", &dir));
     let text = read(&site.config)
         .replace("[admin]\n", &own)
         .replace("[querylog]\n", "[querylog]\nwhich = \"all\"\n");

@@ -68,7 +68,7 @@ impl Encrypted {
     /// Writes the configuration.
     pub fn configure(&self, listener: &str, policy: &str) {
         self.site.write_config(&format!(
-            "[tls]\ncertificate = \"DIR/cert.pem\"\nkey = \"DIR/key.pem\"\n\
+            "[tls]\ncertificate = \"$DIR/cert.pem\"\nkey = \"$DIR/key.pem\"\n\
              [[listener]]\nprotocol = \"dot\"\naddress = \"127.0.0.1:0\"\n{listener}\
              [[listener]]\nprotocol = \"doh\"\naddress = \"127.0.0.1:0\"\n{listener}\n{policy}"
         ));

@@ -210,7 +210,7 @@ pub fn start(config: &Path, clock: &Clock) -> Result<Running, Vec<interdict::pro
 }
 
 impl Site {
-    /// Starts with `policy` appended to a configuration of free ports. `DIR` in it stands for the site's folder.
+    /// Starts with `policy` appended to a configuration of free ports. `$DIR` in it stands for the site's folder.
     pub fn start(policy: &str, clock: Clock) -> Self {
         Self::prepare(policy, clock).started()
     }
@@ -232,11 +232,11 @@ impl Site {
         let dir = self.folder.path().display().to_string();
         let text = format!(
             "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [querylog]\nto = [\"file:DIR/queries.jsonl\"]\n[upstream]\nservers = [\"udp://{}\"]\ntimeout = \"500ms\"\n\
-             [policy]\nstate = \"DIR/state\"\n{policy}",
+             [querylog]\nto = [\"file:$DIR/queries.jsonl\"]\n[upstream]\nservers = [\"udp://{}\"]\ntimeout = \"500ms\"\n\
+             [policy]\nstate = \"$DIR/state\"\n{policy}",
             self.upstream.address
         );
-        std::fs::write(&self.config, text.replace("DIR", &dir)).unwrap();
+        std::fs::write(&self.config, text.replace("$DIR", &dir)).unwrap();
     }
 
     pub fn started(mut self) -> Self {

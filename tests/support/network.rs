@@ -131,8 +131,8 @@ impl Network {
         let folder = self.folder.path().display().to_string();
         let text = format!(
             "[[listener]]\naddress = \"10.77.1.1:53\"\n[admin]\nlisten = \"127.0.0.1:9153\"\n\
-             [querylog]\nto = [\"file:DIR/queries.jsonl\"]\n[upstream]\nservers = [\"udp://127.0.0.1:5300\"]\ntimeout = \"500ms\"\n\
-             [access]\nallow = [\"10.77.0.0/16\"]\n[policy]\nstate = \"DIR/state\"\n\
+             [querylog]\nto = [\"file:$DIR/queries.jsonl\"]\n[upstream]\nservers = [\"udp://127.0.0.1:5300\"]\ntimeout = \"500ms\"\n\
+             [access]\nallow = [\"10.77.0.0/16\"]\n[policy]\nstate = \"$DIR/state\"\n\
              [[policy.group]]\nname = \"lab\"\nclients = [\"10.77.9.0/24\", \"fd77:9::/64\"]\nenforce = []\n\
              [[policy.group]]\nname = \"trial\"\nclients = [\"10.77.8.0/24\", \"fd77:8::/64\"]\nenforce = [\"kaspersky\", \"tiktok\"]\nmode = \"shadow\"\n\
              [[policy.group]]\nname = \"forensics\"\nclients = [\"10.77.7.0/24\", \"fd77:7::/64\"]\nenforce = [\"kaspersky\", \"tiktok\"]\n\
@@ -140,7 +140,7 @@ impl Network {
              [[policy.group]]\nname = \"default\"\nenforce = [\"kaspersky\", \"tiktok\"{MORE}]\n{more}",
             MORE = if more.contains("blocklists") { ", \"test-act\"" } else { "" },
         );
-        std::fs::write(self.path("interdict.toml"), text.replace("DIR", &folder)).unwrap();
+        std::fs::write(self.path("interdict.toml"), text.replace("$DIR", &folder)).unwrap();
     }
 
     /// Starts it with words in front of its own command, such as `setpriv`.

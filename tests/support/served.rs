@@ -18,7 +18,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts with `more` appended to a configuration of two workers; `DIR` in it stands for the folder, and `DIR/own.txt`
+    /// Starts with `more` appended to a configuration of two workers; `$DIR` in it stands for the folder, and `$DIR/own.txt`
     /// holds `list`.
     pub fn start(more: &str, list: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ impl Served {
                 upstream.address
             );
             let config = folder.path().join("interdict.toml");
-            std::fs::write(&config, text.replace("DIR", &folder.path().display().to_string())).unwrap();
+            std::fs::write(&config, text.replace("$DIR", &folder.path().display().to_string())).unwrap();
             let log = std::fs::File::create(folder.path().join("log")).unwrap();
             let mut child = Command::new(env!("CARGO_BIN_EXE_interdict"))
                 .args(["-c", config.to_str().unwrap(), "serve"])
