@@ -129,7 +129,10 @@ class InterdictLogged(Interdict):
 
     @property
     def log(self):
-        return f'[querylog]\nto = ["file:{self.folder}/queries.jsonl"]\nwhich = "{self.which}"'
+        # Apart from the configuration, as where it is installed: that folder is watched, and each write there would wake who watches.
+        folder = os.path.join(self.folder, "querylog")
+        os.makedirs(folder, exist_ok=True)
+        return f'[querylog]\nto = ["file:{folder}/queries.jsonl"]\nwhich = "{self.which}"'
 
 
 class InterdictAll(InterdictLogged):
