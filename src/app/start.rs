@@ -177,7 +177,7 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
     let (notices, noticed) = mpsc::channel(NOTICES);
     let is_told = !boot.querylog.sinks.is_empty() || ledger.is_some() || tail.is_some();
     // Before the engine has the queues for itself.
-    let proxied = (is_told && !boot.proxies.is_empty()).then(|| inboxes.add());
+    let proxied = (is_told && !boot.proxies.is_empty()).then(|| inboxes.add_shared());
     let writes_held = boot.egress.as_ref().is_some_and(|egress| egress.nflog_group.is_some());
     let held = (is_told && writes_held).then(|| inboxes.add());
     let engine = Engine::new(Parts {

@@ -26,22 +26,15 @@ impl CanonicalName {
     #[inline]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut name = Self::root();
-        name.read_over(bytes)?;
+        let end = name.walk(bytes)?;
+        // All at once: no length of a label is a letter.
+        for (to, byte) in name.wire.get_mut(..end)?.iter_mut().zip(bytes.get(..end)?) {
+            *to = byte.to_ascii_lowercase();
+        }
         Some(name)
     }
 
-    /// The same over what was there, for whoever reads one after the other; after `None`, some name.
-    #[inline]
-    pub fn read_over(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.walk(bytes)?;
-        // All at once: no length of a label is a letter.
-        for (to, byte) in self.wire.get_mut(..end)?.iter_mut().zip(bytes.get(..end)?) {
-            *to = byte.to_ascii_lowercase();
-        }
-        Some(())
-    }
-
-    /// The same of what was such a name's wire form.
+    /// Copies what was such a name's wire form over what was there, for whoever reads one after the other; after `None`, some name.
     pub fn copy_over(&mut self, wire: &[u8]) -> Option<()> {
         let end = self.walk(wire)?;
         self.wire.get_mut(..end)?.copy_from_slice(wire.get(..end)?);

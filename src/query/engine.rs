@@ -117,7 +117,7 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
         let shared = parts.counters.shared();
-        let shared_inbox = parts.inboxes.as_ref().map(|inboxes| inboxes.add());
+        let shared_inbox = parts.inboxes.as_ref().map(|inboxes| inboxes.add_shared());
         Arc::new(Self { pending: Pending::new(parts.config.in_flight), shared, shared_inbox, parts })
     }
 

@@ -129,7 +129,6 @@ impl State {
     fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> u32 {
         let mut records = 0;
         self.inboxes.drain(|record| {
-            let record = &record;
             records += 1;
             if let Some(tap) = &mut tap {
                 tap(record);
