@@ -56,7 +56,7 @@ impl Describe for Words {
 
     fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
         if let (Some(snapshot), Some(cause)) = (self.generation(record.generation), &record.cause) {
-            snapshot.name_rule(cause, words);
+            snapshot.name_rule(cause, Some(record.name), words);
         }
     }
 }

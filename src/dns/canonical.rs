@@ -114,7 +114,12 @@ impl CanonicalName {
         name::write_text(self.as_wire(), out)
     }
 
-    /// Puts the same into the front of `out` at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its
+    /// The same of the name without its first `index` labels.
+    pub fn write_suffix(&self, index: usize, out: &mut impl fmt::Write) -> fmt::Result {
+        name::write_text(self.suffix(index), out)
+    }
+
+    /// Puts all of it into the front of `out` at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its
     /// wire form with dots in it. Returns its length; `None` of others, and where there is no room, with anything in `out`.
     pub fn put_plain(&self, out: &mut [u8]) -> Option<usize> {
         let inner = self.as_wire().get(1..usize::from(self.length) - 1)?;

@@ -2,7 +2,6 @@
 //! Reads the snapshot and its verdict; never decides anew.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -17,7 +16,6 @@ use super::rule::{Action, Reach};
 use super::snapshot::{Counting, DEFAULT_ACTION, IdleReason, NONE, Origin, RuleKind, Snapshot};
 use super::verdict::{Cause, Trigger, Verdict};
 use crate::dns::{CanonicalName, Name, NameError, RecordType};
-use crate::problem::Place;
 
 /// What an explanation is asked about: a name, an address that an answer holds, or both.
 #[derive(Clone, Debug)]
@@ -325,40 +323,8 @@ impl Snapshot {
             group: self.group_name(cause.group).to_owned(),
             ..Description::default()
         };
-        self.name_rule(cause, &mut words);
+        self.name_rule(cause, None, &mut words);
         words
-    }
-
-    /// Puts what tells a cause's rule from the others of its kind in place of what `words` say of another's: its name or prefix, and its place.
-    pub fn name_rule(&self, cause: &Cause, words: &mut Description) {
-        // The name in its place, as this is done for nearly each blocked query that is logged.
-        words.listed.clear();
-        let line = self.name_listed(cause, &mut words.listed).unwrap_or_default();
-        let kind = self.kinds.get(cause.kind as usize);
-        words.rule = kind.map(|kind| self.rule_place(kind.set, line).to_string()).unwrap_or_default();
-    }
-
-    /// Names what a cause's rule lists. Returns its line.
-    fn name_listed(&self, cause: &Cause, out: &mut String) -> Option<u32> {
-        let whose = match cause.trigger {
-            Trigger::NameServerName | Trigger::QueryName | Trigger::ResponseName => {
-                let (wire, line) = self.rule(cause.rule)?;
-                CanonicalName::read(&wire)?.write_text(out).ok()?;
-                return Some(line);
-            }
-            Trigger::ClientAddress => Whose::Client,
-            Trigger::NameServerAddress => Whose::NameServer,
-            Trigger::ResponseAddress => Whose::Answer,
-            // Held as a part of an app or a list, and not by one of its rules.
-            Trigger::Egress => {
-                let set = self.kinds.get(cause.kind as usize)?.set;
-                out.push_str(&self.set_title(set));
-                return Some(0);
-            }
-        };
-        let rule = self.addresses_of(whose).rule(cause.rule)?;
-        write!(out, "{}", rule.prefix).ok()?;
-        Some(self.line(rule.kind, rule.line))
     }
 
     fn consider_names(
@@ -476,10 +442,6 @@ impl Snapshot {
         reasons.sort();
         reasons.dedup();
         if reasons.is_empty() { "not enforced for this group".to_owned() } else { reasons.join("; ") }
-    }
-
-    fn rule_place(&self, set: u16, line: u32) -> Place {
-        Place::line(self.set(set).map(|set| set.file.clone()).unwrap_or_default(), line)
     }
 }
 

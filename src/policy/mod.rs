@@ -33,6 +33,7 @@ mod outbound;
 mod overlay;
 mod private;
 mod rule;
+mod rule_name;
 mod rulebook;
 mod ruling;
 mod sign;
