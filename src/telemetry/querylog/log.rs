@@ -60,7 +60,7 @@ const EVERY: Duration = Duration::from_millis(20);
 const EVERY_BUSY: Duration = Duration::from_micros(500);
 /// Records that are to wait by then, if so many come: few enough that they, what is made of them and what queries need at the same time are in the
 /// processor's own memory together.
-const ROUND: u32 = 400;
+const ROUND: u32 = 800;
 
 impl QueryLog {
     /// Opens the sinks and starts the threads. Fails with the sink's name when a file cannot be opened, or a certificate read; what is
@@ -86,17 +86,23 @@ impl QueryLog {
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new().name("querylog".to_owned()).spawn(move || {
             let mut teller = Teller::new(describe);
-            let mut pause = EVERY;
+            let (mut pause, mut since) = (EVERY, EVERY);
             loop {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
                 let records = shared.pass(&mut sinks, tap.as_mut(), &mut teller);
+                // Not each time: a write of a few lines costs as much as they do.
+                if stopping || since >= EVERY {
+                    sinks.iter_mut().for_each(Sink::hand_over);
+                    since = Duration::ZERO;
+                }
                 if stopping {
                     // Without the ends that they read from, the sinks' threads end too.
                     return;
                 }
                 pause = (pause * ROUND / records.max(1)).clamp(EVERY_BUSY, EVERY);
                 thread::sleep(pause);
+                since += pause;
             }
         });
         threads.push(thread.map_err(|error| ("querylog".to_owned(), error.into()))?);
@@ -125,7 +131,7 @@ impl QueryLog {
 }
 
 impl State {
-    /// Hands everything that waits to the sinks. Returns how many records that were.
+    /// Shows everything that waits to the sinks. Returns how many records that were.
     fn pass(&self, sinks: &mut [Sink], mut tap: Option<&mut Tap>, teller: &mut Teller) -> u32 {
         let mut records = 0;
         self.inboxes.drain(|record| {
@@ -138,7 +144,6 @@ impl State {
                 teller.tell(record, |told| wanted.for_each(|sink| sink.take(record, told)));
             }
         });
-        sinks.iter_mut().for_each(Sink::hand_over);
         records
     }
 }

@@ -92,10 +92,10 @@ impl OpenError {
 const BATCHES: usize = 512;
 const BYTES: usize = 16 << 20;
 /// Bytes from which a batch is handed over at once: little enough to be in the processor's own memory still when it is written, and enough that waking
-/// the thread which writes is nothing beside it.
-const BATCH: usize = 128 << 10;
+/// the thread which writes, and its looking after the file, are nothing beside it.
+const BATCH: usize = 256 << 10;
 /// Batches whose room is used again, and the most that one may keep: memory that grows anew for each batch costs half of what a line does.
-const SPARE: usize = 16;
+const SPARE: usize = 4;
 const KEPT: usize = 2 * BATCH;
 /// How long a sink that failed is left alone, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
