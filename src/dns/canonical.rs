@@ -120,11 +120,19 @@ impl CanonicalName {
     }
 
     /// Puts all of it into the front of `out` at once, if it has letters, digits, hyphens and underscores alone, as nearly all names do: then it is its
-    /// wire form with dots in it. Returns its length; `None` of others, and where there is no room, with anything in `out`.
+    /// wire form with dots in it. Returns its length, behind which anything stands in `out`; `None` of others,
+    /// and where there is no room, with anything in all of it.
     pub fn put_plain(&self, out: &mut [u8]) -> Option<usize> {
         let inner = self.as_wire().get(1..usize::from(self.length) - 1)?;
+        // Of a usual name more than there is, in a few moves: what stands behind it is nobody's yet.
+        match (
+            out.first_chunk_mut::<SHORT>(),
+            self.wire.get(1..).and_then(|wire| wire.first_chunk::<SHORT>()),
+        ) {
+            (Some(out), Some(wire)) if inner.len() <= SHORT => *out = *wire,
+            _ => out.get_mut(..inner.len())?.copy_from_slice(inner),
+        }
         let text = out.get_mut(..inner.len())?;
-        text.copy_from_slice(inner);
         // The first label's length is not there, so that each offset is one too far.
         for offset in self.labels.get(1..usize::from(self.count))? {
             *text.get_mut(usize::from(*offset) - 1)? = b'.';
@@ -143,6 +151,9 @@ impl CanonicalName {
         }
     }
 }
+
+/// Bytes that are copied of a name however short it is.
+const SHORT: usize = 48;
 
 /// Of each byte of a name's text: nothing for a plain one, one for a dot, more than there are dots for any other.
 const WEIGHTS: [u16; 256] = {

@@ -1,7 +1,7 @@
 //! Owns extended DNS errors (RFC 8914): the codes this product sends, their option in wire form, and the code in a message.
 //! Never decides which one fits; the verdict or the failing stage does.
 
-use super::message::{Message, Record};
+use super::message::{Message, Record, Records};
 use super::types::Rcode;
 
 /// An INFO-CODE of RFC 8914 section 4.
@@ -81,9 +81,9 @@ impl ExtendedError {
 
 impl Message<'_> {
     /// The response code with the upper bits that an OPT record holds (RFC 6891 section 6.1.3), and the INFO-CODE of the first extended error: of one
-    /// look for that record.
-    pub fn rcode_and_error(self) -> (Rcode, Option<u16>) {
-        let opt = self.opt();
+    /// look for that record, among those that were not looked at yet.
+    pub fn rcode_and_error(self, left: Records<'_>) -> (Rcode, Option<u16>) {
+        let opt = left.opt();
         let upper = opt.as_ref().map_or(0, |opt| (opt.ttl >> 24) as u16);
         (Rcode(upper << 4 | self.flags().rcode().0), opt.and_then(|opt| self.extended_error(&opt)))
     }
@@ -112,7 +112,11 @@ mod tests {
             let question = b"\0\x07\x81\x83\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01";
             [&question[..], &Edns::fixed(1232, 0, false, options.len() as u16), options].concat()
         };
-        let code = |options: &[u8]| Message::new(&message(options)).unwrap().rcode_and_error().1;
+        let code = |options: &[u8]| {
+            let bytes = message(options);
+            let message = Message::new(&bytes).unwrap();
+            message.rcode_and_error(message.records()).1
+        };
         assert_eq!(code(b"\0\x0A\0\x02\x01\x02\0\x0F\0\x04\0\x11no\0\x0F\0\x02\0\x04"), Some(17));
         for none in [&b""[..], b"\0\x0A\0\0", b"\0\x0F\0\x01\0", b"\0\x0F\0\x09\0\x11", b"\0\x0F\0"] {
             assert_eq!(code(none), None, "{none:?}");

@@ -81,11 +81,7 @@ impl<'m> Message<'m> {
 
     /// The OPT pseudo-record (RFC 6891 section 6.1.1).
     pub fn opt(self) -> Option<Record> {
-        if self.record_count(Section::Additional) == 0 {
-            return None;
-        }
-        self.records()
-            .find(|record| (record.section, record.record_type) == (Section::Additional, RecordType::OPT))
+        self.records().opt()
     }
 
     /// Number of questions the header promises.
@@ -196,6 +192,21 @@ impl Records<'_> {
     /// True once the message turned out shorter or otherwise different from what its header promised.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// The next one, if it is of the answer.
+    pub fn next_answer(&mut self) -> Option<Record> {
+        let [answers, ..] = self.left;
+        if answers > 0 { self.next() } else { None }
+    }
+
+    /// The OPT pseudo-record among those that are left (RFC 6891 section 6.1.1).
+    pub fn opt(mut self) -> Option<Record> {
+        let [.., additional] = self.left;
+        if additional == 0 {
+            return None;
+        }
+        self.find(|record| (record.section, record.record_type) == (Section::Additional, RecordType::OPT))
     }
 
     fn read(&mut self, section: Section) -> Option<Record> {

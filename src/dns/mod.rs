@@ -26,7 +26,7 @@ pub use ede::ExtendedError;
 pub use edns::{Edns, OPT_FIXED, Requested, append_option, padded_query};
 pub use framing::framed;
 pub use lifetime::{aged, lifetime};
-pub use message::{Message, Record, Section, write_counts};
+pub use message::{Message, Record, Records, Section, write_counts};
 pub use name::{Name, NameError};
 pub use nat64::Nat64;
 pub use presentation::{ADDRESS_TEXT, put_address, write_address};

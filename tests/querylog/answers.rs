@@ -75,7 +75,7 @@ fn said(line: &Value) -> Value {
             .map(|one| {
                 format!(
                     "{} {} {}",
-                    one["name"].as_str().unwrap(),
+                    one["name"].as_str().or(line["name"].as_str()).unwrap(),
                     one["type"].as_str().unwrap(),
                     one["data"].as_str().unwrap()
                 )
@@ -240,7 +240,7 @@ fn a_stale_answer_says_that_it_is() {
         said(&line),
         json!(["allowed", "NOERROR", "stale", ["RD", "RA"], 3, ["www.canada.ca A 192.0.2.7"]])
     );
-    assert_eq!(line["answers"][0]["ttl"], 30);
+    assert_eq!(line["answers"], json!([{"type": "A", "ttl": 30, "data": "192.0.2.7"}]));
 }
 
 /// Holds a log against a schema; says so and does nothing without the validator.

@@ -104,7 +104,7 @@ impl Tail {
                 _ => clients.show(record.client),
             };
             let message = record.reply.as_ref().and_then(|reply| Message::new(reply.bytes()));
-            let rcode = message.map(|message| message.rcode_and_error().0);
+            let rcode = message.map(|message| message.rcode_and_error(message.records()).0);
             taker.push(Seen {
                 number,
                 time: Timestamp::from_millisecond(record.time_ms).unwrap_or(Timestamp::UNIX_EPOCH),

@@ -56,7 +56,7 @@ impl Answered {
     /// `None` when it has no header.
     pub fn read(reply: Reply<'_>) -> Option<Self> {
         let message = Message::new(reply.bytes())?;
-        let (rcode, extended_error) = message.rcode_and_error();
+        let (rcode, extended_error) = message.rcode_and_error(message.records());
         let mut answered = Self {
             id: message.id(),
             rcode,

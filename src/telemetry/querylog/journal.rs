@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::line::{Event, fields};
 use super::output::{Batch, Output, Written};
 use super::syslog::{FACILITY, PATIENCE, severity};
+use crate::dns::Class;
 
 /// A journal's socket, while it is there.
 #[derive(Debug)]
@@ -32,23 +33,26 @@ pub(super) fn entry(event: Event<'_>) -> Vec<u8> {
             Value::String(text) if !text.is_empty() => field(&name, &text, out),
             Value::Bool(_) | Value::Number(_) => field(&name, &value.to_string(), out),
             // A field may stand more than once.
-            Value::Array(values) => values.iter().for_each(|value| field(&name, &member(value), out)),
+            Value::Array(values) => values.iter().for_each(|value| field(&name, &member(event, value), out)),
             _ => {}
         }
     }
     entry
 }
 
-/// A word of a list, or a record as in a zone file.
-fn member(value: &Value) -> String {
+/// A word of a list, or a record as in a zone file, with what a line leaves out of it.
+fn member(event: Event<'_>, value: &Value) -> String {
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match value.as_object() {
-        Some(record) => {
-            let parts = ["name", "ttl", "class", "type", "data"].iter().filter_map(|part| record.get(*part));
-            parts.map(word).collect::<Vec<_>>().join(" ")
-        }
-        None => word(value),
-    }
+    let Some(record) = value.as_object() else { return word(value) };
+    let part = |key: &str| record.get(key).map(word);
+    let parts = [
+        part("name").unwrap_or_else(|| event.record.name.to_string()),
+        part("ttl").unwrap_or_default(),
+        part("class").unwrap_or_else(|| Class::IN.to_string()),
+        part("type").unwrap_or_default(),
+        part("data").unwrap_or_default(),
+    ];
+    parts.join(" ")
 }
 
 /// What a person reads who looks at a journal without asking for fields.

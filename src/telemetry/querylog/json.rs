@@ -2,12 +2,11 @@
 //! costs. Never says more or less than a reader of the reply, [`Answered`], is told.
 
 use std::fmt::{self, Write as _};
-use std::ops::Range;
 
 use super::answered::{Answered, MOST_TEXT};
 use super::draft::{Draft, Text};
 use super::line::Event;
-use crate::dns::{self, CanonicalName, Class, Flags, HEADER, Message, RecordType, Section};
+use crate::dns::{self, CanonicalName, Class, Flags, HEADER, Message, RecordType, Records, Section};
 use crate::telemetry::record::Record;
 use crate::telemetry::reply::Reply;
 
@@ -30,7 +29,7 @@ pub(super) fn put(event: Event<'_>, draft: &mut Draft<'_>) {
     draft.put_fixed(b"\",\"name\":\"");
     let begin = draft.length();
     draft.put_name(record.name);
-    let name = begin..draft.length();
+    let letters = draft.length() - begin;
     draft.put_fixed(b"\",\"type\":\"");
     put_mnemonic(record.record_type.mnemonic(), &record.record_type, draft);
     draft.put_fixed(b"\",");
@@ -44,22 +43,27 @@ pub(super) fn put(event: Event<'_>, draft: &mut Draft<'_>) {
         }
     }
     if let Some(reply) = record.reply {
-        put_reply(record, reply, name, event.tells_answers, draft);
+        put_reply(record, reply, event.tells_answers, letters, draft);
     }
     draft.put_fixed(b"}");
 }
 
-/// `name` is where the question's name stands in the draft, in words.
+/// `letters` is how many the question's name has.
 fn put_reply(
     record: &Record<'_>,
     reply: Reply<'_>,
-    name: Range<usize>,
     tells_answers: bool,
+    letters: usize,
     draft: &mut Draft<'_>,
 ) {
     let Some(message) = Message::new(reply.bytes()) else { return };
+    // Before what stands behind them in the message, so that each record is looked at once.
+    let mut records = message.records();
+    if tells_answers {
+        put_answers(message, &mut records, record.name, letters, draft);
+    }
     draft.put_fixed(b",\"rcode\":\"");
-    let (rcode, extended_error) = message.rcode_and_error();
+    let (rcode, extended_error) = message.rcode_and_error(records);
     put_mnemonic(rcode.mnemonic(), &rcode, draft);
     draft.put_fixed(b"\",\"answered_from\":\"");
     draft.put(reply.origin().as_str().as_bytes());
@@ -83,43 +87,53 @@ fn put_reply(
         draft.put_fixed(b",\"took_us\":");
         draft.put_decimal(record.took_us);
     }
-    if tells_answers {
-        put_answers(message, record.name, name, draft);
-    }
 }
 
-fn put_answers(message: Message<'_>, asked: &CanonicalName, name: Range<usize>, draft: &mut Draft<'_>) {
+fn put_answers(
+    message: Message<'_>,
+    records: &mut Records<'_>,
+    asked: &CanonicalName,
+    asked_letters: usize,
+    draft: &mut Draft<'_>,
+) {
     /// A pointer to the question's name.
     const QNAME: [u8; 2] = [0xC0, HEADER as u8];
     let echoed = message.bytes().get(HEADER..HEADER + asked.as_wire().len());
     let is_echoed = echoed.is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked.as_wire()));
     draft.put_fixed(b",\"answers\":[");
     let (begin, mut told, mut room) = (draft.length(), 0, MOST_TEXT);
-    for record in message.answers() {
+    while let Some(record) = records.next_answer() {
         let before = draft.length();
         comma(begin, draft);
-        draft.put_fixed(b"{\"name\":\"");
-        let text = draft.length();
+        // What the question said is not said again: of a usual line that is a seventh.
+        let mut letters = asked_letters;
         if is_echoed && message.bytes().get(record.owner..record.owner + 2) == Some(&QNAME) {
-            draft.put_again(name.clone());
-        } else if let Some(owner) = message.name_at(record.owner) {
-            draft.put_name(&owner);
+            draft.put_fixed(b"{\"type\":\"");
         } else {
-            draft.cut(before);
-            break;
+            let Some(owner) = message.name_at(record.owner) else {
+                draft.cut(before);
+                break;
+            };
+            draft.put_fixed(b"{\"");
+            if owner.as_wire() != asked.as_wire() {
+                draft.put_fixed(b"name\":\"");
+                let text = draft.length();
+                draft.put_name(&owner);
+                letters = draft.length() - text;
+                draft.put_fixed(b"\",\"");
+            }
+            draft.put_fixed(b"type\":\"");
         }
-        let mut letters = draft.length() - text;
         match (record.record_type, record.class) {
             // As of nearly every answer.
-            (RecordType::A, Class::IN) => draft.put_fixed(b"\",\"type\":\"A\",\"class\":\"IN\",\"ttl\":"),
-            (RecordType::AAAA, Class::IN) => {
-                draft.put_fixed(b"\",\"type\":\"AAAA\",\"class\":\"IN\",\"ttl\":")
-            }
+            (RecordType::A, Class::IN) => draft.put_fixed(b"A\",\"ttl\":"),
+            (RecordType::AAAA, Class::IN) => draft.put_fixed(b"AAAA\",\"ttl\":"),
             (record_type, class) => {
-                draft.put_fixed(b"\",\"type\":\"");
                 put_mnemonic(record_type.mnemonic(), &record_type, draft);
-                draft.put_fixed(b"\",\"class\":\"");
-                put_mnemonic(class.mnemonic(), &class, draft);
+                if class != Class::IN {
+                    draft.put_fixed(b"\",\"class\":\"");
+                    put_mnemonic(class.mnemonic(), &class, draft);
+                }
                 draft.put_fixed(b"\",\"ttl\":");
             }
         }
@@ -258,7 +272,16 @@ mod tests {
                 put("extended_error", json!(code));
             }
             if tells_answers {
-                put("answers", json!(answered.answers));
+                let (asked, mut answers) = (json!(record.name.to_string()), json!(answered.answers));
+                for answer in answers.as_array_mut().unwrap() {
+                    let answer = answer.as_object_mut().unwrap();
+                    answer.retain(|key, value| {
+                        let is_known =
+                            (key == "name" && *value == asked) || (key == "class" && *value == "IN");
+                        !is_known
+                    });
+                }
+                put("answers", answers);
             }
             if record.took_us > 0 {
                 put("took_us", json!(record.took_us));
@@ -293,7 +316,9 @@ mod tests {
         assert_eq!(value["name"], "wechat.com");
         assert_eq!(value["identity"], "user:o\"r");
         assert_eq!(value["answers"][0]["data"], r#"q\"\\\.z.com"#);
+        assert!(value["answers"][0].get("name").is_none() && value["answers"][0].get("class").is_none());
         assert_eq!(value["answers"][1]["data"], "192.0.2.255");
+        assert_eq!(value["answers"][2]["name"], "z");
         assert_eq!(value["answers"][1]["ttl"], 300);
         assert_eq!(value["answers"][2]["class"], "CH");
         assert_eq!(value["answers"][2]["ttl"], u32::MAX);
