@@ -55,6 +55,9 @@ impl Describe for Words {
     }
 
     fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
+        // Where nobody knows it any more, none is named, rather than the one that was before.
+        words.listed.clear();
+        words.rule.clear();
         if let (Some(snapshot), Some(cause)) = (self.generation(record.generation), &record.cause) {
             snapshot.name_rule(cause, Some(record.name), words);
         }
@@ -71,5 +74,32 @@ fn unresolved(record: &Record<'_>) -> Description {
         app: "none".to_owned(),
         instrument: "none".to_owned(),
         ..Description::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::CanonicalName;
+    use crate::policy::{Catalog, Cause, Draft, Labels, Rulebook, compile};
+
+    #[test]
+    fn a_rule_of_a_generation_that_is_gone_is_not_named_as_another_was() {
+        let draft =
+            Draft { book: Arc::new(Rulebook::new(Catalog::default(), Vec::new())), ..Draft::default() };
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let live = Live::new(Arc::new(compile(draft, now, 2, &Labels::default()).unwrap().snapshot));
+        let words = Words::new(live, Identities::default());
+        let name = CanonicalName::read(b"\x06wechat\x03com\0").unwrap();
+        let trigger = Trigger::QueryName;
+        let cause = Cause { rule: 1, kind: 0, group: 0, enforcement: 0, trigger, depth: 0, exact: false };
+        let record = Record { name: &name, cause: Some(cause), generation: 1, ..Record::example() };
+        let mut said = Description {
+            listed: "tiktok.com".to_owned(),
+            rule: "own:7".to_owned(),
+            ..Description::default()
+        };
+        words.name_rule(&record, &mut said);
+        assert_eq!((&*said.listed, &*said.rule), ("", ""));
     }
 }
