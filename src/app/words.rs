@@ -55,11 +55,12 @@ impl Describe for Words {
     }
 
     fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
-        // Where nobody knows it any more, none is named, rather than the one that was before.
-        words.listed.clear();
-        words.rule.clear();
         if let (Some(snapshot), Some(cause)) = (self.generation(record.generation), &record.cause) {
             snapshot.name_rule(cause, Some(record.name), words);
+        } else {
+            // Nobody knows it any more: none is named, rather than the one that was before.
+            words.listed.clear();
+            words.rule.clear();
         }
     }
 }

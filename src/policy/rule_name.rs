@@ -1,5 +1,5 @@
 //! Owns the naming of a rule: what it lists, and where that stands. Done for nearly each blocked query that is logged, as where lists are long each
-//! meets another rule: takes no memory that it had once, and reads as little of the rules as it can. Never decides.
+//! meets another rule: writes over the words that were there, and reads as little of the rules as it can. Never decides.
 
 use std::fmt::Write as _;
 
@@ -18,13 +18,8 @@ impl Snapshot {
         let line = self.name_listed(cause, asked, &mut words.listed).unwrap_or_default();
         words.rule.clear();
         if let Some(kind) = self.kinds.get(cause.kind as usize) {
-            let file = self.set(kind.set).map_or("", |set| &set.file);
             // Writing to memory does not fail.
-            _ = match line {
-                0 => words.rule.write_str(file),
-                line => write!(words.rule, "{file}:{line}"),
-            }
-            .is_ok();
+            _ = write!(words.rule, "{}", self.rule_place(kind.set, line)).is_ok();
         }
     }
 
