@@ -126,14 +126,6 @@ impl<'m> Message<'m> {
         Records { message: self.0, at: start.unwrap_or(0), left, section: 0, broken: start.is_none() }
     }
 
-    /// Those of the answer alone.
-    pub fn answers(self) -> Records<'m> {
-        let mut records = self.records();
-        let [answers, ..] = records.left;
-        records.left = [answers, 0, 0];
-        records
-    }
-
     /// All records behind a single question, or behind none, as in the later messages of a zone transfer (RFC 5936 section
     /// 2.2.1). Empty and broken when the question does not parse.
     pub fn transferred(self) -> Records<'m> {
@@ -144,7 +136,9 @@ impl<'m> Message<'m> {
 
     /// The addresses in the answer, of its A and AAAA records, each with its TTL in seconds.
     pub fn addresses(self) -> impl Iterator<Item = (IpAddr, u32)> + use<'m> {
-        self.answers().filter_map(move |record| Some((self.rdata_address(&record)?, record.ttl)))
+        let mut records = self.records();
+        let answers = std::iter::from_fn(move || records.next_answer());
+        answers.filter_map(move |record| Some((self.rdata_address(&record)?, record.ttl)))
     }
 
     /// What an A or AAAA record says; `None` of others, and where the RDATA is no address.
