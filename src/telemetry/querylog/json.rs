@@ -107,14 +107,13 @@ fn put_answers(
         comma(begin, draft);
         // What the question said is not said again: of a usual line that is a seventh.
         let mut letters = asked_letters;
-        if is_echoed && message.bytes().get(record.owner..record.owner + 2) == Some(&QNAME) {
-            draft.put_fixed(b"{\"type\":\"");
-        } else {
+        draft.put_fixed(b"{\"");
+        // Nearly every owner is a pointer there, and need not be read.
+        if !is_echoed || message.bytes().get(record.owner..record.owner + 2) != Some(&QNAME) {
             let Some(owner) = message.name_at(record.owner) else {
                 draft.cut(before);
                 break;
             };
-            draft.put_fixed(b"{\"");
             if owner.as_wire() != asked.as_wire() {
                 draft.put_fixed(b"name\":\"");
                 let text = draft.length();
@@ -122,8 +121,8 @@ fn put_answers(
                 letters = draft.length() - text;
                 draft.put_fixed(b"\",\"");
             }
-            draft.put_fixed(b"type\":\"");
         }
+        draft.put_fixed(b"type\":\"");
         match (record.record_type, record.class) {
             // As of nearly every answer.
             (RecordType::A, Class::IN) => draft.put_fixed(b"A\",\"ttl\":"),

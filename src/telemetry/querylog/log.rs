@@ -91,7 +91,7 @@ impl QueryLog {
                 // Read before the last drain, so that what was pushed before the stop is written.
                 let stopping = shared.stop.load(Ordering::Acquire);
                 let records = shared.pass(&mut sinks, tap.as_mut(), &mut teller);
-                // Not each time: a write of a few lines costs as much as they do.
+                // Not each time, as that wakes the threads which write.
                 if stopping || since >= EVERY {
                     sinks.iter_mut().for_each(Sink::hand_over);
                     since = Duration::ZERO;
