@@ -270,7 +270,7 @@ impl Fed {
             decision: Decision::Blocked,
             cause: Some(*cause),
             generation: snapshot.generation(),
-            took_us: 0,
+            took_us: None,
             reply: None,
         }
     }

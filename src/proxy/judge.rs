@@ -211,7 +211,7 @@ impl Judge {
             decision,
             cause,
             generation: snapshot.generation(),
-            took_us: 0,
+            took_us: None,
             reply: None,
         });
     }

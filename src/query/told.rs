@@ -2,6 +2,7 @@
 //! a query that is not logged next to nothing.
 
 use std::cell::Cell;
+use std::num::NonZero;
 use std::time::Duration;
 
 use super::request::{Asker, Outcome, Sink};
@@ -17,7 +18,7 @@ pub(super) struct Told {
     /// Whether an answer of somebody else's is shown.
     shown: Cell<bool>,
     /// Microseconds that it waited for others to answer.
-    took_us: Cell<u32>,
+    took_us: Cell<Option<NonZero<u32>>>,
 }
 
 /// A decision, and who decided.
@@ -39,7 +40,8 @@ impl Told {
     pub(super) fn carry(&self, tale: Option<Tale>, waited: Duration) {
         self.shown.set(false);
         // What waited less than can be said has waited.
-        self.took_us.set(u32::try_from(waited.as_micros()).unwrap_or(u32::MAX).max(1));
+        let micros = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+        self.took_us.set(Some(NonZero::new(micros).unwrap_or(NonZero::<u32>::MIN)));
         self.tale.set(tale);
     }
 

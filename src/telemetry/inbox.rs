@@ -175,6 +175,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
     use std::thread;
 
     use proptest::prelude::*;
@@ -214,7 +215,7 @@ mod tests {
             decision: Decision::Allowed,
             cause: None,
             generation: 7,
-            took_us: 0,
+            took_us: None,
             reply: Some((vec![writer; length], Origin::Cache, false)),
         }
     }
@@ -326,7 +327,7 @@ mod tests {
         let origin = prop_oneof![Just(Origin::Cache), Just(Origin::Policy), Just(Origin::Stale)];
         let reply = (proptest::collection::vec(any::<u8>(), 0..600), origin, Just(false));
         let option = proptest::option::of(reply);
-        (client, name, proptest::option::of(cause), option, any::<i64>(), any::<u32>()).prop_map(
+        (client, name, proptest::option::of(cause), option, any::<i64>(), any::<Option<NonZero<u32>>>()).prop_map(
             |(client, name, cause, reply, time_ms, took_us)| Entry {
                 time_ms,
                 client,

@@ -1,6 +1,7 @@
 //! Owns the record of one query for the log: ids only, and never text but the name that was asked and the reply's bytes.
 
 use std::net::IpAddr;
+use std::num::NonZero;
 
 use super::reply::Reply;
 use crate::dns::{CanonicalName, RecordType};
@@ -30,8 +31,8 @@ pub struct Entry<N, R> {
     pub cause: Option<Cause>,
     /// The generation that decided.
     pub generation: u64,
-    /// Microseconds from the query to its reply, where it waited for others to answer; 0 where it did not.
-    pub took_us: u32,
+    /// Microseconds from the query to its reply, where it waited for others to answer; what waited less than can be said waited one.
+    pub took_us: Option<NonZero<u32>>,
     /// What was answered; `None` when nothing was, and of connections.
     pub reply: Option<R>,
 }
@@ -61,7 +62,7 @@ impl Record<'_> {
 
     /// When it was asked: wall time in milliseconds since 1970.
     pub(super) fn asked_ms(&self) -> i64 {
-        self.time_ms.saturating_sub(i64::from(self.took_us / 1000))
+        self.time_ms.saturating_sub(self.took_us.map_or(0, |took| i64::from(took.get() / 1000)))
     }
 }
 
@@ -115,7 +116,7 @@ impl Record<'static> {
             decision: Decision::Blocked,
             cause: None,
             generation: 7,
-            took_us: 0,
+            took_us: None,
             reply: None,
         }
     }

@@ -127,7 +127,7 @@ fn tell(asked: &[(CanonicalName, Vec<u8>)], rounds: usize) {
                 decision: Decision::Allowed,
                 cause: None,
                 generation: 1,
-                took_us: 0,
+                took_us: None,
                 reply: Some(Reply::new(reply, Origin::Cache)),
             });
         }

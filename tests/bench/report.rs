@@ -97,7 +97,7 @@ fn main() {
                     decision: Decision::Blocked,
                     cause: Some(*cause),
                     generation: snapshot.generation(),
-                    took_us: 0,
+                    took_us: None,
                     reply: None,
                 }
             })

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ pub(crate) struct Seen {
     /// The reply's code; none where there was no reply, and where replies are not kept for a log.
     pub(crate) rcode: Option<String>,
     /// Microseconds until the reply, where others had to answer first.
-    pub(crate) took_us: Option<u32>,
+    pub(crate) took_us: Option<NonZero<u32>>,
 }
 
 /// Which records somebody wants to see.
@@ -118,7 +119,7 @@ impl Tail {
                 instrument: described.words.instrument,
                 group: described.group,
                 rcode: rcode.map(|rcode| rcode.to_string()),
-                took_us: Some(record.took_us).filter(|took| *took > 0),
+                took_us: record.took_us,
             });
         };
         (tail, take)

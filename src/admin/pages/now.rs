@@ -237,7 +237,7 @@ fn rows(view: &View) -> Markup {
                 html! { (seen.group) },
                 html! { (seen.r#type) },
                 html! { (seen.rcode.as_deref().unwrap_or(NOTHING)) },
-                html! { (view.time(seen.took_us.map(|took| f64::from(took) / 1e6))) },
+                html! { (view.time(seen.took_us.map(|took| f64::from(took.get()) / 1e6))) },
                 html! { (seen.transport) },
             ]
         })

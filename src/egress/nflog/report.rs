@@ -110,7 +110,7 @@ impl Report {
             decision: if label.is_enforced { Decision::Blocked } else { Decision::Shadow },
             cause: snapshot.cause_of_holding(u16::try_from(label.group).ok()?, &part.title),
             generation: label.generation,
-            took_us: 0,
+            took_us: None,
             reply: None,
         })
     }
@@ -131,7 +131,7 @@ impl Report {
             // No rule names it: that is why.
             cause: None,
             generation: label.generation,
-            took_us: 0,
+            took_us: None,
             reply: None,
         })
     }

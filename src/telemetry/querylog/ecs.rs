@@ -50,11 +50,11 @@ pub(super) fn line(event: Event<'_>) -> Value {
         });
         put("rule", rule);
     }
-    if record.took_us > 0
+    if let Some(took) = record.took_us
         && let Some(event) = out.get_mut("event").and_then(Value::as_object_mut)
     {
         // In nanoseconds.
-        event.insert("duration".to_owned(), json!(u64::from(record.took_us) * 1000));
+        event.insert("duration".to_owned(), json!(u64::from(took.get()) * 1000));
     }
     if let Some(answered) = event.answered()
         && let Some(labels) = out.get_mut("labels").and_then(Value::as_object_mut)

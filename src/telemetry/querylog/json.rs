@@ -83,9 +83,9 @@ fn put_reply(
         draft.put_fixed(b",\"extended_error\":");
         draft.put_decimal(code.into());
     }
-    if record.took_us > 0 {
+    if let Some(took) = record.took_us {
         draft.put_fixed(b",\"took_us\":");
-        draft.put_decimal(record.took_us);
+        draft.put_decimal(took.get());
     }
 }
 
@@ -197,6 +197,8 @@ fn comma(begin: usize, draft: &mut Draft<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
@@ -212,7 +214,7 @@ mod tests {
             name,
             record_type: RecordType(65_280),
             decision: Decision::Allowed,
-            took_us: reply.map_or(0, |bytes| bytes.len() as u32 % 3),
+            took_us: reply.and_then(|bytes| NonZero::new(bytes.len() as u32 % 3)),
             reply: reply.map(|bytes| Reply::new(bytes, Origin::Cache)),
             ..Record::example()
         }
@@ -282,8 +284,8 @@ mod tests {
                 }
                 put("answers", answers);
             }
-            if record.took_us > 0 {
-                put("took_us", json!(record.took_us));
+            if let Some(took) = record.took_us {
+                put("took_us", json!(took));
             }
             if tells_answers && answered.is_cut {
                 put("answers_cut", json!(true));
