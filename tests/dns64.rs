@@ -117,7 +117,10 @@ fn both_questions_share_one_deadline() {
             checking_disabled: false,
         };
         let began = Instant::now();
-        resolver.ask(ask, Box::new(move |answer| told.send(answer.map(<[u8]>::to_vec)).unwrap()));
+        resolver.ask(
+            ask,
+            Box::new(move |answer| told.send(answer.map(|response| response.message.to_vec())).unwrap()),
+        );
         let outcome = outcome.recv_timeout(Duration::from_secs(10)).expect("told");
         assert!(began.elapsed() < deadline * 5 / 4, "{:?}", began.elapsed());
         outcome.map(|message| data(&Message::from_vec(&message).unwrap()))

@@ -183,8 +183,12 @@ impl Asker {
         let canonical = CanonicalName::from(&name.parse::<Name>().unwrap());
         let ask =
             Ask { name: &canonical, record_type: RecordType::A, dnssec_ok: false, checking_disabled: false };
-        self.forwarder
-            .ask(ask, Box::new(move |outcome| told.send((name, outcome.map(<[u8]>::to_vec))).unwrap()));
+        self.forwarder.ask(
+            ask,
+            Box::new(move |outcome| {
+                told.send((name, outcome.map(|response| response.message.to_vec()))).unwrap()
+            }),
+        );
     }
 
     /// What comes of all of these, asked together. Panics when somebody is never told, or told twice.

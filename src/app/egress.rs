@@ -79,7 +79,7 @@ fn resolve(resolver: &Arc<Resolver>) -> Resolve {
     let resolver = Arc::clone(resolver);
     Arc::new(move |name, record_type: RecordType, then: Then| {
         let ask = Ask { name, record_type, dnssec_ok: false, checking_disabled: false };
-        resolver.ask(ask, Box::new(move |answer| then(answer.ok())));
+        resolver.ask(ask, Box::new(move |answer| then(answer.ok().map(|response| response.message))));
     })
 }
 

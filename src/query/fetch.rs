@@ -16,7 +16,7 @@ use super::turn::{Concluded, Done, Judged, Screened, Screening, Turn};
 use crate::cache::{Entry, Freshness, Key};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Class, ExtendedError, Flags, Full, MAX_MESSAGE, Name, Query, Rcode};
-use crate::resolve::{Ask, Failure};
+use crate::resolve::{Ask, Failure, Response};
 use crate::telemetry::{Counter, Origin, Path};
 
 /// What is known of a query whose answer is to be fetched.
@@ -62,7 +62,7 @@ impl Engine {
         match self.pending.join(key, None, None) {
             Joined::First(key) => {
                 let engine = Arc::clone(self);
-                let then = move |resolved: Result<&[u8], Failure>| {
+                let then = move |resolved: Result<Response<'_>, Failure>| {
                     drop(place);
                     let failed = engine.resolved(&key, resolved);
                     engine.shared.bump(if failed { Counter::PrefetchFailed } else { Counter::PrefetchDone });
@@ -87,7 +87,7 @@ impl Engine {
             let now = self.parts.clock.now();
             let Some(stale) = self.stale(&Key::of_bytes(&place, &name), now) else { continue };
             if let Some(waiters) = self.pending.take_impatient(&place) {
-                self.answer(waiters, Ok((&stale, true)), now);
+                self.answer(waiters, Ok((&stale, Origin::Stale)), now);
             }
         }
     }
@@ -115,9 +115,11 @@ impl Engine {
         let waiter = Waiter { redirected: Some(Box::new(Redirected { target, ..to })), ..waiter };
         let key = Key::new(&name, record_type, false, false);
         let kept = self.parts.store.find(&key);
-        let now = self.parts.clock.now();
+        // Who is sent elsewhere without being asked for has not waited.
+        let is_at_once = waiter.redirected.as_ref().is_some_and(|redirected| redirected.by_answer.is_none());
+        let now = if is_at_once { waiter.since } else { self.parts.clock.now() };
         if let Some(entry) = kept.as_ref().filter(|entry| entry.freshness(now, 0) == Freshness::Fresh) {
-            self.answer([waiter], Ok((entry, false)), now);
+            self.answer([waiter], Ok((entry, Origin::Cache)), now);
             return;
         }
         let ask = Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };
@@ -137,8 +139,9 @@ impl Engine {
         // What is fresh is asked for only because the servers behind it are not known.
         let is_fresh = |entry: &Entry| entry.freshness(now, 0) == Freshness::Fresh;
         if let Some(stale) = stale.filter(|stale| !is_fresh(stale) && stale.failed_lately(now)) {
-            return self.answer([waiter], Ok((stale, true)), now);
+            return self.answer([waiter], Ok((stale, Origin::Stale)), now);
         }
+        let instead = stale.map(|stale| (&**stale, Origin::Stale)).ok_or(Failure::Timeout);
         match self.pending.join(key, Some(waiter), stale.map(|_| config.stale_after)) {
             Joined::First(key) => {
                 let engine = Arc::clone(self);
@@ -152,25 +155,23 @@ impl Engine {
             Joined::Later => self.shared.bump(Counter::Coalesced),
             Joined::NoRoom(waiter) => {
                 self.shared.bump(Counter::DropOverload);
-                self.answer(waiter, stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
+                self.answer(waiter, instead, now);
             }
             Joined::TooMany(waiter) => {
                 self.shared.bump(Counter::DropClient);
-                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
+                self.answer([waiter], instead, now);
             }
-            Joined::TooSlow(waiter) => {
-                self.answer([waiter], stale.map(|stale| (&**stale, true)).ok_or(Failure::Timeout), now);
-            }
+            Joined::TooSlow(waiter) => self.answer([waiter], instead, now),
         }
     }
 
     /// Keeps what upstreams said and answers those who waited for it. Returns whether they failed.
-    fn resolved(self: &Arc<Self>, place: &Arc<[u8]>, resolved: Result<&[u8], Failure>) -> bool {
+    fn resolved(self: &Arc<Self>, place: &Arc<[u8]>, resolved: Result<Response<'_>, Failure>) -> bool {
         let name = Key::name_in(place);
         let key = Key::of_bytes(place, &name);
         let now = self.parts.clock.now();
         let (fresh, failure) = match resolved {
-            Ok(message) => (Entry::new(&key, message, now), None),
+            Ok(response) => (Entry::new(&key, response.message, now), None),
             Err(failure) => (Entry::new(&key, &servfail(place, failure), now), Some(failure)),
         };
         let failed =
@@ -191,11 +192,13 @@ impl Engine {
         }
         let came = match (old, entry, failure) {
             (Some(old), _, _) => {
-                let is_stale = old.freshness(now, 0) != Freshness::Fresh;
-                Ok((old, is_stale))
+                let is_fresh = old.freshness(now, 0) == Freshness::Fresh;
+                Ok((old, if is_fresh { Origin::Cache } else { Origin::Stale }))
             }
             (None, _, Some(failure)) => Err(failure),
-            (None, Some(entry), None) => Ok((entry, false)),
+            (None, Some(entry), None) => {
+                Ok((entry, Origin::Upstream(resolved.ok().and_then(|response| response.upstream))))
+            }
             (None, None, None) => Err(Failure::Network),
         };
         self.settle(Arc::clone(place), came, now);
@@ -206,7 +209,7 @@ impl Engine {
     pub(super) fn conclude(self: &Arc<Self>, place: &[u8], came: Came, now: Moment) {
         // Taken only now: a query that comes after this finds the answer in the cache.
         if let Some(waiters) = self.pending.take(place) {
-            let came = came.as_ref().map(|(entry, stale)| (&**entry, *stale));
+            let came = came.as_ref().map(|(entry, from)| (&**entry, *from));
             self.answer(waiters, came.map_err(|why| *why), now);
         }
     }
@@ -221,7 +224,7 @@ impl Engine {
     fn answer(
         self: &Arc<Self>,
         waiters: impl IntoIterator<Item = Waiter>,
-        answer: Result<(&Entry, bool), Failure>,
+        answer: Result<(&Entry, Origin), Failure>,
         now: Moment,
     ) {
         thread_local! {
@@ -236,7 +239,7 @@ impl Engine {
             cell: &self.shared,
             inbox: self.shared_inbox.as_ref(),
             told: &told,
-            kept: if matches!(answer, Ok((_, true))) { Origin::Stale } else { Origin::Upstream },
+            kept: answer.map_or(Origin::Resolver, |(_, from)| from),
             now,
             wall_ms: self.shared_inbox.as_ref().map_or(0, |_| self.parts.clock.wall().as_millisecond()),
         };
@@ -258,7 +261,7 @@ impl Engine {
                         continue;
                     }
                 };
-                if matches!(answer, Ok((_, true))) {
+                if turn.kept == Origin::Stale {
                     self.shared.bump(Counter::CacheStale);
                 }
                 self.shared.observe(Path::Miss, waited.as_nanos() as u64, 1);
@@ -288,7 +291,7 @@ impl<'t> Turn<'t> {
         &self,
         query: &Query<'_>,
         waiter: &Waiter,
-        answer: Result<(&Entry, bool), Failure>,
+        answer: Result<(&Entry, Origin), Failure>,
         reply: &mut [u8],
     ) -> Concluded<'t> {
         let client = self.client(waiter.from);
@@ -301,7 +304,7 @@ impl<'t> Turn<'t> {
         };
         let (entry, stale) = match (&judged, answer) {
             (Judged::Done(done), _) => return Concluded::Done(*done),
-            (_, Ok(answer)) => answer,
+            (_, Ok((entry, from))) => (entry, from == Origin::Stale),
             (Judged::Resolve(Screening::Awaited(cause)), Err(failure)) => {
                 let denied = self.deny_without_answer(query, *cause, reply);
                 return Concluded::Done(denied.unwrap_or_else(|| self.failed(query, failure, reply)));

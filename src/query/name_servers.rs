@@ -11,8 +11,8 @@ use super::fetch::servfail;
 use crate::cache::{Entry, Freshness, Key, Store};
 use crate::clock::Moment;
 use crate::dns::{CanonicalName, Message, Rcode, RecordType, Section};
-use crate::resolve::{Ask, Failure};
-use crate::telemetry::Counter;
+use crate::resolve::{Ask, Failure, Response};
+use crate::telemetry::{Counter, Origin};
 
 /// The servers of the zones that the names of an answer are in, and of the zones around those.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub(super) struct NameServers {
     missing: Vec<(CanonicalName, RecordType)>,
 }
 
-/// What came of a question that clients wait for: the answer and whether it is stale.
-pub(super) type Came = Result<(Arc<Entry>, bool), Failure>;
+/// What came of a question that clients wait for: the answer and where it is from.
+pub(super) type Came = Result<(Arc<Entry>, Origin), Failure>;
 
 /// Zones of one label are top-level domains, whose servers say nothing of who is behind a name (BIND's `min-ns-dots 1`).
 const LEAST_LABELS: usize = 2;
@@ -127,7 +127,9 @@ impl Engine {
     ) {
         let missing = match &came {
             // Who gets a stale answer has waited long enough.
-            Ok((entry, false)) if rounds > 0 && now < until => self.missing_behind(entry, now),
+            Ok((entry, from)) if *from != Origin::Stale && rounds > 0 && now < until => {
+                self.missing_behind(entry, now)
+            }
             _ => Vec::new(),
         };
         if missing.is_empty() {
@@ -140,11 +142,11 @@ impl Engine {
             let (engine, left, place, came) =
                 (Arc::clone(self), Arc::clone(&left), Arc::clone(&place), Arc::clone(&came));
             let asked = name.clone();
-            let then = move |answer: Result<&[u8], Failure>| {
+            let then = move |answer: Result<Response<'_>, Failure>| {
                 let key = Key::new(&asked, record_type, false, false);
                 let now = engine.parts.clock.now();
                 let entry = match answer {
-                    Ok(message) => Entry::new(&key, message, now),
+                    Ok(response) => Entry::new(&key, response.message, now),
                     Err(failure) => Entry::new(&key, &servfail(&key.to_bytes(), failure), now),
                 };
                 if let Some(entry) = entry {

@@ -39,9 +39,10 @@ impl Told {
     /// What was decided before this turn, and how long the query has waited. Nothing of another query is left.
     pub(super) fn carry(&self, tale: Option<Tale>, waited: Duration) {
         self.shown.set(false);
-        // What waited less than can be said has waited.
+        // What waited less than can be said has waited, and what did not wait at all has not.
         let micros = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        self.took_us.set(Some(NonZero::new(micros).unwrap_or(NonZero::<u32>::MIN)));
+        let waited = (!waited.is_zero()).then_some(NonZero::new(micros).unwrap_or(NonZero::<u32>::MIN));
+        self.took_us.set(waited);
         self.tale.set(tale);
     }
 

@@ -14,7 +14,7 @@ use super::forward::Failure;
 use super::hedge::{Late, Watch};
 use super::place::{Received, Try};
 use super::private;
-use super::question::{Case, Question};
+use super::question::{Case, Question, Response};
 use super::servers::{Server, Servers};
 use super::tcp;
 use super::upstream::Config;
@@ -58,7 +58,7 @@ enum Step<'s> {
     Ask { server: &'s Server, number: u16, latest: u8 },
     Fail(Failure),
     Nothing,
-    PassOn(Box<[u8]>),
+    PassOn(u16, Box<[u8]>),
 }
 
 impl Asking {
@@ -100,7 +100,10 @@ impl Asking {
                 }
                 Step::Fail(failure) => return self.tell(question, None, Err(failure)),
                 Step::Nothing => return,
-                Step::PassOn(message) => return self.tell(question, None, Ok(&message)),
+                Step::PassOn(number, message) => {
+                    let response = Response { message: &message, upstream: Some(number) };
+                    return self.tell(question, None, Ok(response));
+                }
             }
         }
     }
@@ -127,8 +130,8 @@ impl Asking {
                 return Step::Ask { server, number, latest: progress.begin() };
             }
             // Every server said it cannot help: asking again at once would not change that.
-            if let Some(message) = progress.unhelpful.take() {
-                return Step::PassOn(message);
+            if let Some((number, message)) = progress.unhelpful.take() {
+                return Step::PassOn(number, message);
             }
             progress.rounds += 1;
             if progress.rounds >= ROUNDS || progress.failed.is_empty() {
@@ -350,7 +353,10 @@ impl Asking {
         let Some(server) = self.servers.all().get(usize::from(number)) else { return };
         server.health.succeeded(now.since(tried.sent));
         match Message::new(message).map_or(Rcode::SERVFAIL, |message| message.flags().rcode()) {
-            Rcode::NOERROR | Rcode::NXDOMAIN => self.tell(&tried.question, Some(tried.number), Ok(message)),
+            Rcode::NOERROR | Rcode::NXDOMAIN => {
+                let response = Response { message, upstream: Some(number) };
+                self.tell(&tried.question, Some(tried.number), Ok(response));
+            }
             // RFC 6891 7: a server that knows no EDNS says FORMERR or NOTIMP.
             Rcode::FORMERR | Rcode::NOTIMP if tried.edns && !tried.question.is_over() => {
                 server.health.refused_edns(self.clock.now());
@@ -364,7 +370,7 @@ impl Asking {
                     server.health.counts.servfail.fetch_add(1, Ordering::Relaxed);
                 }
                 if let Some(progress) = tried.question.progress().as_mut() {
-                    progress.unhelpful = Some(message.into());
+                    progress.unhelpful = Some((number, message.into()));
                 }
                 self.go_on(&tried.question, tried.number, None);
             }
@@ -372,7 +378,7 @@ impl Asking {
     }
 
     /// Tells who asked what came of the question, by which try, unless that was done before.
-    fn tell(&self, question: &Question, by: Option<u8>, outcome: Result<&[u8], Failure>) {
+    fn tell(&self, question: &Question, by: Option<u8>, outcome: Result<Response<'_>, Failure>) {
         let Some(progress) = question.conclude() else { return };
         if let Some((late, other)) = progress.hedged
             && let Some(late) = self.servers.all().get(usize::from(late))

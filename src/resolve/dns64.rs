@@ -64,19 +64,22 @@ pub(super) fn wanting(answer: Result<&[u8], Failure>) -> Option<u32> {
     }
 }
 
-/// What a question for the IPv6 addresses of `name` gets that were answered with `first`, when `second` is the answer to the one for IPv4
-/// addresses. What is made up holds for `until` seconds at most.
+/// What a question for the IPv6 addresses of `name` gets in place of `first`, its answer, when `second` is the answer to the one for IPv4
+/// addresses; `None` where the first stands. What is made up holds for `until` seconds at most.
 pub(super) fn joined(
     prefix: Nat64,
     name: &CanonicalName,
     until: u32,
-    first: Result<Vec<u8>, Failure>,
+    first: Result<(), Failure>,
     second: Result<&[u8], Failure>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Option<Vec<u8>>, Failure> {
     let second = second.and_then(|bytes| Message::from_vec(bytes).map_err(|_| Failure::Network));
     match second.map(|second| (second.response_code, second)) {
-        Ok((ResponseCode::NoError, second)) => synthesize(prefix, name, until, second).map_or(first, Ok),
-        Ok((ResponseCode::NXDomain, _)) => first,
+        Ok((ResponseCode::NoError, second)) => match synthesize(prefix, name, until, second) {
+            Some(made) => Ok(Some(made)),
+            None => first.map(|()| None),
+        },
+        Ok((ResponseCode::NXDomain, _)) => first.map(|()| None),
         // Whether there is an address nobody knows. That there is none would be believed, and kept.
         Ok(_) => first.and(Err(Failure::Network)),
         Err(failure) => first.and(Err(failure)),
@@ -153,17 +156,17 @@ mod tests {
             &[],
         );
         let made = |prefix, until, second| {
-            let made = joined(prefix, &name, until, Ok(none.clone()), second).unwrap();
-            Message::from_vec(&made).unwrap()
+            let made = joined(prefix, &name, until, Ok(()), second).unwrap();
+            made.map(|made| Message::from_vec(&made).unwrap())
         };
-        let known = made(Nat64::WELL_KNOWN, 60, Ok(&second));
+        let known = made(Nat64::WELL_KNOWN, 60, Ok(&second)).unwrap();
         let shown: Vec<String> = known.answers.iter().map(|record| record.data.to_string()).collect();
         assert_eq!(shown, ["b.example.", "64:ff9b::c000:221"], "not what is private");
         assert_eq!((known.queries[0].query_type, known.answers[1].ttl), (Type::AAAA, 60));
         let own: Nat64 = "2001:db8:64::/96".parse().unwrap();
-        let all = made(own, 600, Ok(&second));
+        let all = made(own, 600, Ok(&second)).unwrap();
         assert_eq!(all.answers.len(), 3, "a prefix of one's own leads to one's own network");
-        assert_eq!(made(own, 600, Ok(&none)).answers.len(), 0);
+        assert!(made(own, 600, Ok(&none)).is_none(), "the first stands");
     }
 
     #[test]
@@ -171,10 +174,10 @@ mod tests {
         let name = CanonicalName::from(&"a.example".parse::<crate::dns::Name>().unwrap());
         let none = message(&[], &[]);
         let both = |first, second| joined(Nat64::WELL_KNOWN, &name, 600, first, second);
-        assert_eq!(both(Ok(none.clone()), Err(Failure::Timeout)), Err(Failure::Timeout));
+        assert_eq!(both(Ok(()), Err(Failure::Timeout)), Err(Failure::Timeout));
         assert_eq!(both(Err(Failure::Timeout), Err(Failure::Network)), Err(Failure::Timeout));
         assert_eq!(both(Err(Failure::Timeout), Ok(&none)), Err(Failure::Timeout));
         let found = message(&[("a.example.", a("192.0.2.33"))], &[]);
-        assert!(both(Err(Failure::Timeout), Ok(&found)).is_ok());
+        assert!(both(Err(Failure::Timeout), Ok(&found)).unwrap().is_some());
     }
 }

@@ -48,7 +48,7 @@ mod way;
 pub use answer::kept_of;
 pub use forward::{Ask, Failure, Forwarder, ShownUpstream};
 pub use metrics::METRICS;
-pub use question::Then;
+pub use question::{Response, Then};
 pub use resolver::Resolver;
 pub use secure::{Exempt, TrustAnchor, TrustState, rewritten};
 pub use upstream::{Config, Dnssec, Mode, Protocol, Route, Upstream, system_servers};

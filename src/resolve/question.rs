@@ -39,9 +39,18 @@ impl Case {
     }
 }
 
-/// Told once, from any thread and with no lock held: an upstream's answer without OPT record and with a zero id, never
-/// truncated, or why there is none.
-pub type Then = Box<dyn FnOnce(Result<&[u8], Failure>) + Send>;
+/// What was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'m> {
+    /// Without OPT record and with a zero id, never truncated.
+    pub message: &'m [u8],
+    /// Which upstream said so, by its place among [`super::Resolver::upstreams`]; `None` where it is none's own: in recursion, and of what is
+    /// known from validating others.
+    pub upstream: Option<u16>,
+}
+
+/// Told once, from any thread and with no lock held: an answer, or why there is none.
+pub type Then = Box<dyn FnOnce(Result<Response<'_>, Failure>) + Send>;
 
 /// A question under way.
 pub(super) struct Question {
@@ -73,8 +82,8 @@ pub(super) struct Progress {
     pub(super) hedged: Option<(u16, u8)>,
     /// What the last try that failed died of.
     pub(super) failure: Failure,
-    /// An answer that is no help (SERVFAIL and the like), to be passed on when no server has a better one.
-    pub(super) unhelpful: Option<Box<[u8]>>,
+    /// An answer that is no help (SERVFAIL and the like), and whose it is, to be passed on when no server has a better one.
+    pub(super) unhelpful: Option<(u16, Box<[u8]>)>,
 }
 
 impl Question {

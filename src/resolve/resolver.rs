@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::dns64::{self, Detour};
 use super::forward::{Ask, Failure, Forwarder, ShownUpstream};
 use super::metrics;
-use super::question::Then;
+use super::question::{Response, Then};
 use super::recurse::roots;
 use super::secure::{Anchors, Exempt, Judgement, Proofs, Rollover, TrustAnchor, render};
 use super::upstream::{Config, Dnssec, Mode};
@@ -194,16 +194,25 @@ impl Ways {
             Detour::Addresses => {
                 let (ways, dnssec_ok, checking_disabled) =
                     (Arc::clone(self), ask.dnssec_ok, ask.checking_disabled);
-                let then = move |first: Result<&[u8], Failure>| {
-                    let Some(until) = dns64::wanting(first) else { return then(first) };
+                let then = move |first: Result<Response<'_>, Failure>| {
+                    let Some(until) = dns64::wanting(first.map(|first| first.message)) else {
+                        return then(first);
+                    };
                     let record_type = crate::dns::RecordType::A;
-                    let first = first.map(<[u8]>::to_vec);
+                    let first = first.map(|first| (first.message.to_vec(), first.upstream));
                     let (at, question) = (name.clone(), name);
-                    let then = move |second: Result<&[u8], Failure>| match dns64::joined(
-                        prefix, &at, until, first, second,
-                    ) {
-                        Ok(answer) => then(Ok(&answer)),
-                        Err(failure) => then(Err(failure)),
+                    let then = move |second: Result<Response<'_>, Failure>| {
+                        let has_first = first.as_ref().map(|_| ()).map_err(|failure| *failure);
+                        let said = second.map(|second| second.message);
+                        let joined = dns64::joined(prefix, &at, until, has_first, said);
+                        let answer = joined.and_then(|made| match made {
+                            Some(message) => Ok((message, second.ok().and_then(|second| second.upstream))),
+                            None => first,
+                        });
+                        match answer {
+                            Ok((message, upstream)) => then(Ok(Response { message: &message, upstream })),
+                            Err(failure) => then(Err(failure)),
+                        }
                     };
                     let second = Ask { name: &question, record_type, dnssec_ok, checking_disabled };
                     ways.ask(second, ways.forwarder.now(), deadline, Box::new(then));
@@ -214,9 +223,9 @@ impl Ways {
             }
             Detour::Pointer(target) => {
                 let at = target.clone();
-                let then = move |other: Result<&[u8], Failure>| match other {
-                    Ok(other) => match dns64::alias(&name, &at, other) {
-                        Some(answer) => then(Ok(&answer)),
+                let then = move |other: Result<Response<'_>, Failure>| match other {
+                    Ok(other) => match dns64::alias(&name, &at, other.message) {
+                        Some(message) => then(Ok(Response { message: &message, ..other })),
                         None => then(Err(Failure::Network)),
                     },
                     Err(failure) => then(Err(failure)),
@@ -241,14 +250,16 @@ impl Ways {
         if let Some(message) = proved.and_then(|proofs| proofs.answer(&query, self.clock.now()))
             && let Some(message) = render(&query, message, ask.dnssec_ok, true)
         {
-            return then(Ok(&message));
+            return then(Ok(Response { message: &message, upstream: None }));
         }
         let (ways, dnssec_ok) = (Arc::clone(self), ask.dnssec_ok);
         let asked = Asked { began: self.clock.instant(), now: self.seconds() };
         let longest = deadline.since(now);
         self.runtime.spawn(async move {
             let resolved = way.resolve(query.clone(), asked);
-            let judged = tokio::time::timeout(longest, resolved).await.unwrap_or(Err(Failure::Timeout));
+            let resolved = tokio::time::timeout(longest, resolved).await.unwrap_or(Err(Failure::Timeout));
+            let upstream = resolved.as_ref().ok().and_then(|(_, upstream)| *upstream);
+            let judged = resolved.map(|(judgement, _)| judgement);
             if !unprotected {
                 ways.counts.note(&judged);
                 if let (Some(proofs), Ok(Judgement::Secure(message))) = (&ways.proofs, &judged) {
@@ -260,7 +271,7 @@ impl Ways {
                     render(&query, message, dnssec_ok, secure).ok_or(Failure::Network)
                 });
             match shown {
-                Ok(message) => then(Ok(&message)),
+                Ok(message) => then(Ok(Response { message: &message, upstream })),
                 Err(failure) => then(Err(failure)),
             }
         });

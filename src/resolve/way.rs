@@ -16,7 +16,7 @@ use super::forward::{Failure, Forwarder};
 use super::recurse::Recursion;
 use super::secure::{
     Anchors, Judgement, Validator, destination, doubted, is_answered, is_in_the_open, judge, of_keys,
-    with_trouble,
+    with_notes,
 };
 use super::upstream::{Dnssec, Mode};
 use crate::clock::Clock;
@@ -75,25 +75,29 @@ const DEEPEST: usize = 8;
 const TRACING: Duration = Duration::from_millis(500);
 
 impl Way {
-    /// Resolves a question, and says why where what comes is bogus.
-    pub(super) async fn resolve(&self, query: Query, asked: Asked) -> Result<Judgement, Failure> {
+    /// Resolves a question, and says why where what comes is bogus; with the upstream that answered it, if one did.
+    pub(super) async fn resolve(
+        &self,
+        query: Query,
+        asked: Asked,
+    ) -> Result<(Judgement, Option<u16>), Failure> {
         match self.look(&query, asked).await? {
-            Judgement::Bogus(why, message) => {
+            (Judgement::Bogus(why, message), upstream) => {
                 let traced = async { self.trace(&doubted(&message)?, asked).await };
                 let traced = tokio::time::timeout(TRACING, traced).await.ok().flatten();
-                Ok(Judgement::Bogus(traced.unwrap_or(why), message))
+                Ok((Judgement::Bogus(traced.unwrap_or(why), message), upstream))
             }
             judged => Ok(judged),
         }
     }
 
-    async fn look(&self, query: &Query, asked: Asked) -> Result<Judgement, Failure> {
-        match with_trouble(self.follow(query, asked)).await {
+    async fn look(&self, query: &Query, asked: Asked) -> Result<(Judgement, Option<u16>), Failure> {
+        match with_notes(self.follow(query, asked)).await {
             // What a chain of trust lacks because nobody answered is nobody's forgery.
-            (Ok(Judgement::Bogus(..)), Some(trouble)) | (Err(_), Some(trouble @ Failure::Limit)) => {
+            (Ok(Judgement::Bogus(..)), Some(trouble), _) | (Err(_), Some(trouble @ Failure::Limit), _) => {
                 Err(trouble)
             }
-            (judged, _) => judged,
+            (judged, _, upstream) => judged.map(|judged| (judged, upstream)),
         }
     }
 
@@ -166,8 +170,8 @@ impl Way {
             let mut delegation = None;
             if labels > 0 {
                 match self.look(&Query::query(zone.clone(), RecordType::DS), asked).await {
-                    Ok(Judgement::Bogus(why, _)) => return Some(why),
-                    Ok(Judgement::Secure(message)) => delegation = Some(message),
+                    Ok((Judgement::Bogus(why, _), _)) => return Some(why),
+                    Ok((Judgement::Secure(message), _)) => delegation = Some(message),
                     _ => return None,
                 }
                 let is_cut = |message: &Message| message.answers.iter().any(|record| record.name == zone);
@@ -176,7 +180,9 @@ impl Way {
                 }
             }
             match self.look(&Query::query(zone, RecordType::DNSKEY), asked).await {
-                Ok(Judgement::Bogus(why, keys)) => return Some(of_keys(why, &keys, delegation.as_ref())),
+                Ok((Judgement::Bogus(why, keys), _)) => {
+                    return Some(of_keys(why, &keys, delegation.as_ref()));
+                }
                 Ok(_) => {}
                 Err(_) => return None,
             }

@@ -324,11 +324,12 @@ mod tests {
             let wire = labels.iter().flat_map(|label| [&[label.len() as u8][..], label].concat());
             CanonicalName::read(&wire.chain([0]).collect::<Vec<_>>()).unwrap_or_else(CanonicalName::root)
         });
-        let origin = prop_oneof![Just(Origin::Cache), Just(Origin::Policy), Just(Origin::Stale)];
+        let asked = any::<Option<u16>>().prop_map(Origin::Upstream);
+        let origin = prop_oneof![Just(Origin::Cache), Just(Origin::Policy), asked];
         let reply = (proptest::collection::vec(any::<u8>(), 0..600), origin, Just(false));
         let option = proptest::option::of(reply);
-        (client, name, proptest::option::of(cause), option, any::<i64>(), any::<Option<NonZero<u32>>>()).prop_map(
-            |(client, name, cause, reply, time_ms, took_us)| Entry {
+        (client, name, proptest::option::of(cause), option, any::<i64>(), any::<Option<NonZero<u32>>>())
+            .prop_map(|(client, name, cause, reply, time_ms, took_us)| Entry {
                 time_ms,
                 client,
                 identity: IdentityNumber::default(),
@@ -340,8 +341,7 @@ mod tests {
                 generation: 9,
                 took_us,
                 reply,
-            },
-        )
+            })
     }
 
     proptest! {

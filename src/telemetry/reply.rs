@@ -19,8 +19,8 @@ pub enum Origin {
     Resolver,
     /// Kept past its TTL.
     Stale,
-    /// Asked for because of the query.
-    Upstream,
+    /// Asked for because of the query: of the upstream with that number, where one answered.
+    Upstream(Option<u16>),
 }
 
 impl<'r> Reply<'r> {
@@ -52,6 +52,14 @@ impl<'r> Reply<'r> {
     pub fn origin(self) -> Origin {
         self.origin
     }
+
+    /// The number of the upstream that answered, if one did.
+    pub fn upstream(self) -> Option<u16> {
+        match self.origin {
+            Origin::Upstream(number) => number,
+            Origin::Cache | Origin::Policy | Origin::Resolver | Origin::Stale => None,
+        }
+    }
 }
 
 impl Origin {
@@ -62,7 +70,7 @@ impl Origin {
             Self::Policy => "policy",
             Self::Resolver => "resolver",
             Self::Stale => "stale",
-            Self::Upstream => "upstream",
+            Self::Upstream(_) => "upstream",
         }
     }
 }

@@ -19,33 +19,50 @@ use hickory_resolver::proto::serialize::binary::BinEncodable;
 use tokio::sync::oneshot;
 
 use super::super::forward::{Ask, Failure, Forwarder};
+use super::super::question::Response;
 use super::bounded::bound;
 use crate::clock::{Clock, Moment};
 use crate::dns::{CanonicalName, RecordType};
 
 tokio::task_local! {
-    /// What kept this task's questions from being answered, if anything did: what a validator makes of it is no better than
-    /// a signature that is missing.
-    static TROUBLE: Cell<Option<Failure>>;
-    /// Questions that this task may still ask.
-    static LEFT: Cell<u16>;
+    static NOTES: Notes;
+}
+
+/// What a task notes of its questions.
+struct Notes {
+    /// What kept them from being answered, if anything did: what a validator makes of it is no better than a signature that is missing.
+    trouble: Cell<Option<Failure>>,
+    /// How many may still be asked.
+    left: Cell<u16>,
+    /// Whether one was asked: the first is the client's own, the others are about whether to believe what it is told.
+    is_begun: Cell<bool>,
+    /// Which upstream answered that one.
+    upstream: Cell<Option<u16>>,
 }
 
 /// Questions that validating one answer may take, those of recursion included: a cold chain of trust takes some forty.
 const QUESTIONS: u16 = 200;
 
-/// What comes of `asking`, and what kept one of its questions from being answered.
-pub(in crate::resolve) async fn with_trouble<T>(asking: impl Future<Output = T>) -> (T, Option<Failure>) {
+/// What comes of `asking`, what kept one of its questions from being answered, and which upstream answered the first.
+pub(in crate::resolve) async fn with_notes<T>(
+    asking: impl Future<Output = T>,
+) -> (T, Option<Failure>, Option<u16>) {
+    let notes = Notes {
+        trouble: Cell::default(),
+        left: Cell::new(QUESTIONS),
+        is_begun: Cell::default(),
+        upstream: Cell::default(),
+    };
     let noting = async {
         let outcome = asking.await;
-        (outcome, trouble())
+        (outcome, trouble(), NOTES.with(|notes| notes.upstream.get()))
     };
-    LEFT.scope(Cell::new(QUESTIONS), TROUBLE.scope(Cell::new(None), noting)).await
+    NOTES.scope(notes, noting).await
 }
 
 /// Counts one question of this task; false when it has asked too many.
 pub(super) fn may_ask() -> bool {
-    let left = LEFT.try_with(|left| left.replace(left.get().saturating_sub(1)));
+    let left = NOTES.try_with(|notes| notes.left.replace(notes.left.get().saturating_sub(1)));
     // Outside of a question nobody counts.
     let may = left.is_ok_and(|left| left > 0) || left.is_err();
     if !may {
@@ -56,7 +73,7 @@ pub(super) fn may_ask() -> bool {
 
 /// What kept this task's questions from being answered so far.
 pub(super) fn trouble() -> Option<Failure> {
-    TROUBLE.try_with(Cell::get).ok().flatten()
+    NOTES.try_with(|notes| notes.trouble.get()).ok().flatten()
 }
 
 /// The upstreams, as a validator asks them.
@@ -82,6 +99,7 @@ impl Asked {
 
     async fn ask(self, request: DnsRequest) -> Result<DnsResponse, NetError> {
         let query = request.queries.first().ok_or(NetError::Message("no question"))?.clone();
+        let is_first = NOTES.try_with(|notes| !notes.is_begun.replace(true)).unwrap_or(false);
         let keeps =
             matches!(query.query_type, rr::RecordType::DNSKEY | rr::RecordType::DS | rr::RecordType::NS);
         if keeps && let Some(known) = self.known(&query) {
@@ -94,15 +112,19 @@ impl Asked {
         let record_type = RecordType(query.query_type.into());
         let ask = Ask { name: &name, record_type, dnssec_ok: true, checking_disabled: true };
         let (sender, receiver) = oneshot::channel();
-        let then = move |outcome: Result<&[u8], Failure>| {
+        let then = move |outcome: Result<Response<'_>, Failure>| {
             // Whoever waited may have given up.
-            let _gone = sender.send(outcome.map(<[u8]>::to_vec));
+            let _gone = sender.send(outcome.map(|response| (response.message.to_vec(), response.upstream)));
         };
         self.0.forwarder.ask(ask, Box::new(then));
-        let answer = receiver.await.unwrap_or(Err(Failure::Timeout)).map_err(|failure| {
+        let (answer, upstream) = receiver.await.unwrap_or(Err(Failure::Timeout)).map_err(|failure| {
             note(failure);
             NetError::Timeout
         })?;
+        if is_first {
+            // It was begun inside of a question.
+            let _noted = NOTES.try_with(|notes| notes.upstream.set(upstream));
+        }
         let mut message = DnsResponse::from_buffer(answer)?.into_message();
         bound(&mut message);
         let response = DnsResponse::from_message(message)?;
@@ -144,7 +166,7 @@ impl Asked {
 
 fn note(failure: Failure) {
     // Outside of a question there is nobody to tell.
-    let _outside = TROUBLE.try_with(|trouble| trouble.set(Some(failure)));
+    let _outside = NOTES.try_with(|notes| notes.trouble.set(Some(failure)));
 }
 
 /// A name as Hickory has it, as this product has it.

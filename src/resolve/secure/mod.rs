@@ -15,7 +15,7 @@ mod servers;
 mod validator;
 
 pub(super) use anchors::Anchors;
-pub(super) use asked::with_trouble;
+pub(super) use asked::with_notes;
 pub(super) use diagnosis::{doubted, of_keys};
 pub use exempt::Exempt;
 pub(super) use judgement::{Judgement, destination, is_answered, is_in_the_open, judge};

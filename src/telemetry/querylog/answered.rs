@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_cut_reply_tells_the_records_that_are_whole_and_is_a_message_still() {
         let long = reply(0x8180, &[ADDRESS; 100], b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
-        let kept = Reply::new(&long, Origin::Upstream);
+        let kept = Reply::new(&long, Origin::Upstream(None));
         let answered = Answered::read(kept).unwrap();
         let fit = (Reply::MOST - 12 - QUESTION.len()) / ADDRESS.len();
         assert_eq!((answered.answers.len(), answered.addresses.len(), answered.is_cut), (fit, fit, true));

@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         records.extend(&bytes[3..]);
     }
     for message in [bytes, &records] {
-        let reply = Reply::new(message, Origin::Upstream);
+        let reply = Reply::new(message, Origin::Upstream(None));
         assert_eq!(reply.is_cut(), message.len() > Reply::MOST);
         let Some(answered) = Answered::read(reply) else {
             assert!(message.len() < 12);
