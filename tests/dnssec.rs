@@ -459,21 +459,39 @@ fn rollover_inside_the_tree() {
     }
 }
 
+/// What the Unbound that does not validate answers.
+fn passed_on(question: &[u8]) -> Option<Vec<u8>> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    socket.connect(("127.0.0.1", PLAIN_UNBOUND)).unwrap();
+    socket.send(question).unwrap();
+    let mut reply = vec![0; 4096];
+    let length = socket.recv(&mut reply).ok()?;
+    reply.truncate(length);
+    Some(reply)
+}
+
+/// Where a question ends in its query.
+fn question_end(query: &[u8]) -> Option<usize> {
+    Some(12 + query[12..].iter().position(|byte| *byte == 0)? + 5)
+}
+
+/// Passes questions about keys on, or all others, and fails with the rest.
+fn passing(query: &[u8], keys: bool) -> Option<Vec<u8>> {
+    let end = question_end(query)?;
+    let is_about_keys = matches!(query[end - 4..end - 2], [0, 43 | 48]);
+    if is_about_keys == keys {
+        return passed_on(query);
+    }
+    Some([&query[..2], &[0x81, 0x82, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..end]].concat())
+}
+
 /// Passes questions on to the Unbound that does not validate, but for some, of which it lies.
 fn lying(question: &[u8]) -> Option<Vec<u8>> {
-    let end = 12 + question[12..].iter().position(|byte| *byte == 0)? + 5;
+    let end = question_end(question)?;
     let name = question[12..end].to_ascii_lowercase();
     let is_address = question[end - 4..end - 2] == [0, 1];
-    let real = || {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        socket.connect(("127.0.0.1", PLAIN_UNBOUND)).unwrap();
-        socket.send(question).unwrap();
-        let mut reply = vec![0; 4096];
-        let length = socket.recv(&mut reply).ok()?;
-        reply.truncate(length);
-        Some(reply)
-    };
+    let real = || passed_on(question);
     let told = |code: u8, authority: Option<&[u8]>| {
         let mut out =
             [&question[..2], &[0x81, 0x80 | code, 0, 1, 0, 0, 0, u8::from(authority.is_some()), 0, 0]]
@@ -540,6 +558,54 @@ fn lies_inside_the_tree() {
     }
     // A zone without keys may be lied about.
     assert_eq!(ask(site.address(), "text.unsigned.tree", 1, Client::Plain).code, "Non-Existent Domain");
+}
+
+#[test]
+fn the_log_names_who_gave_an_answer_that_was_validated() {
+    in_namespaces(&["--net"], NETWORK, "answerers_inside_the_tree");
+}
+
+#[test]
+#[ignore = "run in a namespace by another test"]
+fn answerers_inside_the_tree() {
+    let mut tree = Tree::grow();
+    tree.unbound(PLAIN_UNBOUND, false);
+    let anchors = format!("trust_anchor = \"{}\"", tree.path("anchors").display());
+    let logged = |upstream: &str| {
+        let site = prepared(upstream, "");
+        let text = support::read(&site.config).replace("[querylog]\n", "[querylog]\nwhich = \"all\"\n");
+        std::fs::write(&site.config, text).unwrap();
+        site.started()
+    };
+    let recursive = logged(&recursion(&tree, &anchors));
+    // Who answers is not who says what is to be believed.
+    let (keys, others) = (
+        support::Upstream::scripted(|query, _| passing(query, true)),
+        support::Upstream::scripted(|query, _| passing(query, false)),
+    );
+    let upstream = format!("udp://{}", others.address);
+    let servers = format!("servers = [\"udp://{}\", \"{upstream}\"]", keys.address);
+    let forwarding = logged(&format!("{servers}\ndnssec = \"validate\"\n{anchors}"));
+    for (site, expected) in [(&forwarding, Some(&*upstream)), (&recursive, None)] {
+        // Secure, without a chain of trust, elsewhere, and not at all.
+        let names = ["www.ecdsa.tree", "text.unsigned.tree", "alias.nsec3.tree", "lost.ed25519.tree"];
+        for name in names {
+            ask(site.address(), name, 1, Client::Plain);
+        }
+        let written = || metric(site, "interdict_querylog_records_total{sink=\"file\"}");
+        support::operator::until(10, "lines", || written() >= names.len() as u64);
+        let text = support::read(&site.path("queries.jsonl"));
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for name in names {
+            let line = lines.iter().find(|line| line["name"] == name).unwrap();
+            assert_eq!(
+                (&line["answered_from"], line["upstream"].as_str()),
+                (&"upstream".into(), expected),
+                "{line}"
+            );
+        }
+    }
 }
 
 /// Names about those of the zones: beside them, below them, in their gaps.

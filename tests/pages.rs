@@ -226,7 +226,16 @@ fn what_was_asked_is_shown_to_known_people_and_never_becomes_markup() {
     let (_, found) = site.http("GET", "/api/v1/recent?name=canada.ca&verdict=allowed", Some("viewer-token"));
     let found: Value = serde_json::from_str(&found).unwrap();
     let waited = found.as_array().unwrap().iter().find(|seen| seen["took_us"].is_u64());
-    assert_eq!(waited.unwrap()["rcode"], "NOERROR", "{found}");
+    let waited = waited.unwrap();
+    assert_eq!(
+        (&waited["rcode"], &waited["answered_from"]),
+        (&"NOERROR".into(), &"upstream".into()),
+        "{found}"
+    );
+    let upstream = format!("udp://{}", site.upstream.address);
+    assert_eq!(waited["upstream"], *upstream, "{found}");
+    let page = site.browse("GET", "/?name=canada.ca&verdict=allowed", &cookie(&session), "").1;
+    assert!(page.contains(&format!("<td>{upstream}</td>")) && page.contains("<td>cache</td>"), "{page}");
     // What stands in an address comes back as text too.
     for path in [
         "/explain?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E",

@@ -145,7 +145,9 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         answered_before(&store, &clock, &boot.upstream, state.as_deref().filter(|_| boot.cache.kept));
     let inboxes = Arc::new(Inboxes::default());
     let identities = Identities::default();
-    let describe: Arc<dyn telemetry::Describe> = Arc::new(Words::new(live.clone(), identities.clone()));
+    let named = resolver.upstreams().into_iter().map(|shown| shown.upstream).collect();
+    let words = Words::new(live.clone(), identities.clone(), named);
+    let describe: Arc<dyn telemetry::Describe> = Arc::new(words);
     let wiring = report::Wiring {
         live: live.clone(),
         describe: Arc::clone(&describe),

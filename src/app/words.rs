@@ -10,13 +10,15 @@ use crate::telemetry::{Decision, Describe, Described, Record};
 pub(super) struct Words {
     live: Live,
     identities: Identities,
+    /// By their numbers.
+    upstreams: Vec<String>,
     /// Generations that records were described in.
     known: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl Words {
-    pub(super) fn new(live: Live, identities: Identities) -> Self {
-        Self { live, identities, known: Mutex::default() }
+    pub(super) fn new(live: Live, identities: Identities, upstreams: Vec<String>) -> Self {
+        Self { live, identities, upstreams, known: Mutex::default() }
     }
 
     /// A generation, as long as somebody holds it.
@@ -63,6 +65,10 @@ impl Describe for Words {
             words.rule.clear();
         }
     }
+
+    fn upstream(&self, number: u16) -> Option<&str> {
+        self.upstreams.get(usize::from(number)).map(String::as_str)
+    }
 }
 
 /// A connection to an address that its client was not answered: no rule names it.
@@ -90,7 +96,7 @@ mod tests {
             Draft { book: Arc::new(Rulebook::new(Catalog::default(), Vec::new())), ..Draft::default() };
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let live = Live::new(Arc::new(compile(draft, now, 2, &Labels::default()).unwrap().snapshot));
-        let words = Words::new(live, Identities::default());
+        let words = Words::new(live, Identities::default(), Vec::new());
         let name = CanonicalName::read(b"\x06wechat\x03com\0").unwrap();
         let trigger = Trigger::QueryName;
         let cause = Cause { rule: 1, kind: 0, group: 0, enforcement: 0, trigger, depth: 0, exact: false };

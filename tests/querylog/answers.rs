@@ -202,6 +202,39 @@ fn each_answer_is_told_with_its_code_and_where_it_comes_from() {
 }
 
 #[test]
+fn the_upstream_that_answered_is_named() {
+    let refusing = Upstream::scripted(|packet, tcp| {
+        let mut answer = support::answer(packet, tcp)?;
+        answer[3] = answer[3] & 0xF0 | 2;
+        Some(answer)
+    });
+    let site = Site::prepare_with(upstream(), "", Clock::system());
+    let [bad, good] = [&refusing, &site.upstream].map(|upstream| format!("udp://{}", upstream.address));
+    let servers = format!("servers = [\"{bad}\", \"{good}\"]");
+    let own = format!("servers = [\"udp://{}\"]", site.upstream.address);
+    let text = support::read(&site.config).replace(&own, &servers);
+    std::fs::write(&site.config, text.replace("[querylog]\n", "[querylog]\nwhich = \"all\"\n")).unwrap();
+    let site = site.started();
+    let mut asked = 0;
+    let mut by = |name: &str| {
+        let line = told(&site, &mut asked, &query(7, 0x0100, name, 1, Some(1232)), false);
+        line["upstream"].as_str().map(str::to_owned)
+    };
+    // Whoever was asked first.
+    for number in 0..10 {
+        assert_eq!(by(&format!("{number}.example")), Some(good.clone()));
+    }
+    assert_eq!(by("0.example"), None, "it is kept");
+    assert_eq!(by("cloaked.example"), None, "the policy's answer");
+    let failed = by("broken4.example").unwrap();
+    assert!([&bad, &good].contains(&&failed), "one of those that failed: {failed}");
+    // What operators know it by.
+    for upstream in [bad, good] {
+        assert!(site.metric(&format!("interdict_upstream_queries_total{{upstream=\"{upstream}\"}}")) >= 1.0);
+    }
+}
+
+#[test]
 fn many_who_wait_for_one_answer_have_a_line_each() {
     let site = site(upstream(), "", Clock::system());
     let sockets: Vec<_> = (0..20).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
@@ -297,6 +330,7 @@ fn lines_of_every_form_hold_to_their_schemas() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(&query(7, 0x0100, "dropped.example", 1, None), site.address()).unwrap();
     let number = names.len() * 4 + 2;
+    let upstream = format!("udp://{}", site.upstream.address);
     for form in forms {
         let schema = match form {
             "json" => "deploy/querylog.schema.json".to_owned(),
@@ -306,7 +340,7 @@ fn lines_of_every_form_hold_to_their_schemas() {
             let name = format!("{form}-{clients}");
             let lines = lines(&site, &name, &name, number);
             validate(&schema, &site.path(&name), number);
-            let text = support::read(&site.path(&name));
+            let text = support::read(&site.path(&name)).replace(&upstream, "");
             assert_eq!(text.contains("127.0.0.1"), clients == "full", "{name}");
             assert_eq!(text.contains("192.0.2.7"), clients != "hmac", "{name}: answers");
             assert_eq!(
@@ -332,7 +366,8 @@ fn lines_of_every_form_hold_to_their_schemas() {
             "resolved_ip": ["192.0.2.8"],
         })
     );
-    assert_eq!(chain["labels"]["answered_from"], "upstream");
+    let labels = &chain["labels"];
+    assert_eq!((&labels["answered_from"], &labels["upstream"]), (&"upstream".into(), &(&*upstream).into()));
     let dropped = find("ecs", "dropped.example");
     assert_eq!((&dropped["dns"]["type"], dropped["dns"].get("response_code")), (&"query".into(), None));
     let chain = find("ocsf", "chain.example");
@@ -340,6 +375,7 @@ fn lines_of_every_form_hold_to_their_schemas() {
         (&chain["activity_id"], &chain["type_uid"], &chain["rcode_id"]),
         (&6.into(), &400_306.into(), &0.into())
     );
+    assert_eq!(chain["unmapped"]["upstream"], *upstream);
     assert_eq!(
         chain["answers"][0],
         json!({"type": "CNAME", "class": "IN", "ttl": 60, "rdata": "www.chained.example", "flag_ids": [3, 4]})

@@ -56,7 +56,11 @@ pub(crate) struct Seen {
     pub(crate) group: String,
     /// The reply's code; none where there was no reply, and where replies are not kept for a log.
     pub(crate) rcode: Option<String>,
-    /// Microseconds until the reply, where others had to answer first.
+    /// Where the answer is from; none where there is no code.
+    pub(crate) answered_from: Option<&'static str>,
+    /// The upstream that answered, if one did.
+    pub(crate) upstream: Option<String>,
+    /// Microseconds until the reply, where that was not at once.
     pub(crate) took_us: Option<NonZero<u32>>,
 }
 
@@ -104,6 +108,7 @@ impl Tail {
                 Clients::Hmac => pseudonyms.of_day(record.client, record.time_ms.div_euclid(86_400_000)),
                 _ => clients.show(record.client),
             };
+            let upstream = describe.answerer(record);
             let message = record.reply.as_ref().and_then(|reply| Message::new(reply.bytes()));
             let rcode = message.map(|message| message.rcode_and_error(message.records()).0);
             taker.push(Seen {
@@ -119,6 +124,8 @@ impl Tail {
                 instrument: described.words.instrument,
                 group: described.group,
                 rcode: rcode.map(|rcode| rcode.to_string()),
+                answered_from: record.reply.map(|reply| reply.origin().as_str()),
+                upstream: upstream.map(str::to_owned),
                 took_us: record.took_us,
             });
         };

@@ -227,6 +227,8 @@ fn rows(view: &View) -> Markup {
                 _ => "",
             };
             let client = seen.identity.as_deref().or(seen.client.as_deref()).unwrap_or(NOTHING);
+            let from = seen.answered_from.map_or(NOTHING, |origin| words.origin(origin));
+            let by = seen.upstream.as_deref().unwrap_or(from);
             let to = [("name", seen.name.as_str()), ("type", seen.r#type.as_str())];
             vec![
                 view.second(seen.time),
@@ -237,6 +239,7 @@ fn rows(view: &View) -> Markup {
                 html! { (seen.group) },
                 html! { (seen.r#type) },
                 html! { (seen.rcode.as_deref().unwrap_or(NOTHING)) },
+                html! { (by) },
                 html! { (view.time(seen.took_us.map(|took| f64::from(took.get()) / 1e6))) },
                 html! { (seen.transport) },
             ]
@@ -251,6 +254,7 @@ fn rows(view: &View) -> Markup {
         words.group,
         words.type_of_record,
         words.reply,
+        words.answered_by,
         words.waited,
         words.transport,
     ];

@@ -21,6 +21,7 @@ words! {
     all = "all", "tous";
     allowed = "Allowed", "Autorisée";
     answers = "Answer times", "Temps de réponse";
+    answered_by = "Answered by", "Réponse de";
     answers_block = "blocked by policy", "bloquée par la politique";
     answers_half = "Half within", "La moitié en";
     answers_hit = "from the cache", "tirée du cache";
@@ -122,6 +123,11 @@ words! {
     next_change = "Next change by date", "Prochain changement par date";
     none = "None.", "Aucun.";
     no_app = "Own lists", "Listes propres";
+    origin_cache = "cache", "cache";
+    origin_policy = "policy", "politique";
+    origin_resolver = "this resolver", "ce résolveur";
+    origin_stale = "cache, past its time", "cache (réponse périmée)";
+    origin_upstream = "upstream", "serveur en amont";
     others = "Other acts of the catalog, which no group enforces", "Autres actes du catalogue, qu’aucun groupe n’applique";
     not_allowed = "Your role does not allow that.", "Votre rôle ne le permet pas.";
     now = "Now", "Maintenant";
@@ -219,6 +225,18 @@ words! {
 }
 
 impl Words {
+    /// Where an answer is from, where no upstream is to be named.
+    pub(super) fn origin<'w>(&'w self, origin: &'w str) -> &'w str {
+        match origin {
+            "cache" => self.origin_cache,
+            "policy" => self.origin_policy,
+            "resolver" => self.origin_resolver,
+            "stale" => self.origin_stale,
+            "upstream" => self.origin_upstream,
+            other => other,
+        }
+    }
+
     /// What the policy said, as people say it.
     pub(super) fn said<'w>(&'w self, verdict: &'w str) -> &'w str {
         match verdict {

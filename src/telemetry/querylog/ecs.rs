@@ -60,6 +60,9 @@ pub(super) fn line(event: Event<'_>) -> Value {
         && let Some(labels) = out.get_mut("labels").and_then(Value::as_object_mut)
     {
         labels.insert("answered_from".to_owned(), json!(answered.origin.as_str()));
+        if let Some(upstream) = event.upstream {
+            labels.insert("upstream".to_owned(), json!(upstream));
+        }
         if let Some(code) = answered.extended_error {
             labels.insert("extended_error".to_owned(), json!(code.to_string()));
         }

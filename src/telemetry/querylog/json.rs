@@ -7,7 +7,6 @@ use super::answered::{Answered, MOST_TEXT};
 use super::draft::{Draft, Text};
 use super::line::Event;
 use crate::dns::{self, CanonicalName, Class, Flags, HEADER, Message, RecordType, Records, Section};
-use crate::telemetry::record::Record;
 use crate::telemetry::reply::Reply;
 
 /// Puts a line into the draft, without its end.
@@ -43,19 +42,14 @@ pub(super) fn put(event: Event<'_>, draft: &mut Draft<'_>) {
         }
     }
     if let Some(reply) = record.reply {
-        put_reply(record, reply, event.tells_answers, letters, draft);
+        put_reply(event, reply, letters, draft);
     }
     draft.put_fixed(b"}");
 }
 
 /// `letters` is how many the question's name has.
-fn put_reply(
-    record: &Record<'_>,
-    reply: Reply<'_>,
-    tells_answers: bool,
-    letters: usize,
-    draft: &mut Draft<'_>,
-) {
+fn put_reply(event: Event<'_>, reply: Reply<'_>, letters: usize, draft: &mut Draft<'_>) {
+    let Event { record, upstream, tells_answers, .. } = event;
     let Some(message) = Message::new(reply.bytes()) else { return };
     // Before what stands behind them in the message, so that each record is looked at once.
     let mut records = message.records();
@@ -67,6 +61,11 @@ fn put_reply(
     put_mnemonic(rcode.mnemonic(), &rcode, draft);
     draft.put_fixed(b"\",\"answered_from\":\"");
     draft.put(reply.origin().as_str().as_bytes());
+    if let Some(upstream) = upstream {
+        draft.put_fixed(b"\",\"upstream\":\"");
+        // Writing to memory does not fail.
+        _ = Text(draft).write_str(upstream).is_ok();
+    }
     if message.flags().0 & Answered::FLAGS == Flags::RD | Flags::RA {
         // As of nearly every reply.
         draft.put_fixed(b"\",\"flags\":[\"RD\",\"RA\"]");
@@ -207,15 +206,17 @@ mod tests {
     use super::super::line::{self, Described, Shown};
     use super::*;
     use crate::policy::Description;
+    use crate::telemetry::record::Record;
     use crate::telemetry::{Decision, Origin};
 
     fn record<'r>(name: &'r CanonicalName, reply: Option<&'r [u8]>) -> Record<'r> {
+        let origins = [Origin::Cache, Origin::Upstream(None), Origin::Upstream(Some(7))];
         Record {
             name,
             record_type: RecordType(65_280),
             decision: Decision::Allowed,
             took_us: reply.and_then(|bytes| NonZero::new(bytes.len() as u32 % 3)),
-            reply: reply.map(|bytes| Reply::new(bytes, Origin::Cache)),
+            reply: reply.map(|bytes| Reply::new(bytes, origins[bytes.len() % 3])),
             ..Record::example()
         }
     }
@@ -234,6 +235,8 @@ mod tests {
         let described = Described { words, group: "a \"group\"\u{1}".to_owned(), identity: None };
         let decided = line::decided(record, &described);
         let said = Said::of(record.reply);
+        let upstream =
+            record.reply.and_then(Reply::upstream).map(|_| "https://192.0.2.1:443/\"a\"#b.example");
         let time = "2023-10-30T04:00:00.123Z";
         let event = Event {
             record,
@@ -242,6 +245,7 @@ mod tests {
             decided: &decided,
             shown,
             said: &said,
+            upstream,
             tells_answers,
         };
         let mut line = Vec::new();
@@ -267,7 +271,10 @@ mod tests {
         }
         if let Some(answered) = said.answered() {
             put("rcode", json!(answered.rcode.to_string()));
-            put("answered_from", json!("cache"));
+            put("answered_from", json!(answered.origin.as_str()));
+            if let Some(upstream) = upstream {
+                put("upstream", json!(upstream));
+            }
             put("flags", json!(answered.flags()));
             if let Some(code) = answered.extended_error {
                 put("extended_error", json!(code));

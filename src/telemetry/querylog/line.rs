@@ -47,6 +47,8 @@ pub(super) struct Event<'a> {
     pub(super) shown: Shown<'a>,
     /// What was answered; nothing when nothing was, and of connections.
     pub(super) said: &'a Said<'a>,
+    /// The upstream that answered, if one did.
+    pub(super) upstream: Option<&'a str>,
     /// Whether the answer's records are told, beside its code.
     pub(super) tells_answers: bool,
 }

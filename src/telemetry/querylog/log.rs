@@ -16,6 +16,7 @@ use crate::policy::Description;
 use crate::telemetry::inbox::Inboxes;
 use crate::telemetry::metric::{Collect, Kind, Metric, Sample};
 use crate::telemetry::record::Record;
+use crate::telemetry::reply::Reply;
 
 /// Turns the ids of a record into words; called on the log's thread.
 pub trait Describe: Send + Sync {
@@ -25,6 +26,14 @@ pub trait Describe: Send + Sync {
     /// Names the rule that was met, in words of a record that differs from this one by its rule and by when it came: where lists are long, nearly each
     /// blocked query meets another rule of the same few lists.
     fn name_rule(&self, record: &Record<'_>, words: &mut Description);
+
+    /// The upstream of that number, as it is written in the configuration and in metrics.
+    fn upstream(&self, number: u16) -> Option<&str>;
+
+    /// The upstream that answered, if one did.
+    fn answerer(&self, record: &Record<'_>) -> Option<&str> {
+        record.reply.and_then(Reply::upstream).and_then(|number| self.upstream(number))
+    }
 }
 
 impl<F: Fn(&Record<'_>) -> Described + Send + Sync> Describe for F {
@@ -34,6 +43,10 @@ impl<F: Fn(&Record<'_>) -> Described + Send + Sync> Describe for F {
 
     fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
         *words = self(record).words;
+    }
+
+    fn upstream(&self, _number: u16) -> Option<&str> {
+        None
     }
 }
 

@@ -83,6 +83,9 @@ fn add_answer(event: Event<'_>, answered: &Answered, out: &mut Value) {
     at(out, "query", "opcode_id", json!(0));
     at(out, "query", "opcode", json!("Query"));
     at(out, "unmapped", "answered_from", json!(answered.origin.as_str()));
+    if let Some(upstream) = event.upstream {
+        at(out, "unmapped", "upstream", json!(upstream));
+    }
     at(out, "unmapped", "flags", json!(answered.flags()));
     if let Some(code) = answered.extended_error {
         at(out, "unmapped", "extended_error", json!(code));

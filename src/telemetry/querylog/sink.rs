@@ -51,6 +51,8 @@ pub(super) struct Told<'a> {
     /// What a line says of the decision, in this product's own form.
     pub(super) decided: &'a [u8],
     pub(super) said: &'a Said<'a>,
+    /// The upstream that answered, if one did.
+    pub(super) upstream: Option<&'a str>,
 }
 
 /// What became of a sink's records.
@@ -159,7 +161,7 @@ impl Sink {
 
     /// Takes a record, unless it is none of its apps, its groups or its sample.
     pub(super) fn take(&mut self, record: &Record<'_>, told: &Told<'_>) {
-        let Told { time, described, decided, said } = *told;
+        let Told { time, described, decided, said, upstream } = *told;
         let is_of = |all: &[String], one: &str| all.is_empty() || all.iter().any(|known| known == one);
         if !is_of(&self.config.apps, &described.words.app) || !is_of(&self.config.groups, &described.group) {
             return;
@@ -177,7 +179,7 @@ impl Sink {
             is_address: clients == Clients::Full,
         };
         let tells_answers = self.config.answers;
-        let event = Event { record, time, described, decided, shown, said, tells_answers };
+        let event = Event { record, time, described, decided, shown, said, upstream, tells_answers };
         let (form, header, batch) = (self.config.form, &self.header, &mut self.batch);
         match &self.config.to {
             Target::File(_) => batch.draft(|draft| {

@@ -86,7 +86,8 @@ impl Teller {
             self.describe.name_rule(record, &mut known.described.words);
         }
         let Known { described, decided, .. } = &*known;
-        who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply) });
+        let upstream = self.describe.answerer(record);
+        who(&Told { time: &self.time, described, decided, said: &Said::of(record.reply), upstream });
     }
 
     /// Where the words of such records stand, from now on at the latest.
@@ -128,6 +129,10 @@ mod tests {
         fn name_rule(&self, record: &Record<'_>, words: &mut Description) {
             self.named.fetch_add(1, Ordering::Relaxed);
             (words.rule, words.listed) = words_of(record.cause.unwrap());
+        }
+
+        fn upstream(&self, _number: u16) -> Option<&str> {
+            None
         }
     }
 
