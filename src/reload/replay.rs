@@ -2,9 +2,9 @@
 //! more than the log does. Never keeps a line.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
 use crate::policy::{Asked, Client, Impact, Replay, Snapshot};
-use crate::telemetry::{Decision, Record, Rehearsed, RehearsedPart};
+use crate::telemetry::{Decision, KeptLog, Record, Rehearsed, RehearsedPart};
 
 /// What a query log says of a change.
 #[derive(Clone, Debug, Serialize)]
@@ -43,9 +43,6 @@ struct Line {
     group: String,
 }
 
-/// A line is a name and a few words; what is longer is no line of ours.
-const LINE: u64 = 16 << 10;
-
 /// Replays the log at `path`. Fails when it cannot be read.
 pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Replayed> {
     let mut replay = Replay::new(before, after);
@@ -73,15 +70,13 @@ pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Re
     Ok(Replayed { first, last, refused, from_networks, from_nobody, impact })
 }
 
-/// Calls `take` for each line of the log at `path`.
+/// Calls `take` for each line of the log at `path`, compressed or not.
 fn each_line(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut log = BufReader::new(File::open(path)?);
-    let mut bytes = Vec::new();
-    while log.by_ref().take(LINE).read_until(b'\n', &mut bytes)? > 0 {
-        take(&bytes);
-        bytes.clear();
-    }
-    Ok(())
+    let reading = KeptLog::file(path).each_line((Timestamp::MIN, Timestamp::MAX), |line| {
+        take(line);
+        ControlFlow::Continue(())
+    });
+    reading.broken.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// What a query log says of shadow mode.

@@ -22,8 +22,8 @@ pub use last_day::{
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{
-    Answer, Answered, Clients, Config, Describe, Described, Form, OpenError, Pseudonyms, QueryLog, Rotation,
-    Sink, Tap, Target, Tls,
+    Answer, Answered, Clients, Config, Describe, Described, Form, KeptLog, OpenError, Pseudonyms, QueryLog,
+    Reading, Rotation, Sink, Tap, Target, Tls,
 };
 pub use record::{Decision, Entry, Record};
 pub use rehearsal::{Rehearsed, RehearsedPart};

@@ -1,14 +1,17 @@
-//! Owns what was put aside of a log: `NAME.TIME.gz` beside it, compressed by a thread of its own, and taken away when it is too old or too much.
+//! Owns what was put aside of a log: `NAME.TIME.gz` beside it, compressed by a thread of its own, taken away when it is too old or too much, and opened again.
 //! The second door of `flate2`. Never touches a file of another name.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use flate2::Compression;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use super::config::Rotation;
 
@@ -57,13 +60,12 @@ fn compress(aside: &Path) -> io::Result<()> {
 
 /// Takes away what is too old, or too much, of what was put aside.
 pub(super) fn tidy(path: &Path, rotation: Rotation, now: Timestamp) {
-    let mut all = put_aside(path);
-    // The name tells when it was; the newest first.
-    all.sort_by(|one, other| other.0.cmp(&one.0));
+    // What cannot be seen cannot be taken away either.
+    let all = put_aside(path).unwrap_or_default();
     let oldest = rotation.retention.and_then(|kept| now.checked_sub(kept).ok());
     let oldest = oldest.map(|oldest| oldest.strftime("%Y%m%dT%H%M%SZ").to_string());
     let mut bytes = 0u64;
-    for (when, file) in all {
+    for (when, file) in all.into_iter().rev() {
         bytes = bytes.saturating_add(fs::metadata(&file).map_or(0, |about| about.len()));
         let is_old = oldest.as_ref().is_some_and(|oldest| when < *oldest);
         if (is_old || rotation.total.is_some_and(|most| bytes > most))
@@ -74,20 +76,54 @@ pub(super) fn tidy(path: &Path, rotation: Rotation, now: Timestamp) {
     }
 }
 
-/// When each was put aside, as its name says, and where it is.
-fn put_aside(path: &Path) -> Vec<(String, PathBuf)> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+/// When each was put aside, as its name says, and where it is; the oldest first.
+pub(super) fn put_aside(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let prefix = format!("{}.", name.to_string_lossy());
-    let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    files
-        .filter_map(|file| {
-            let name = file.file_name().to_string_lossy().into_owned();
-            let when = name.strip_prefix(&prefix)?;
-            let when = when.strip_suffix(".gz").unwrap_or(when);
-            is_time(when).then(|| (when.to_owned(), file.path()))
-        })
-        .collect()
+    let mut all = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        let Some(when) = name.strip_prefix(&prefix) else { continue };
+        let when = when.strip_suffix(".gz").unwrap_or(when);
+        if is_time(when) {
+            all.push((when.to_owned(), file.path()));
+        }
+    }
+    // Of one second, by the number behind; and what is not compressed yet before what it becomes.
+    all.sort_by_cached_key(|(when, path)| {
+        let (time, number) = when.split_once('-').unwrap_or((when, "0"));
+        (time.to_owned(), number.parse().unwrap_or(u32::MAX), path.clone())
+    });
+    Ok(all)
+}
+
+/// When that was, of what such a name says.
+pub(super) fn time(when: &str) -> Option<Timestamp> {
+    let time = DateTime::strptime("%Y%m%dT%H%M%SZ", when.split('-').next()?).ok()?;
+    time.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// Opens what was put aside, which may have been compressed since somebody looked; `None` when it was taken away.
+pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
+    for path in [path, &compressed(path)] {
+        match File::open(path) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// The content of a file, compressed or not.
+pub(super) fn unpacked(file: File) -> io::Result<Box<dyn BufRead>> {
+    /// How each member begins (RFC 1952 section 2.3.1).
+    const MAGIC: &[u8] = &[0x1F, 0x8B];
+    let mut file = BufReader::new(file);
+    let is_packed = file.fill_buf()?.starts_with(MAGIC);
+    Ok(if is_packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }
 
 /// True for `20261125T203000Z`, and a number behind it.
