@@ -16,7 +16,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
+use interdict::telemetry::Reference;
 use support::Site;
+use support::operator::until;
 
 const POLICY: &str = "contact = \"dns-team@example.gc.ca\"
 action = \"sinkhole\"
@@ -87,15 +89,40 @@ fn a_citizen_reads_why_in_their_language() {
     assert!(english.len() < 10 << 10 && french.len() < 10 << 10);
     // The reference is of the generation, and of a time that is now.
     let reference = english.split("Interdict-Reference: ").nth(1).unwrap().split("\r\n").next().unwrap();
-    let (generation, at) = reference.split_once('-').unwrap();
-    assert_eq!(generation, site.status()["generation"].to_string());
-    let age = Clock::system().wall().as_millisecond() - i64::from_str_radix(at, 16).unwrap();
+    let found: Reference = reference.parse().unwrap();
+    assert_eq!(site.status()["generation"], found.generation);
+    let age = Clock::system().wall().as_millisecond() - found.time_ms;
     assert!((0..10_000).contains(&age), "{age}");
     // Whoever made the question was told of; a look at the page is no question more.
     assert_eq!(site.metric("interdict_proxy_connections_total{mode=\"page\",outcome=\"denied\"}"), 2.0);
     let (_, metrics) = site.http("GET", "/metrics", None);
     let mut blocked = metrics.lines().filter(|line| line.starts_with("interdict_blocked_queries_total{"));
     assert!(blocked.all(|line| line.ends_with(" 0")), "{metrics}");
+}
+
+#[test]
+fn the_reference_on_a_page_finds_the_query_in_the_log() {
+    let site = site("");
+    for name in ["www.tiktok.com", "www.wechat.com", "www.canada.ca", "kaspersky.com"] {
+        site.ask(name, 1);
+    }
+    until(10, "lines", || site.metric("interdict_querylog_records_total{sink=\"file\"}") >= 3.0);
+    let page = visit(&site, "WWW.WeChat.com", "");
+    let reference = page.split("Interdict-Reference: ").nth(1).unwrap().split("\r\n").next().unwrap();
+    assert!(page.contains(&format!("<dd>{reference}</dd>")), "{page}");
+    let output = Command::new(env!("CARGO_BIN_EXE_interdict"))
+        .arg("--config")
+        .arg(&site.config)
+        .args(["log", "--json", "--reference", reference])
+        .output()
+        .unwrap();
+    let (found, said) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), found.lines().count()), (Some(0), 1), "{reference}: {found}{said}");
+    assert!(
+        found.contains("\"name\":\"www.wechat.com\"") && found.contains("\"client\":\"127.0.0.1\""),
+        "{found}"
+    );
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn the_tour_of_the_readme_works_as_written() {
             ["interdict", "report", "--devices"] => &["very likely installed", "The rule"],
             ["interdict", "report", "--shadow"] => &["0 queries would have been blocked from 20"],
             ["interdict", "diff"] => &["+ own: 1 rules: two.example"],
+            ["interdict", "log", ..] => &["blocked", "wechat.com", "NXDOMAIN", " lines in 1 file"],
             ["interdict", "reload", ..] => &["generation"],
             ["interdict", "rollback", ..] => &["published generation"],
             ["interdict", "pin"] => &["pinned: generation 1"],

@@ -16,6 +16,8 @@ mod encrypted;
 mod journal;
 #[path = "support/lists.rs"]
 mod lists;
+#[path = "querylog/search.rs"]
+mod search;
 mod support;
 
 use std::io::Read;

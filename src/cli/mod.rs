@@ -17,6 +17,7 @@ mod explain;
 mod export;
 mod history;
 mod impact;
+mod log;
 mod out;
 mod remote;
 mod report;
@@ -53,6 +54,14 @@ enum Exit {
 fn seconds(time: &str) -> String {
     let whole = time.split(['.', 'Z']).next().unwrap_or(time);
     if whole.len() < time.len() { format!("{whole}Z") } else { time.to_owned() }
+}
+
+/// A text as a terminal may show it: nothing of it moves the cursor, or turns the line around.
+fn plain(text: &str) -> String {
+    // What says in which direction text runs (Unicode Standard Annex 9).
+    let turns =
+        |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
 }
 
 /// Prints problems for people, on standard error.

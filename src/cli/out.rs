@@ -7,6 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether something could not be written although somebody wanted it.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
+/// Whether nobody reads any more.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// True while somebody may read what is said.
+pub(super) fn is_read() -> bool {
+    !UNREAD.load(Ordering::Relaxed)
+}
+
 /// Writes `text`.
 pub(super) fn write(text: fmt::Arguments<'_>) {
     note(io::stdout().lock().write_fmt(text));
@@ -25,10 +33,10 @@ pub(super) fn finish() -> bool {
 
 /// The first failure is told. Who closed the pipe, as `head` does, has what it wanted.
 fn note(written: io::Result<()>) {
-    if let Err(error) = written
-        && error.kind() != ErrorKind::BrokenPipe
-        && !FAILED.swap(true, Ordering::Relaxed)
-    {
+    let Err(error) = written else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        UNREAD.store(true, Ordering::Relaxed);
+    } else if !FAILED.swap(true, Ordering::Relaxed) {
         eprintln!(
             "interdict: standard output: {error}\n  hint: what was printed is not whole; free space, or write elsewhere"
         );

@@ -148,9 +148,8 @@ fn page(now: &Value, names: Option<&Value>, recent: Option<&Value>) -> String {
     out
 }
 
-/// A text as a terminal may show it: nothing of it moves the cursor.
 fn plain(value: &Value) -> String {
-    value.as_str().unwrap_or("-").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    super::plain(value.as_str().unwrap_or("-"))
 }
 
 fn time(seconds: &Value) -> String {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::remote::Why;
 use super::{
-    Exit, approve, audit, bundle, check, compile, explain, export, history, impact, out, remote, report,
+    Exit, approve, audit, bundle, check, compile, explain, export, history, impact, log, out, remote, report,
     serve, status, top,
 };
 
@@ -65,6 +65,8 @@ enum Verb {
     Report(report::Arguments),
     /// Show what happens now: rates, blocked queries by app, cache, upstreams, the newest blocked queries
     Top(top::Arguments),
+    /// Look for queries in the kept query log
+    Log(log::Arguments),
     /// Show what came into force when, by whom and why
     History {
         /// How many of the newest to show
@@ -118,6 +120,7 @@ pub fn run() -> ExitCode {
         Verb::Status => status::run(at, json),
         Verb::Top(options) => top::run(at, &options, json),
         Verb::Report(options) => report::run(at, &options, json),
+        Verb::Log(options) => log::run(at, &options, json),
         Verb::History { last } => history::run(at, last, json),
         Verb::Rollback { to, why } => remote::rollback(at, to, &why, json),
         Verb::Pin { to, why } => remote::pin(at, to, &why, json),

@@ -11,7 +11,7 @@ use crate::policy::{
     Action, Cause, Client, Credentials, Description, Identities, Identity, IdentityNumber, Live, Snapshot,
     Trigger, Verdict, reverse_name,
 };
-use crate::telemetry::{Decision, Inbox, Record};
+use crate::telemetry::{Decision, Inbox, Record, Reference};
 
 /// Asks the policy in force.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub(super) enum Judgement {
 pub(super) struct Denial {
     /// The rule, the app and the act, in words; empty for a client that may not use this proxy.
     pub(super) words: Description,
-    /// What the log has, to find this again.
-    pub(super) reference: String,
+    /// What finds this in the log, where it is told of.
+    pub(super) reference: Option<Reference>,
     /// Whom to ask, as the policy says.
     pub(super) contact: String,
 }
@@ -114,19 +114,18 @@ impl Judge {
     fn decide(&self, wanted: Wanted<'_>, statistics: Option<&Statistics>, is_final: bool) -> Judgement {
         let snapshot = self.live.load();
         let client = self.client(&snapshot, wanted.caller);
-        let denial = |words| {
-            let reference = format!("{}-{:x}", snapshot.generation(), self.clock.wall().as_millisecond());
-            let contact = snapshot.config().contact.clone();
-            Judgement::Deny(Box::new(Denial { words, reference, contact }))
-        };
-        if !client.admitted {
-            return denial(Description::default());
-        }
         let (name, address) = match wanted.host {
             Some(Host::Name(name)) => (Some(&**name), wanted.address),
             Some(Host::Address(said)) => (None, wanted.address.or(Some(*said))),
             None => (None, wanted.address),
         };
+        let denial = |words, reference| {
+            let contact = snapshot.config().contact.clone();
+            Judgement::Deny(Box::new(Denial { words, reference, contact }))
+        };
+        if !client.admitted {
+            return denial(Description::default(), None);
+        }
         let (verdict, cause) = self.verdict(&snapshot, client, name, address);
         let decision = match verdict {
             Judged::Deny => Decision::Blocked,
@@ -146,7 +145,11 @@ impl Judge {
             self.log(&snapshot, wanted.caller, (name, address), decision, cause);
         }
         match verdict {
-            Judged::Deny => denial(cause.map(|cause| snapshot.describe(&cause)).unwrap_or_default()),
+            Judged::Deny => {
+                let logged = logged_name(name, address);
+                let reference = Reference::of(snapshot.generation(), self.clock.wall(), &logged);
+                denial(cause.map(|cause| snapshot.describe(&cause)).unwrap_or_default(), Some(reference))
+            }
             Judged::Sent => Judgement::PassWhereSent,
             Judged::Pass | Judged::Shadow => Judgement::Pass,
         }
@@ -193,14 +196,12 @@ impl Judge {
         cause: Option<Cause>,
     ) {
         let Some(inbox) = &self.inbox else { return };
-        // A connection without a name is told of by the name that stands for its address.
-        let reverse = || address.and_then(reverse_name).map(|name| CanonicalName::from(&name));
         let record_type = match (name, address) {
             (None, _) => RecordType::PTR,
             (Some(_), Some(IpAddr::V6(_))) => RecordType::AAAA,
             (Some(_), _) => RecordType::A,
         };
-        let name = name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root);
+        let name = logged_name(name, address);
         inbox.push(Record {
             time_ms: self.clock.wall().as_millisecond(),
             client: caller.address,
@@ -215,6 +216,12 @@ impl Judge {
             reply: None,
         });
     }
+}
+
+/// What a connection is told of by: without a name, by the one that stands for its address.
+fn logged_name(name: Option<&CanonicalName>, address: Option<IpAddr>) -> CanonicalName {
+    let reverse = || address.and_then(reverse_name).map(|name| CanonicalName::from(&name));
+    name.cloned().or_else(reverse).unwrap_or_else(CanonicalName::root)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Counters, latency, record, reply, inbox, queue, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
+//! Counters, latency, record, reply, reference, inbox, queue, what was asked in the last day and what was rehearsed, and the outputs: prometheus,
 //! querylog. Owns how the product is observed;
 //! never looks up what an id means, and never makes a query wait.
 
@@ -11,6 +11,7 @@ pub mod prometheus;
 mod querylog;
 mod queue;
 mod record;
+mod reference;
 mod rehearsal;
 mod reply;
 
@@ -26,6 +27,7 @@ pub use querylog::{
     Reading, Rotation, Sink, Tap, Target, Tls,
 };
 pub use record::{Decision, Entry, Record};
+pub use reference::{NoReference, Reference};
 pub use rehearsal::{Rehearsed, RehearsedPart};
 pub use reply::{Origin, Reply};
 

@@ -87,6 +87,9 @@ impl Decision {
         matches!(self, Self::Blocked | Self::Refused)
     }
 
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Allowed, Self::Blocked, Self::Permitted, Self::Refused, Self::Shadow];
+
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {

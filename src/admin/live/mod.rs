@@ -9,7 +9,7 @@ mod top;
 mod trend;
 
 pub(super) use now::Now;
-pub(super) use routes::{VERDICTS, read_filter, routes};
+pub(super) use routes::{read_filter, routes, verdicts};
 pub(super) use tail::Filter;
 pub use tail::{Tail, Wiring as TailWiring};
 pub(super) use top::{TopClient, TopName, clients as top_clients, names as top_names};

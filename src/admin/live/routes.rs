@@ -13,6 +13,7 @@ use super::now::Now;
 use super::tail::Filter;
 use super::trend::Span;
 use crate::problem::{Place, Problem};
+use crate::telemetry::Decision;
 
 pub(in crate::admin) fn routes() -> Router<Parts> {
     Router::new()
@@ -69,8 +70,8 @@ pub(in crate::admin) fn read_filter(parameters: &Parameters) -> Result<Filter, P
     parameters.only(&["name", "client", "app", "verdict", "group", "after", "limit"])?;
     let of = |key: &str| parameters.get(key).unwrap_or("").trim().to_owned();
     let verdict = of("verdict");
-    if parameters.get("verdict").is_some() && !VERDICTS.contains(&verdict.as_str()) {
-        return Err(complaint("verdict", "is not known", &format!("use one of {}", VERDICTS.join(", "))));
+    if parameters.get("verdict").is_some() && !verdicts().contains(&verdict.as_str()) {
+        return Err(complaint("verdict", "is not known", &format!("use one of {}", verdicts().join(", "))));
     }
     Ok(Filter {
         name: of("name").to_ascii_lowercase(),
@@ -84,4 +85,6 @@ pub(in crate::admin) fn read_filter(parameters: &Parameters) -> Result<Filter, P
 }
 
 /// What the policy can have said.
-pub(in crate::admin) const VERDICTS: [&str; 5] = ["allowed", "blocked", "permitted", "refused", "shadow"];
+pub(in crate::admin) fn verdicts() -> [&'static str; 5] {
+    Decision::ALL.map(Decision::as_str)
+}

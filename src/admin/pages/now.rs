@@ -11,7 +11,7 @@ use super::parts;
 use super::top::{self, Top};
 use super::view::{NOTHING, View};
 use crate::admin::api::Parts;
-use crate::admin::live::{Bucket, Filter, Now, Span, VERDICTS, read_filter};
+use crate::admin::live::{Bucket, Filter, Now, Span, read_filter, verdicts};
 use crate::policy::Snapshot;
 use crate::reload::Status;
 
@@ -197,7 +197,7 @@ fn recent(view: &View) -> Markup {
                     (parts::field(view, "client", words.client, "text", true))
                     (parts::field(view, "app", words.app, "text", true))
                     (parts::choice(view, "verdict", words.verdict,
-                        &[("", words.all)].into_iter().chain(VERDICTS.map(|one| (one, words.said(one)))).collect::<Vec<_>>()))
+                        &[("", words.all)].into_iter().chain(verdicts().map(|one| (one, words.said(one)))).collect::<Vec<_>>()))
                     button class="main" { (words.filter) }
                 }
                 div id="recent-rows" data-live="" { (rows(view)) }

@@ -93,6 +93,7 @@ fn denied(denial: &Denial, name: Option<&str>, request: Request<'_>) -> String {
     let found = &denial.words;
     let since = found.in_force_day.map(|day| day.to_string()).unwrap_or_default();
     let app = if found.app_title.is_empty() { &found.app } else { &found.app_title };
+    let reference = denial.reference.map(|reference| reference.to_string()).unwrap_or_default();
     let mut rows = String::new();
     for (key, text) in [
         ("asked", name.unwrap_or(&found.listed)),
@@ -102,7 +103,7 @@ fn denied(denial: &Denial, name: Option<&str>, request: Request<'_>) -> String {
         ("citation", found.citation.as_str()),
         ("since", since.as_str()),
         ("contact", denial.contact.as_str()),
-        ("reference", denial.reference.as_str()),
+        ("reference", reference.as_str()),
     ] {
         if !text.is_empty() && text != "none" {
             // Writing to a string does not fail.
@@ -115,8 +116,9 @@ fn denied(denial: &Denial, name: Option<&str>, request: Request<'_>) -> String {
         escaped(words.say("why")),
         escaped(words.say("ask"))
     );
-    let reference = format!("Interdict-Reference: {}\r\n", denial.reference);
-    response("403 Forbidden", "blocked", &body, &reference, words, request)
+    let header =
+        if reference.is_empty() { String::new() } else { format!("Interdict-Reference: {reference}\r\n") };
+    response("403 Forbidden", "blocked", &body, &header, words, request)
 }
 
 fn plain(status: &str, title: &str, why: &str, request: Request<'_>) -> String {
@@ -207,7 +209,7 @@ mod tests {
     use crate::policy::Description;
 
     fn denial(words: Description) -> Denial {
-        Denial { words, reference: "7-1a".into(), contact: "dns <team>".into() }
+        Denial { words, reference: Some("7-1a-5f60".parse().unwrap()), contact: "dns <team>".into() }
     }
 
     fn request<'r>(head: &'r [u8], words: &'r [Words]) -> Request<'r> {
