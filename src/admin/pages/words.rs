@@ -21,7 +21,7 @@ words! {
     all = "all", "tous";
     allowed = "Allowed", "Autorisée";
     answers = "Answer times", "Temps de réponse";
-    answered_by = "Answered by", "Réponse de";
+    answered_by = "Answered by", "Provenance";
     answers_block = "blocked by policy", "bloquée par la politique";
     answers_half = "Half within", "La moitié en";
     answers_hit = "from the cache", "tirée du cache";
