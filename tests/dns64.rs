@@ -128,3 +128,45 @@ fn both_questions_share_one_deadline() {
     assert_eq!(asked("www.canada.ca"), Ok(vec!["64:ff9b::c000:207".to_owned()]));
     assert_eq!(asked("silent.example"), Err(resolve::Failure::Timeout));
 }
+
+#[test]
+fn an_answer_is_its_whose_records_it_is_made_of() {
+    fn is_ipv6(query: &[u8]) -> bool {
+        query[12..].windows(5).any(|part| part == [0, 0, 28, 0, 1])
+    }
+    /// The question with that code and nothing else.
+    fn only(query: &[u8], code: u8) -> Vec<u8> {
+        let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+        [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..end]].concat()
+    }
+    // One knows IPv6 addresses alone, the other IPv4 addresses, and that there is no name `gone`.
+    let of_ipv6 = support::Upstream::scripted(|query, tcp| {
+        if is_ipv6(query) { support::answer(query, tcp) } else { Some(only(query, 2)) }
+    });
+    let of_ipv4 = support::Upstream::scripted(|query, tcp| {
+        let is_gone = query.windows(5).any(|part| part.eq_ignore_ascii_case(b"\x04gone"));
+        match (is_ipv6(query), is_gone) {
+            (true, _) => Some(only(query, 2)),
+            (false, true) => Some(only(query, 3)),
+            (false, false) => support::answer(query, tcp),
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let servers = [&of_ipv6, &of_ipv4].map(|upstream| format!("udp://{}", upstream.address).parse().unwrap());
+    let config = resolve::Config {
+        servers: servers.to_vec(),
+        dns64: Some("64:ff9b::/96".parse().unwrap()),
+        ..resolve::Config::default()
+    };
+    let resolver = Resolver::start(config, Clock::system(), runtime.handle().clone()).unwrap();
+    let by = |name: &str| {
+        let (told, outcome) = std::sync::mpsc::sync_channel(1);
+        let name = CanonicalName::from(&name.parse::<Name>().unwrap());
+        let record_type = RecordType::AAAA;
+        let ask = resolve::Ask { name: &name, record_type, dnssec_ok: false, checking_disabled: false };
+        resolver.ask(ask, Box::new(move |answer| told.send(answer.unwrap().upstream).unwrap()));
+        outcome.recv_timeout(Duration::from_secs(10)).expect("told")
+    };
+    assert_eq!(by("www.canada.ca"), Some(1), "made up of the IPv4 address");
+    assert_eq!(by("gone.example"), Some(0), "the answer to the question for IPv6 addresses stands");
+}
