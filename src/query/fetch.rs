@@ -112,12 +112,11 @@ impl Engine {
         // A target that makes the name too long stays as it is written, and there is nothing at it.
         let target = redirect::destination(&query.name, &to.target).unwrap_or_else(|| to.target.clone());
         let name = CanonicalName::from(&target);
+        // Who is sent elsewhere without being asked for has not waited.
+        let now = if to.by_answer.is_none() { waiter.since } else { self.parts.clock.now() };
         let waiter = Waiter { redirected: Some(Box::new(Redirected { target, ..to })), ..waiter };
         let key = Key::new(&name, record_type, false, false);
         let kept = self.parts.store.find(&key);
-        // Who is sent elsewhere without being asked for has not waited.
-        let is_at_once = waiter.redirected.as_ref().is_some_and(|redirected| redirected.by_answer.is_none());
-        let now = if is_at_once { waiter.since } else { self.parts.clock.now() };
         if let Some(entry) = kept.as_ref().filter(|entry| entry.freshness(now, 0) == Freshness::Fresh) {
             self.answer([waiter], Ok((entry, Origin::Cache)), now);
             return;
