@@ -122,11 +122,14 @@ const AFTER: SignedDuration = SignedDuration::from_secs(2);
 const ROWS: usize = 1000;
 
 pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exit {
-    let found = Wanted::of(options).and_then(|wanted| Ok((wanted, logs(config, options)?)));
+    let found = Wanted::of(options).and_then(|wanted| {
+        let logs = logs(config, &wanted)?;
+        Ok((wanted, logs))
+    });
     let (wanted, logs) = match found {
         Ok(found) => found,
-        Err(problem) => {
-            complain(&problem);
+        Err(problems) => {
+            complain(&problems);
             return Exit::Failed;
         }
     };
@@ -173,13 +176,14 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
 }
 
 /// The logs to be read, one after the other.
-fn logs(config: Option<&Path>, options: &Arguments) -> Result<Vec<KeptLog>, Vec<Problem>> {
+fn logs(config: Option<&Path>, wanted: &Wanted<'_>) -> Result<Vec<KeptLog>, Vec<Problem>> {
+    let options = wanted.options;
     if !options.files.is_empty() {
         return Ok(options.files.iter().map(|path| KeptLog::file(path)).collect());
     }
     let sinks = app::boot(config)?.querylog.sinks;
     let (sink, path) = chosen(&sinks, options.sink.as_deref()).map_err(|problem| vec![problem])?;
-    let wants_address = options.client.as_ref().is_some_and(|client| client.parse::<IpAddr>().is_ok());
+    let wants_address = matches!(wanted.client, Some(Who::Address(..)));
     if wants_address && matches!(sink.clients, Clients::Hmac | Clients::None) {
         return Err(vec![Problem::error(
             Place::file("--client"),
