@@ -114,11 +114,6 @@ impl Judge {
     fn decide(&self, wanted: Wanted<'_>, statistics: Option<&Statistics>, is_final: bool) -> Judgement {
         let snapshot = self.live.load();
         let client = self.client(&snapshot, wanted.caller);
-        let (name, address) = match wanted.host {
-            Some(Host::Name(name)) => (Some(&**name), wanted.address),
-            Some(Host::Address(said)) => (None, wanted.address.or(Some(*said))),
-            None => (None, wanted.address),
-        };
         let denial = |words, reference| {
             let contact = snapshot.config().contact.clone();
             Judgement::Deny(Box::new(Denial { words, reference, contact }))
@@ -126,6 +121,11 @@ impl Judge {
         if !client.admitted {
             return denial(Description::default(), None);
         }
+        let (name, address) = match wanted.host {
+            Some(Host::Name(name)) => (Some(&**name), wanted.address),
+            Some(Host::Address(said)) => (None, wanted.address.or(Some(*said))),
+            None => (None, wanted.address),
+        };
         let (verdict, cause) = self.verdict(&snapshot, client, name, address);
         let decision = match verdict {
             Judged::Deny => Decision::Blocked,
