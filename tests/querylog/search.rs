@@ -34,17 +34,19 @@ fn asked(names: &[&str], rotate: &str) -> Site {
     site
 }
 
+/// What was put aside of the log.
+fn put_aside(site: &Site) -> Vec<String> {
+    let all = std::fs::read_dir(site.folder.path()).unwrap().filter_map(Result::ok);
+    let all = all.map(|file| file.path().display().to_string());
+    all.filter(|path| path.contains("all.jsonl.")).collect()
+}
+
 #[test]
 fn a_kept_log_is_searched_by_name_client_app_verdict_and_time() {
     let names = ["www.wechat.com", "www.canada.ca", "tiktok.com", "ottawa.canada.ca", "nxdomain.example"];
     let names: Vec<&str> = names.iter().copied().cycle().take(20).collect();
     let site = asked(&names, "1KiB");
-    let aside = || -> Vec<String> {
-        let all = std::fs::read_dir(site.folder.path()).unwrap().filter_map(Result::ok);
-        let all = all.map(|file| file.path().display().to_string());
-        all.filter(|path| path.contains("all.jsonl.")).collect()
-    };
-    assert!(aside().len() >= 2, "{:?} were put aside", aside());
+    assert!(put_aside(&site).len() >= 2, "{:?} were put aside", put_aside(&site));
 
     let all = found(&site, &["--json"]);
     let lines: Vec<Value> = all.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -77,10 +79,10 @@ fn a_kept_log_is_searched_by_name_client_app_verdict_and_time() {
     let upstream = format!("udp://{}", site.upstream.address);
     assert!(found(&site, &["--name", "nxdomain"])[1].contains(&upstream));
     // Files that were copied elsewhere, compressed or not.
-    until(10, "compressed", || aside().iter().all(|path| path.ends_with(".gz")));
+    until(10, "compressed", || put_aside(&site).iter().all(|path| path.ends_with(".gz")));
     let current = site.path("all.jsonl");
     let current = if current.exists() { support::read(&current).lines().count() } else { 0 };
-    let files = aside();
+    let files = put_aside(&site);
     let files: Vec<&str> =
         ["--json", "--last", "0"].into_iter().chain(files.iter().map(String::as_str)).collect();
     assert_eq!(found(&site, &files).len() + current, 20);
@@ -142,10 +144,6 @@ fn a_search_while_files_are_put_aside_misses_none() {
     const MOST: usize = 20_000;
     let site = asked(&["first.example"], "2KiB");
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let aside = || {
-        let all = std::fs::read_dir(site.folder.path()).unwrap().filter_map(Result::ok);
-        all.filter(|file| file.file_name().to_string_lossy().starts_with("all.jsonl.")).count()
-    };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..MOST {
@@ -158,7 +156,7 @@ fn a_search_while_files_are_put_aside_misses_none() {
         });
         // Nothing panics before the other thread is told to stop.
         let mut seen = Vec::new();
-        while seen.len() < 20 || (aside() < 10 && seen.len() < 500) {
+        while seen.len() < 20 || (put_aside(&site).len() < 10 && seen.len() < 500) {
             seen.push(log(&site.config, &["--json", "--last", "0"]));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -176,5 +174,5 @@ fn a_search_while_files_are_put_aside_misses_none() {
             before = lines.len();
         }
     });
-    assert!(aside() >= 10, "{} were put aside", aside());
+    assert!(put_aside(&site).len() >= 10, "{:?} were put aside", put_aside(&site));
 }
