@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use interdict::clock::Clock;
-use interdict::listen::{Config, Entrance, Statistics, Workers, serve_stream};
+use interdict::listen::{Config, Entrance, Listener, Opened, Protocol, Statistics, Workers, serve_stream};
 use interdict::telemetry::Collect;
 use support::{Site, Upstream, engine, query, read_framed};
 use tokio::sync::watch;
@@ -245,4 +245,38 @@ fn in_a_namespace() {
     let site = everywhere("[::]");
     replies_from(SECOND.parse().unwrap(), &site);
     replies_from(Ipv6Addr::LOCALHOST.into(), &site);
+}
+
+/// Runs the next test in a network namespace of its own, where the system has a hundred ports to choose from.
+#[test]
+fn a_port_of_the_systems_choice_is_nobody_elses_for_udp_nor_tcp() {
+    let setup = "ip link set lo up && sysctl --quiet --write net.ipv4.ip_local_port_range='40000 40099'";
+    support::in_namespaces(&["--net"], setup, "where_ports_are_few");
+}
+
+#[test]
+#[ignore = "run in a namespace by the test above"]
+fn where_ports_are_few() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let here = |port| SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
+    // Of five ports in a row two are taken for UDP, two for TCP, and one is free.
+    let taken = |these: [u16; 2]| (40_000..40_100).filter(move |port| these.contains(&(port % 5)));
+    let datagrams = taken([0, 1]).map(|port| UdpSocket::bind(here(port)).unwrap()).collect::<Vec<_>>();
+    let streams = taken([2, 3]).map(|port| std::net::TcpListener::bind(here(port)).unwrap());
+    let streams = streams.collect::<Vec<_>>();
+    let any = Listener::do53(here(0));
+    for _ in 0..20 {
+        let opened = Opened::open(std::slice::from_ref(&any), 3).unwrap();
+        assert_eq!(opened.addresses[0].port() % 5, 4, "{opened:?}");
+    }
+
+    // Whoever asks for a port that another process shares among its threads does not get a share of its questions.
+    let first = Opened::open(&[any], 3).unwrap();
+    for protocol in [Protocol::Do53, Protocol::Doq] {
+        let second = Listener { protocol, ..Listener::do53(first.addresses[0]) };
+        let refused = Opened::open(&[second], 3).unwrap_err();
+        assert!(refused.hint().contains("another program"), "{protocol:?}: {refused}");
+    }
+    drop((datagrams, streams));
 }

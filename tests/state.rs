@@ -120,7 +120,7 @@ fn the_state_belongs_to_the_user_that_serves() {
     assert!(owned.success());
     let mut child = Command::new(env!("CARGO_BIN_EXE_interdict"))
         .args(["--config", site.config.to_str().unwrap(), "serve"])
-        .stderr(std::process::Stdio::null())
+        .stderr(std::fs::File::create(site.path("said")).unwrap())
         .spawn()
         .unwrap();
     let kept = |generation: usize| {
@@ -135,5 +135,5 @@ fn the_state_belongs_to_the_user_that_serves() {
     let second = kept(2);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!((first, second), (Some(nobody), Some(nobody)));
+    assert_eq!((first, second), (Some(nobody), Some(nobody)), "{}", support::read(&site.path("said")));
 }

@@ -20,7 +20,7 @@ use super::terms::Terms;
 use super::{Config, https, quic, udp};
 use crate::dns::Cookies;
 use crate::net::tls::{Application, Authority, Renewable, Server};
-use crate::net::{BindError, bind_tcp, bind_udp};
+use crate::net::{BindError, bind_both, bind_tcp, bind_udp};
 use crate::policy::Prefix;
 use crate::query::{Engine, Transport};
 
@@ -148,26 +148,24 @@ impl Opened {
     pub fn open(listeners: &[Listener], workers: usize) -> Result<Self, BindError> {
         let mut opened = Self { addresses: Vec::new(), udp: Vec::new(), connected: Vec::new() };
         for wanted in listeners {
-            let mut at = wanted.address;
-            let proxies: Arc<[Prefix]> = wanted.proxies.clone().into();
-            let failed = |cause| BindError { address: wanted.address, cause };
-            if wanted.protocol == Protocol::Do53 {
-                let first = bind_udp(at)?;
-                at = first.local_addr().map_err(failed)?;
-                opened.udp.push((first, Arc::clone(&proxies)));
-                for _ in 1..workers {
-                    opened.udp.push((bind_udp(at)?, Arc::clone(&proxies)));
-                }
-            }
-            let (socket, at) = if wanted.protocol.is_quic() {
-                let socket = bind_udp(at)?;
-                let at = socket.local_addr();
-                (Socket::Quic(socket), at)
+            let at = wanted.address;
+            let failed = |cause| BindError { address: at, cause };
+            let socket = if wanted.protocol.is_quic() {
+                Socket::Quic(bind_udp(at)?)
             } else {
-                let listener =
-                    bind_tcp(at).and_then(|listener| TcpListener::from_std(listener).map_err(failed))?;
-                let at = listener.local_addr();
-                (Socket::Tcp(listener), at)
+                let listener = if wanted.protocol == Protocol::Do53 {
+                    let (udp, tcp) = bind_both(at, workers)?;
+                    let proxies: Arc<[Prefix]> = wanted.proxies.clone().into();
+                    opened.udp.extend(udp.into_iter().map(|socket| (socket, Arc::clone(&proxies))));
+                    tcp
+                } else {
+                    bind_tcp(at)?
+                };
+                Socket::Tcp(TcpListener::from_std(listener).map_err(failed)?)
+            };
+            let at = match &socket {
+                Socket::Tcp(listener) => listener.local_addr(),
+                Socket::Quic(socket) => socket.local_addr(),
             };
             opened.addresses.push(at.map_err(failed)?);
             opened.connected.push((socket, wanted.clone()));

@@ -19,7 +19,9 @@ pub use places::{Place, Places};
 pub use poll::{Alarm, Poll, Ready};
 pub use privileges::{DropError, drop_to, hold_capabilities, keep_network_administration};
 pub use proxy::{Proxied, ProxyError, read_proxied, receive_proxied, write_proxied};
-pub use sockets::{BindError, accept, bind_shared_tcp, bind_tcp, bind_udp, connect_udp, narrow_room};
+pub use sockets::{
+    BindError, accept, bind_both, bind_shared_tcp, bind_tcp, bind_udp, connect_udp, narrow_room,
+};
 pub use splice::{Pipe, Pipes};
 pub use stream::{Direct, read_message, send};
 pub use together::{put_off, together};

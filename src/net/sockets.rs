@@ -42,11 +42,39 @@ fn set_room(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// A UDP socket that shares its address with others of its kind (SO_REUSEPORT). On a wildcard address each datagram says
-/// which address it was sent to, so that the reply leaves from there.
+/// A UDP socket. On a wildcard address each datagram says which address it was sent to, so that the reply leaves from there.
 pub fn bind_udp(address: SocketAddr) -> Result<UdpSocket, BindError> {
+    udp(address, false)
+}
+
+/// So many UDP sockets and a listening TCP socket at one address, among the former of which the kernel divides datagrams (SO_REUSEPORT). Where any
+/// port will do, it is one that is free for both. An address that somebody else has is an error.
+pub fn bind_both(address: SocketAddr, count: usize) -> Result<(Vec<UdpSocket>, TcpListener), BindError> {
+    /// What is free for TCP is seldom taken for UDP, so that this many in a row mean that hardly anything is free.
+    const ATTEMPTS: usize = 64;
+    let both = || {
+        let tcp = bind_tcp(address)?;
+        let at = tcp.local_addr().map_err(|cause| BindError { address, cause })?;
+        // Those that share would do so with another process's too: only one that does not finds out that nobody else is there.
+        drop(udp(at, false)?);
+        let shared = (0..count).map(|_| udp(at, count > 1)).collect::<Result<_, _>>()?;
+        Ok((shared, tcp))
+    };
+    let attempts = if address.port() == 0 { ATTEMPTS } else { 1 };
+    let mut bound = both();
+    for _ in 1..attempts {
+        match &bound {
+            Err(BindError { cause, .. }) if cause.kind() == io::ErrorKind::AddrInUse => bound = both(),
+            _ => break,
+        }
+    }
+    bound
+}
+
+fn udp(address: SocketAddr, is_shared: bool) -> Result<UdpSocket, BindError> {
     let open = || -> io::Result<UdpSocket> {
         let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+        socket.set_reuse_port(is_shared)?;
         set_room(&socket, RECEIVE_BUFFER)?;
         socket.set_read_timeout(Some(WAKE))?;
         if address.ip().is_unspecified() {
@@ -137,8 +165,6 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socke
     if kind == Type::STREAM {
         // A restart must not wait for the last connections to be forgotten; two listeners on one port stay an error.
         socket.set_reuse_address(true)?;
-    } else {
-        socket.set_reuse_port(true)?;
     }
     Ok(socket)
 }
@@ -147,7 +173,9 @@ impl BindError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self.cause.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there; `ss -lntup` shows which",
+            io::ErrorKind::AddrInUse => {
+                "another program, or another listener of this one, is there; `ss -lntup` shows which"
+            }
             io::ErrorKind::AddrNotAvailable => {
                 "the machine has no such address; `ip address` shows those it has"
             }
@@ -176,7 +204,15 @@ mod tests {
         let taken = taken.collect::<Vec<_>>();
         assert_eq!(taken.iter().sum::<usize>(), clients.len());
         assert!(taken.iter().all(|count| *count > 0), "{taken:?}");
-        drop(shared);
-        bind_tcp(address).unwrap();
+
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (shared, tcp) = bind_both(any, 3).unwrap();
+        let address = tcp.local_addr().unwrap();
+        assert_eq!(shared.len(), 3);
+        assert!(shared.iter().all(|one| one.local_addr().unwrap() == address));
+        drop(tcp);
+        for refused in [bind_both(address, 3).map(|_| ()), bind_udp(address).map(|_| ())] {
+            assert_eq!(refused.unwrap_err().cause.kind(), io::ErrorKind::AddrInUse);
+        }
     }
 }

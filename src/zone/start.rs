@@ -1,5 +1,6 @@
 //! Owns the zone's start: its sockets, its tasks, and what it shows of itself. Never answers anything.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::version::title;
 use super::{tcp, udp};
 use crate::clock::Clock;
 use crate::dns::tsig::Key;
-use crate::net::{BindError, bind_tcp, bind_udp};
+use crate::net::{BindError, bind_both};
 use crate::policy::Live;
 use crate::problem::{Place, Problem};
 use crate::sources::TsigKey;
@@ -97,10 +98,10 @@ pub fn bind(config: &Config) -> Result<Bound, Problem> {
 
 fn open(address: SocketAddr) -> Result<Listening, BindError> {
     let failed = |cause| BindError { address, cause };
-    let tcp = bind_tcp(address)?;
+    let (mut udp, tcp) = bind_both(address, 1)?;
     // A port that the system chose is the same for both.
     let address = tcp.local_addr().map_err(failed)?;
-    let udp = bind_udp(address)?;
+    let udp = udp.pop().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     udp.set_nonblocking(true).map_err(failed)?;
     let udp = UdpSocket::from_std(udp).map_err(failed)?;
     Ok(Listening { address, udp, tcp: TcpListener::from_std(tcp).map_err(failed)? })
