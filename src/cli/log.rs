@@ -1,25 +1,22 @@
 //! Owns the verb `log`: the lines of the query log that somebody looks for, in the file and in all that was put aside of it. Needs no running resolver, and
 //! shows no more of a client than the log does.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use comfy_table::{Table, presets};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 
 use super::{Exit, complain, out, plain};
 use crate::app;
 use crate::clock::Clock;
-use crate::dns::{CanonicalName, Name};
 use crate::policy::When;
 use crate::problem::{Place, Problem};
-use crate::telemetry::{Clients, Decision, Form, KeptLog, Reading, Reference, Sink, Target};
+use crate::telemetry::{
+    Clients, Config, Decision, KeptLog, Line, Reading, Reference, Search, Sink, Sought, Unsearchable,
+};
 
 /// Options of `log`.
 #[derive(Debug, clap::Args)]
@@ -65,68 +62,15 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 }
 
-/// What is read of a line.
-#[derive(Deserialize)]
-struct Line<'l> {
-    time: Timestamp,
-    #[serde(borrow, default)]
-    client: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
-    identity: Option<Cow<'l, str>>,
-    #[serde(borrow)]
-    name: Cow<'l, str>,
-    #[serde(borrow)]
-    r#type: Cow<'l, str>,
-    #[serde(borrow)]
-    verdict: Cow<'l, str>,
-    #[serde(borrow)]
-    group: Cow<'l, str>,
-    #[serde(borrow, default)]
-    app: Cow<'l, str>,
-    #[serde(borrow, default)]
-    instrument: Cow<'l, str>,
-    #[serde(borrow, default)]
-    rule: Cow<'l, str>,
-    #[serde(borrow, default)]
-    rcode: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
-    answered_from: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
-    upstream: Option<Cow<'l, str>>,
-}
-
-/// Which lines are wanted.
-#[derive(Debug)]
-struct Wanted<'o> {
-    options: &'o Arguments,
-    name: Option<String>,
-    client: Option<Who<'o>>,
-    from: Timestamp,
-    to: Timestamp,
-}
-
-/// A client that is looked for.
-#[derive(Debug)]
-enum Who<'o> {
-    /// By its address, and the network that may be shown in its place.
-    Address(IpAddr, Option<String>),
-    /// By how it begins.
-    Begins(&'o str),
-}
-
-/// How long a client may have kept a block before it showed its page: as long as `[policy] ttl` may be.
-const BEFORE: SignedDuration = SignedDuration::from_hours(24);
-/// By how much the line of a denial may be later than its page.
-const AFTER: SignedDuration = SignedDuration::from_secs(2);
 /// Rows of one table, where all lines are shown.
 const ROWS: usize = 1000;
 
 pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exit {
-    let found = Wanted::of(options).and_then(|wanted| {
-        let logs = logs(config, &wanted)?;
-        Ok((wanted, logs))
+    let found = options.search().and_then(|search| {
+        let logs = logs(config, options, &search)?;
+        Ok((search, logs))
     });
-    let (wanted, logs) = match found {
+    let (search, logs) = match found {
         Ok(found) => found,
         Err(problems) => {
             complain(&problems);
@@ -136,10 +80,10 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
     let mut shown = Shown { json, last: options.last, ..Shown::default() };
     let (mut lines, mut refused, mut all) = (0u64, 0u64, Reading::default());
     for log in logs {
-        let reading = log.each_line((wanted.from, wanted.to), |bytes| {
+        let reading = log.within(search.between()).each_line(|bytes| {
             lines += 1;
             match serde_json::from_slice::<Line<'_>>(bytes) {
-                Ok(line) if wanted.wants(&line) => shown.add(bytes),
+                Ok(line) if search.wants(&line) => shown.add(bytes),
                 Ok(_) => {}
                 Err(_) => refused += 1,
             }
@@ -176,15 +120,13 @@ pub(super) fn run(config: Option<&Path>, options: &Arguments, json: bool) -> Exi
 }
 
 /// The logs to be read, one after the other.
-fn logs(config: Option<&Path>, wanted: &Wanted<'_>) -> Result<Vec<KeptLog>, Vec<Problem>> {
-    let options = wanted.options;
+fn logs(config: Option<&Path>, options: &Arguments, search: &Search) -> Result<Vec<KeptLog>, Vec<Problem>> {
     if !options.files.is_empty() {
         return Ok(options.files.iter().map(|path| KeptLog::file(path)).collect());
     }
-    let sinks = app::boot(config)?.querylog.sinks;
-    let (sink, path) = chosen(&sinks, options.sink.as_deref()).map_err(|problem| vec![problem])?;
-    let wants_address = matches!(wanted.client, Some(Who::Address(..)));
-    if wants_address && matches!(sink.clients, Clients::Hmac | Clients::None) {
+    let querylog = app::boot(config)?.querylog;
+    let (sink, path) = chosen(&querylog, options.sink.as_deref()).map_err(|problem| vec![problem])?;
+    if search.is_for_address() && matches!(sink.clients, Clients::Hmac | Clients::None) {
         return Err(vec![Problem::error(
             Place::file("--client"),
             format!("the sink `{}` shows no addresses", sink.name),
@@ -195,20 +137,9 @@ fn logs(config: Option<&Path>, wanted: &Wanted<'_>) -> Result<Vec<KeptLog>, Vec<
     Ok(vec![log])
 }
 
-/// A sink that writes lines of this product's own form into a file.
-fn chosen<'s>(sinks: &'s [Sink], name: Option<&str>) -> Result<(&'s Sink, &'s Path), Problem> {
-    let file = |sink: &'s Sink| match &sink.to {
-        Target::File(path) if sink.form == Form::Json => Some((sink, path.as_path())),
-        _ => None,
-    };
-    let files: Vec<_> = sinks.iter().filter_map(file).collect();
-    let named = |(sink, _): &&(&Sink, &Path)| name.is_none_or(|name| sink.name == name);
-    let all = files.iter().filter(named).find(|(sink, _)| sink.all);
-    if let Some(found) = all.or_else(|| files.iter().find(named)) {
-        return Ok(*found);
-    }
-    let names: Vec<&str> = files.iter().map(|(sink, _)| sink.name.as_str()).collect();
-    Err(match name {
+/// A sink whose lines can be read.
+fn chosen<'s>(querylog: &'s Config, name: Option<&str>) -> Result<(&'s Sink, &'s Path), Problem> {
+    querylog.readable(name).map_err(|names| match name {
         Some(name) if !names.is_empty() => Problem::error(
             Place::file("--sink"),
             format!("`{name}` is no sink that writes a file in the form `json`"),
@@ -234,76 +165,26 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
     Problem::error(Place::file(path.display().to_string()), format!("cannot be read: {error}"), hint)
 }
 
-impl<'o> Wanted<'o> {
-    fn of(options: &'o Arguments) -> Result<Self, Vec<Problem>> {
-        let page = options.reference.map(|reference| reference.time());
-        let from = match (options.from, page) {
-            (Some(when), _) => when.in_zone(&TimeZone::UTC),
-            (None, Some(page)) => page.saturating_sub(BEFORE).unwrap_or(Timestamp::MIN),
-            (None, None) => Timestamp::MIN,
+impl Arguments {
+    /// What is asked for; days are those of UTC, as the lines' times are.
+    fn search(&self) -> Result<Search, Vec<Problem>> {
+        let sought = Sought {
+            name: self.name.clone(),
+            client: self.client.clone(),
+            app: self.app.clone(),
+            instrument: self.instrument.clone(),
+            group: self.group.clone(),
+            verdict: self.verdict.clone(),
+            rcode: self.rcode.clone(),
+            from: self.from,
+            to: self.to,
+            reference: self.reference,
         };
-        let to = match (options.to, page) {
-            // To its last moment, and not to its last whole second.
-            (Some(when @ When::Day(_)), _) => {
-                let end = when.end_of_day(&TimeZone::UTC);
-                end.saturating_add(SignedDuration::from_millis(999)).unwrap_or(end)
-            }
-            (Some(When::Moment(moment)), _) => moment,
-            (None, Some(page)) => page.saturating_add(AFTER).unwrap_or(Timestamp::MAX),
-            (None, None) => Timestamp::MAX,
+        let complaint = |wrong: Unsearchable| {
+            vec![Problem::error(Place::file(format!("--{}", wrong.key)), wrong.what, wrong.hint)]
         };
-        if from > to {
-            let what = format!("{from} is after {to}");
-            return Err(vec![Problem::error(Place::file("--from"), what, "nothing is between them")]);
-        }
-        let client = options.client.as_ref().map(|client| match client.parse() {
-            Ok(address) => Who::Address(address, Clients::Prefix.show(address)),
-            Err(_) => Who::Begins(client),
-        });
-        Ok(Self { options, name: options.name.as_deref().map(part), client, from, to })
+        Search::new(sought, &TimeZone::UTC).map_err(complaint)
     }
-
-    fn wants(&self, line: &Line<'_>) -> bool {
-        let options = self.options;
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        (self.from..=self.to).contains(&line.time)
-            && self.name.as_ref().is_none_or(|part| line.name.contains(&**part))
-            && self.client.as_ref().is_none_or(|who| who.is(line))
-            && is(&options.app, &line.app)
-            && is(&options.instrument, &line.instrument)
-            && is(&options.group, &line.group)
-            && is(&options.verdict, &line.verdict)
-            && options.rcode.as_ref().is_none_or(|wanted| {
-                line.rcode.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted))
-            })
-            && options.reference.is_none_or(|reference| is_denial_of(line, &reference))
-    }
-}
-
-impl Who<'_> {
-    fn is(&self, line: &Line<'_>) -> bool {
-        let mut known = [&line.client, &line.identity].into_iter().flatten();
-        match self {
-            // A whole address is not meant to find those that it begins; its network stands for it where that is all that is shown.
-            Self::Address(address, network) => known.any(|found| {
-                found.parse::<IpAddr>().is_ok_and(|found| found == *address)
-                    || network.as_ref().is_some_and(|network| found == network)
-            }),
-            Self::Begins(beginning) => known.any(|found| found.starts_with(beginning)),
-        }
-    }
-}
-
-/// A part of a name as the log writes names: in lower case, without a final dot, and in A-labels (RFC 5890).
-fn part(text: &str) -> String {
-    let text = text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(text);
-    let labels = Some(text).filter(|text| !text.is_ascii()).and_then(|text| text.parse::<Name>().ok());
-    labels.map_or_else(|| text.to_ascii_lowercase(), |name| name.to_string())
-}
-
-fn is_denial_of(line: &Line<'_>, reference: &Reference) -> bool {
-    matches!(&*line.verdict, "blocked" | "refused")
-        && line.name.parse::<Name>().is_ok_and(|name| reference.may_be_of(&CanonicalName::from(&name)))
 }
 
 /// What is shown, and how.
@@ -381,88 +262,4 @@ fn row(line: &Line<'_>) -> [String; 10] {
         text(Some(&line.instrument)),
         text(Some(&line.rule)),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Typed {
-        #[command(flatten)]
-        options: Arguments,
-    }
-
-    fn typed(arguments: &[&str]) -> Arguments {
-        Typed::try_parse_from(["log"].iter().chain(arguments)).unwrap().options
-    }
-
-    /// Whether what was typed finds a line with these members beside the usual ones.
-    fn finds(arguments: &[&str], members: &str) -> bool {
-        let options = typed(arguments);
-        let line = format!(
-            "{{\"name\":\"www.tiktok.com\",\"type\":\"A\",\"verdict\":\"blocked\",\"group\":\"default\",{members}}}"
-        );
-        Wanted::of(&options).unwrap().wants(&serde_json::from_str(&line).unwrap())
-    }
-
-    #[test]
-    fn days_are_whole_and_of_utc_and_times_are_exact() {
-        let finds = |arguments: &[&str], time: &str| finds(arguments, &format!("\"time\":\"{time}\""));
-        let day = &["--from", "2026-11-30", "--to", "2026-11-30"];
-        assert!(finds(day, "2026-11-30T00:00:00.000Z") && finds(day, "2026-11-30T23:59:59.999Z"));
-        assert!(!finds(day, "2026-11-29T23:59:59.999Z") && !finds(day, "2026-12-01T00:00:00.000Z"));
-        let hour = &["--from", "2026-11-30T09:00:00-05:00", "--to", "2026-11-30T15:00:00Z"];
-        assert!(finds(hour, "2026-11-30T14:00:00.000Z") && finds(hour, "2026-11-30T15:00:00.000Z"));
-        assert!(!finds(hour, "2026-11-30T13:59:59.999Z") && !finds(hour, "2026-11-30T15:00:00.001Z"));
-        let backwards = typed(&["--from", "2026-11-30", "--to", "2026-11-29"]);
-        assert!(Wanted::of(&backwards).unwrap_err()[0].what.contains("is after"));
-    }
-
-    #[test]
-    fn a_reference_is_of_a_name_and_of_the_day_before_it_was_shown() {
-        let name = |text: &str| CanonicalName::from(&text.parse::<Name>().unwrap());
-        let at: Timestamp = "2026-11-30T20:15:00.123Z".parse().unwrap();
-        let shown = Reference::of(7, at, &name("www.tiktok.com")).to_string();
-        let finds = |arguments: &[&str], time: &str| finds(arguments, &format!("\"time\":\"{time}\""));
-        let page = &["--reference", &shown];
-        assert!(finds(page, "2026-11-30T20:15:00.100Z") && finds(page, "2026-11-30T20:15:02.000Z"));
-        assert!(finds(page, "2026-11-29T20:16:00.000Z"), "blocks may hold for a day");
-        assert!(!finds(page, "2026-11-30T20:15:03.000Z") && !finds(page, "2026-11-29T20:14:00.000Z"));
-        assert!(finds(&["--reference", &shown, "--from", "2026-11-01"], "2026-11-02T00:00:00.000Z"));
-        let other = Reference::of(7, at, &name("www.wechat.com")).to_string();
-        assert!(!finds(&["--reference", &other], "2026-11-30T20:15:00.100Z"));
-    }
-
-    #[test]
-    fn a_client_is_found_however_it_is_written_and_however_it_is_shown() {
-        let finds = |client: &str, shown: &str| {
-            finds(&["--client", client], &format!("\"time\":\"2026-11-30T00:00:00Z\",{shown}"))
-        };
-        let whole = r#""client":"2001:db8::17""#;
-        assert!(finds("2001:DB8:0::17", whole) && finds("2001:db8:", whole) && !finds("2001:db8::1", whole));
-        assert!(
-            finds("10.20.0.7", r#""client":"10.20.0.0/24""#)
-                && !finds("10.20.1.7", r#""client":"10.20.0.0/24""#)
-        );
-        assert!(
-            finds("10.20.", r#""client":"10.20.0.7""#) && !finds("10.20.0.7", r#""client":"10.20.0.71""#)
-        );
-        assert!(finds("certificate:lab", r#""client":"10.0.0.1","identity":"certificate:lab-7""#));
-        assert!(!finds("10.20.0.7", r#""client":null"#));
-    }
-
-    #[test]
-    fn a_part_of_a_name_is_found_as_people_write_it() {
-        for (text, written) in [
-            ("WWW.TikTok.com.", "www.tiktok.com"),
-            ("tik", "tik"),
-            (".", "."),
-            ("m\u{fc}nchen", "xn--mnchen-3ya"),
-        ] {
-            assert_eq!(part(text), written);
-        }
-    }
 }

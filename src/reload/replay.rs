@@ -72,7 +72,7 @@ pub fn replay(path: &Path, before: &Snapshot, after: &Snapshot) -> io::Result<Re
 
 /// Calls `take` for each line of the log at `path`, compressed or not.
 fn each_line(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let reading = KeptLog::file(path).each_line((Timestamp::MIN, Timestamp::MAX), |line| {
+    let reading = KeptLog::file(path).each_line(|line| {
         take(line);
         ControlFlow::Continue(())
     });

@@ -23,8 +23,8 @@ pub use last_day::{
 pub use latency::Path;
 pub use metric::{Collect, Kind, Metric, Sample};
 pub use querylog::{
-    Answer, Answered, Clients, Config, Describe, Described, Form, KeptLog, OpenError, Pseudonyms, QueryLog,
-    Reading, Rotation, Sink, Tap, Target, Tls,
+    Answer, Answered, Clients, Config, Describe, Described, Excerpt, Form, Found, KeptLog, Line, OpenError,
+    Pseudonyms, QueryLog, Reading, Rotation, Search, Sink, Sought, Tap, Target, Tls, Unread, Unsearchable,
 };
 pub use record::{Decision, Entry, Record};
 pub use reference::{NoReference, Reference};

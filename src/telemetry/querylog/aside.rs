@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -119,12 +120,19 @@ pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
 
 /// The content of a file, compressed or not.
 pub(super) fn unpacked(file: File) -> io::Result<Box<dyn BufRead>> {
-    /// How each member begins (RFC 1952 section 2.3.1).
-    const MAGIC: &[u8] = &[0x1F, 0x8B];
     let mut file = BufReader::new(file);
-    let is_packed = file.fill_buf()?.starts_with(MAGIC);
+    let is_packed = file.fill_buf()?.starts_with(&MAGIC);
     Ok(if is_packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }
+
+/// True when it is compressed.
+pub(super) fn is_packed(file: &File) -> io::Result<bool> {
+    let mut first = [0; MAGIC.len()];
+    Ok(file.read_at(&mut first, 0)? == first.len() && first == MAGIC)
+}
+
+/// How each member of what is compressed begins (RFC 1952 section 2.3.1).
+const MAGIC: [u8; 2] = [0x1F, 0x8B];
 
 /// True for `20261125T203000Z`, and a number behind it.
 fn is_time(text: &str) -> bool {

@@ -115,6 +115,18 @@ impl Clients {
         true
     }
 
+    /// What may be shown of a client that was written down as `shown`, when more of clients was told.
+    pub fn narrowed(self, shown: &str) -> Option<String> {
+        match (self, shown.parse()) {
+            (Self::Full, _) => Some(shown.to_owned()),
+            (Self::None, _) => None,
+            (Self::Hmac | Self::Prefix, Ok(address)) => self.show(address),
+            // A network, which is more than a digest.
+            (Self::Hmac, Err(_)) if shown.contains('/') => None,
+            (Self::Hmac | Self::Prefix, Err(_)) => Some(shown.to_owned()),
+        }
+    }
+
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -129,6 +141,19 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_told_of_a_client_is_narrowed_and_never_widened() {
+        let all = ["10.20.0.7", "2001:db8:0:1234::7", "10.20.0.0/24", "0123456789abcdef"];
+        let narrowed = |clients: Clients| all.map(|shown| clients.narrowed(shown).unwrap_or_default());
+        assert_eq!(narrowed(Clients::Full), all);
+        assert_eq!(
+            narrowed(Clients::Prefix),
+            ["10.20.0.0/24", "2001:db8:0:1200::/56", "10.20.0.0/24", "0123456789abcdef"]
+        );
+        assert_eq!(narrowed(Clients::Hmac), ["", "", "", "0123456789abcdef"]);
+        assert_eq!(narrowed(Clients::None), [""; 4]);
+    }
 
     #[test]
     fn a_digest_stays_for_a_day_and_tells_clients_apart() {

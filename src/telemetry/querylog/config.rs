@@ -1,6 +1,6 @@
 //! Owns the settings of the query log: where lines go, which, in which form, and how much of a client they show. Never writes one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -89,6 +89,15 @@ impl Config {
         self.sinks.iter().map(|sink| sink.clients).min_by_key(shown)
     }
 
+    /// The sink of that name whose lines this product can read, as it wrote them in its own form into a file; without a name the first that has all
+    /// queries, else the first. Fails with the names of those that there are.
+    pub fn readable(&self, name: Option<&str>) -> Result<(&Sink, &Path), Vec<&str>> {
+        let files = || self.sinks.iter().filter_map(|sink| Some((sink, sink.readable()?)));
+        let mut named = files().filter(|(sink, _)| name.is_none_or(|name| sink.name == name));
+        let all = named.clone().find(|(sink, _)| sink.all);
+        all.or_else(|| named.next()).ok_or_else(|| files().map(|(sink, _)| sink.name.as_str()).collect())
+    }
+
     /// True when some sink wants queries that met no rule.
     pub fn wants_all(&self) -> bool {
         self.sinks.iter().any(|sink| sink.all)
@@ -123,6 +132,13 @@ impl Sink {
             sample: 1,
             rotation: Rotation::default(),
             tls: Tls::default(),
+        }
+    }
+
+    fn readable(&self) -> Option<&Path> {
+        match &self.to {
+            Target::File(path) if self.form == Form::Json => Some(path),
+            _ => None,
         }
     }
 }

@@ -10,14 +10,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::aside;
+use super::backwards::{end_of_wanted, lines_back};
 
 /// A log on disk.
 #[derive(Debug)]
-pub struct KeptLog(Vec<Piece>);
+pub struct KeptLog(Vec<KeptFile>);
 
 /// One of its files.
 #[derive(Debug)]
-struct Piece {
+pub(super) struct KeptFile {
     path: PathBuf,
     part: Part,
 }
@@ -31,6 +32,15 @@ enum Part {
     Current(File, u64),
     /// The whole.
     Whole,
+}
+
+/// How the lines of a file come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// From the last one back.
+    NewestFirst,
+    /// As they were written.
+    OldestFirst,
 }
 
 /// What became of a reading.
@@ -49,9 +59,9 @@ const LINE: u64 = 64 << 10;
 /// Looks at a folder in which files are put aside meanwhile.
 const LOOKS: usize = 10;
 /// By how much a line's time may be off the time in the name of its file, and that off the file's own: a clock that was set meanwhile.
-const DOUBT: Duration = Duration::from_secs(3600);
-/// No log of this product is older: a clock said so that was not set yet. 1 January 2025, in seconds since 1970.
-const EARLIEST: i64 = 1_735_689_600;
+pub(super) const DOUBT: Duration = Duration::from_secs(3600);
+/// No log of this product is older: a clock said so that was not set yet. 1 January 2025.
+pub(super) const EARLIEST: Timestamp = Timestamp::constant(1_735_689_600, 0);
 
 impl KeptLog {
     /// The log at `path` with what was put aside of it, as it is `now`: what comes later, or is put aside later, changes nothing. Fails when there is none, or it
@@ -75,10 +85,10 @@ impl KeptLog {
             }
             let pieces = before.into_iter().map(|(when, path)| {
                 let until = aside::time(&when).filter(|until| is_sure(*until, &path, now));
-                Piece { path, part: Part::Aside(until) }
+                KeptFile { path, part: Part::Aside(until) }
             });
             let path = path.to_owned();
-            let current = current.map(|(file, length)| Piece { path, part: Part::Current(file, length) });
+            let current = current.map(|(file, length)| KeptFile { path, part: Part::Current(file, length) });
             return Ok(Self(pieces.chain(current).collect()));
         }
         Err(io::Error::other("its files are put aside faster than they can be looked at"))
@@ -86,50 +96,115 @@ impl KeptLog {
 
     /// That file alone, compressed or not.
     pub fn file(path: &Path) -> Self {
-        Self(vec![Piece { path: path.to_owned(), part: Part::Whole }])
+        Self(vec![KeptFile { path: path.to_owned(), part: Part::Whole }])
     }
 
-    /// Calls `take` for each line, with its end, until it breaks off; of files in which all lines are of before `from` or of after `to`, for none.
-    pub fn each_line(
-        self,
-        (from, to): (Timestamp, Timestamp),
-        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Reading {
+    /// Without the files in which all lines are of before `from` or of after `to`.
+    pub fn within(self, (from, to): (Timestamp, Timestamp)) -> Self {
         let later = |time: Timestamp| time.saturating_add(DOUBT).unwrap_or(Timestamp::MAX);
-        let mut reading = Reading::default();
         let mut before = None;
-        for Piece { path, part } in self.0 {
-            let (until, is_in_order) = match part {
-                Part::Aside(until) => (until, until.is_some()),
-                Part::Current(..) => (None, true),
-                Part::Whole => (None, false),
-            };
+        let is_wanted = |piece: &KeptFile| {
+            let until = piece.until();
+            let is_in_order = until.is_some() || matches!(piece.part, Part::Current(..));
             let begun: Option<Timestamp> = std::mem::replace(&mut before, until);
             let is_too_old = until.is_some_and(|until| later(until) < from);
             let is_too_new = is_in_order && begun.is_some_and(|begun| later(to) < begun);
-            if is_too_old || is_too_new {
-                continue;
-            }
-            let read = match part {
-                Part::Current(file, length) => whole_lines(&file, length, &mut take),
-                Part::Whole => File::open(&path).and_then(|file| packed_lines(file, &mut take)),
-                Part::Aside(_) => match aside::reopen(&path) {
-                    Ok(Some(file)) => packed_lines(file, &mut take),
-                    Ok(None) => {
-                        reading.gone += 1;
-                        continue;
-                    }
-                    Err(error) => Err(error),
-                },
-            };
-            reading.files += 1;
-            match read {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => break,
-                Err(error) => reading.broken.push((path, error)),
+            !is_too_old && !is_too_new
+        };
+        let mut pieces = self.0;
+        pieces.retain(is_wanted);
+        Self(pieces)
+    }
+
+    /// Calls `take` for each line, with its end, until it breaks off.
+    pub fn each_line(self, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Reading {
+        let mut reading = Reading::default();
+        for piece in self.0 {
+            if reading.add(piece, &mut take).is_break() {
+                break;
             }
         }
         reading
+    }
+
+    /// Takes the newest of its files away; `None` when none is left.
+    pub(super) fn pop_newest(&mut self) -> Option<KeptFile> {
+        self.0.pop()
+    }
+
+    /// True when it is known of each file until when its lines are.
+    pub(super) fn is_sure(&self) -> bool {
+        self.0.iter().all(|file| file.until().is_some())
+    }
+}
+
+impl KeptFile {
+    /// Until when its lines are, as far as that is sure.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        match self.part {
+            Part::Aside(until) => until,
+            Part::Current(..) | Part::Whole => None,
+        }
+    }
+}
+
+impl Reading {
+    /// Reads another file, until `take` breaks off.
+    pub(super) fn add(
+        &mut self,
+        file: KeptFile,
+        take: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.look_into(file, |opened, length| match length {
+            Some(length) => whole_lines(&opened, length, take),
+            None => lines(aside::unpacked(opened)?, take),
+        })
+    }
+
+    /// Reads another file from its last line back, or from its first on where it is compressed, until `take` breaks off, which is told of each line which of the
+    /// two it is, and where it stands among the others. Lines behind the last that is not later may be left out.
+    pub(super) fn add_newest_first(
+        &mut self,
+        file: KeptFile,
+        is_later: impl Fn(&[u8]) -> bool,
+        take: &mut impl FnMut(Order, u64, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.look_into(file, |opened, length| {
+            if length.is_none() && aside::is_packed(&opened)? {
+                let mut number = 0;
+                return lines(aside::unpacked(opened)?, &mut |line| {
+                    number += 1;
+                    take(Order::OldestFirst, number, line)
+                });
+            }
+            let length = length.map_or_else(|| Ok(opened.metadata()?.len()), Ok::<_, io::Error>)?;
+            let end = end_of_wanted(&opened, length, LINE as usize, is_later)?;
+            lines_back(&opened, end, LINE as usize, &mut |at, line| take(Order::NewestFirst, at, line))
+        })
+    }
+
+    fn look_into(
+        &mut self,
+        KeptFile { path, part }: KeptFile,
+        read: impl FnOnce(File, Option<u64>) -> io::Result<ControlFlow<()>>,
+    ) -> ControlFlow<()> {
+        let read = match part {
+            Part::Current(file, length) => read(file, Some(length)),
+            Part::Whole => File::open(&path).and_then(|file| read(file, None)),
+            Part::Aside(_) => match aside::reopen(&path) {
+                Ok(Some(file)) => read(file, None),
+                Ok(None) => {
+                    self.gone += 1;
+                    return ControlFlow::Continue(());
+                }
+                Err(error) => Err(error),
+            },
+        };
+        self.files += 1;
+        read.unwrap_or_else(|error| {
+            self.broken.push((path, error));
+            ControlFlow::Continue(())
+        })
     }
 }
 
@@ -157,7 +232,7 @@ fn put_aside(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 fn is_sure(named: Timestamp, path: &Path, now: Timestamp) -> bool {
     let changed = fs::metadata(path).map(|about| about.mtime());
     let is_near = |changed: i64| changed.abs_diff(named.as_second()) <= DOUBT.as_secs();
-    named.as_second() >= EARLIEST && named <= now && changed.is_ok_and(is_near)
+    named >= EARLIEST && named <= now && changed.is_ok_and(is_near)
 }
 
 /// Its lines, but for the one that is being written.
@@ -170,10 +245,6 @@ fn whole_lines(
         [.., b'\n'] => take(line),
         _ => ControlFlow::Continue(()),
     })
-}
-
-fn packed_lines(file: File, take: &mut impl FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<ControlFlow<()>> {
-    lines(aside::unpacked(file)?, take)
 }
 
 fn lines(
@@ -212,7 +283,7 @@ mod tests {
     /// The lines of a log, and how it was read.
     fn read(log: KeptLog, between: (Timestamp, Timestamp)) -> (Vec<String>, Reading) {
         let mut lines = Vec::new();
-        let reading = log.each_line(between, |line| {
+        let reading = log.within(between).each_line(|line| {
             lines.push(String::from_utf8(line.to_vec()).unwrap().trim().to_owned());
             ControlFlow::Continue(())
         });
@@ -338,7 +409,7 @@ mod tests {
         assert!(lines.ends_with(&["c".to_owned(), "d".to_owned()]), "{lines:?}");
         assert_eq!((reading.broken.len(), reading.files), (2, 4));
         let mut seen = 0;
-        folder.open().unwrap().each_line(ALL, |line| {
+        folder.open().unwrap().each_line(|line| {
             seen += 1;
             if line == b"c\n" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -350,7 +421,7 @@ mod tests {
         let folder = Folder::new();
         folder.put("", &vec![b'x'; 3 * LINE as usize]);
         let mut longest = 0;
-        KeptLog::file(&folder.path("")).each_line(ALL, |line| {
+        KeptLog::file(&folder.path("")).each_line(|line| {
             longest = longest.max(line.len());
             ControlFlow::Continue(())
         });

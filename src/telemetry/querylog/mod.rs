@@ -3,6 +3,7 @@
 
 mod answered;
 mod aside;
+mod backwards;
 mod clients;
 mod config;
 mod dnstap;
@@ -16,8 +17,10 @@ mod json;
 mod kept;
 mod line;
 mod log;
+mod newest;
 mod ocsf;
 mod output;
+mod search;
 mod sink;
 mod syslog;
 mod target;
@@ -30,5 +33,7 @@ pub use kept::{KeptLog, Reading};
 pub use line::Described;
 pub(super) use log::METRICS;
 pub use log::{Describe, QueryLog, Tap};
+pub use newest::{Excerpt, Found, Unread};
+pub use search::{Line, Search, Sought, Unsearchable};
 pub use sink::OpenError;
 pub use target::Target;
