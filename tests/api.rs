@@ -44,6 +44,113 @@ fn a_list_comes_in_parts_and_each_says_where_the_next_is() {
     assert!(!head.contains("link:") && body.contains("\"generation\":1"), "{body}");
 }
 
+/// The lines of the log, once there are so many.
+fn logged(site: &support::Site, count: usize) -> Vec<Value> {
+    for _ in 0..500 {
+        let text = support::read(&site.path("queries.jsonl"));
+        if text.lines().count() >= count {
+            return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the log does not come to {count} lines");
+}
+
+#[test]
+fn the_kept_log_comes_in_parts_too_while_more_is_written() {
+    let site = furnished(Clock::system(), "");
+    let ask = |path: &str| {
+        let fields = "Authorization: Bearer viewer-token\r\n";
+        let (head, body) = site.browse("GET", path, fields, "");
+        (status(&head), head, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let kept = logged(&site, 70);
+    let (mut found, mut parts) = (Vec::new(), 0);
+    let mut next = Some("/api/v1/log?limit=7".to_owned());
+    while let Some(path) = next {
+        let (code, head, body) = ask(&path);
+        assert_eq!((code, &body["complete"], &body["sink"]), (200, &json!(true), &json!("file")), "{body}");
+        found.extend(body["lines"].as_array().unwrap().clone());
+        let link =
+            head.lines().find_map(|line| line.strip_prefix("link: <")?.strip_suffix(">; rel=\"next\""));
+        next = link.map(str::to_owned);
+        parts += 1;
+        // Later than all of it.
+        site.rcode("www.wechat.com");
+    }
+    assert_eq!(parts, 10);
+    let times: Vec<&str> = found.iter().map(|line| line["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted_by(|one, next| one >= next), "{times:?}");
+    let all = |lines: &[Value]| {
+        let mut all: Vec<String> = lines.iter().map(Value::to_string).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(all(&found), all(&kept), "each line once, as it stands in the log");
+
+    let count =
+        |query: &str| ask(&format!("/api/v1/log?limit=1000&{query}")).2["lines"].as_array().unwrap().len();
+    let client = "client=127.0.2.4";
+    assert_eq!(
+        (count(client), count("app=tiktok&verdict=shadow"), count("rcode=nxdomain&client=127.0.2.")),
+        (7, 5, 30)
+    );
+    assert_eq!((count("to=2020-01-01"), count("group=rehearsal&instrument=nosuch")), (0, 0));
+    for (query, key) in [
+        ("from=yesterday", "from"),
+        ("from=2026-02-01&to=2026-01-01", "from"),
+        ("verdict=bad", "verdict"),
+        ("reference=7", "reference"),
+        ("sink=other", "sink"),
+        ("cursor=2026-01-01_x", "cursor"),
+        ("limit=0", "limit"),
+        ("nmae=x", "nmae"),
+    ] {
+        let (code, _, body) = ask(&format!("/api/v1/log?{query}"));
+        assert!(
+            code == 400 && body["detail"].as_str().unwrap().contains(&format!("?{key}=")),
+            "{query}: {body}"
+        );
+    }
+    assert_eq!(site.http("GET", "/api/v1/log", None).0, 401);
+}
+
+#[test]
+fn a_search_shows_no_more_of_clients_than_the_sink_that_shows_least() {
+    let mut site = furnished(Clock::system(), "");
+    logged(&site, 70);
+    site.stop();
+    let plain = support::read(&site.config);
+    let dir = site.folder.path().display().to_string();
+    let mut with = |sinks: &str| {
+        let text = plain.replace("to = [\"file:", "# to = [\"file:") + &sinks.replace("$DIR", &dir);
+        std::fs::write(&site.config, text).unwrap();
+        site.running = Some(site.try_start().unwrap());
+        let (code, body) = site.http("GET", "/api/v1/log?name=wechat", Some("viewer-token"));
+        let (told, whose) = site.http("GET", "/api/v1/log?client=127.0.2.4", Some("viewer-token"));
+        site.stop();
+        (code, body, (told, whose.matches("\"time\":").count()))
+    };
+    let sink = |name: &str, to: &str, more: &str| {
+        format!("[[querylog.sink]]\nname = \"{name}\"\nto = \"{to}\"\n{more}\n")
+    };
+    let full = sink("full", "file:$DIR/queries.jsonl", "which = \"all\"");
+    let (code, body, told) = with(&full);
+    assert!(code == 200 && body.contains("\"client\":\"127.0.2.4\"") && told == (200, 7), "{body}");
+    // What was written before the setting was changed is there as it was.
+    let networks = sink("networks", "syslog://127.0.0.1:9", "clients = \"prefix\"");
+    let (code, body, told) = with(&[full.as_str(), &networks].concat());
+    assert!(
+        code == 200 && body.contains("\"client\":\"127.0.2.0/24\"") && !body.contains("127.0.2.4"),
+        "{body}"
+    );
+    assert_eq!(told, (200, 35), "whoever is in the network");
+    let nothing = sink("nothing", "syslog://127.0.0.1:9", "clients = \"none\"");
+    let (code, body, told) = with(&[full.as_str(), &nothing].concat());
+    assert!(code == 200 && body.contains("wechat") && !body.contains("\"127.0."), "{body}");
+    assert_eq!(told.0, 400, "whom a line is of is not to be found out by asking");
+}
+
 #[test]
 fn what_has_not_changed_is_not_sent_again() {
     let site = furnished(Clock::system(), "");

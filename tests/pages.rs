@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use support::dashboard::{HOSTILE, furnished, status};
 use support::{Site, read};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/?span=hour",
     "/policy",
@@ -27,6 +27,7 @@ const PAGES: [&str; 8] = [
     "/generations",
     "/reports",
     "/audit",
+    "/log?name=wechat&limit=20",
     "/login",
 ];
 
@@ -236,10 +237,23 @@ fn what_was_asked_is_shown_to_known_people_and_never_becomes_markup() {
     assert_eq!(waited["upstream"], *upstream, "{found}");
     let page = site.browse("GET", "/?name=canada.ca&verdict=allowed", &cookie(&session), "").1;
     assert!(page.contains(&format!("<td>{upstream}</td>")) && page.contains("<td>cache</td>"), "{page}");
+    // The kept log, every part of it by the links on its pages.
+    let (mut names, mut next) = (0, Some("/log?name=wechat&limit=20".to_owned()));
+    assert!(!site.browse("GET", "/log?name=wechat&limit=20", "", "").1.contains("www.wechat.com"));
+    while let Some(path) = next {
+        let page = site.browse("GET", &path, &cookie(&session), "").1;
+        assert!(!page.contains("<script>alert"), "{page}");
+        names += page.matches("<td><a class=\"wide\"").count();
+        let (before, _) = page.split_once("\">Older</a>").unzip();
+        next = before.map(|text| text.rsplit("href=\"").next().unwrap().replace("&amp;", "&"));
+    }
+    assert_eq!(names, 30, "each line once");
     // What stands in an address comes back as text too.
     for path in [
         "/explain?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/?name=%22%3E%3Cimg+src%3Dx+onerror%3Dalert(1)%3E",
+        "/log?name=%22%3E%3Cimg+src%3Dx+onerror%3Dalert(1)%3E",
+        "/log?from=%3Cscript%3Ealert(1)%3C%2Fscript%3E",
     ] {
         let page = site.browse("GET", path, &cookie(&session), "").1;
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
@@ -287,8 +301,11 @@ fn every_page_stands_without_state_reports_and_log_and_in_every_privacy_mode() {
         std::thread::sleep(std::time::Duration::from_millis(300));
         check(&site, shown);
         let session = site.log_in("operator-token");
-        let page = site.browse("GET", "/", &cookie(&session), "").1;
-        assert!(!page.contains("127.0.2.1<"), "{mode}: {page}");
+        for path in ["/", "/log?verdict=blocked&limit=100"] {
+            let page = site.browse("GET", path, &cookie(&session), "").1;
+            assert!(page.contains(shown), "{mode}: {page}");
+            assert!(!page.contains("127.0.2.1<") && !page.contains("127.0.2.2"), "{mode}: {page}");
+        }
         site.stop();
     }
 }
@@ -497,6 +514,13 @@ fn everybody_can_read_every_page_in_a_browser() {
         page("/generations?impact=1", "generations-impact", &["Newly blocked"]),
         page("/reports", "reports", &["Devices that very likely have an app", "WeChat"]),
         page("/audit", "audit", &["ticket 4711", "published"]),
+        page("/log", "log", &["Reference on a block page"]),
+        page(
+            "/log?verdict=blocked&limit=20",
+            "log-found",
+            &["Older", "NXDOMAIN", "&lt;script&gt;", "ca-tbs-2023-10-30-wechat-kaspersky"]
+        ),
+        page("/log?reference=7-", "log-wrong", &["is no reference"]),
         page("/login", "login", &["Token"]),
     ]);
     let block = running.proxies.first().map(|page| format!("http://127.0.0.1:{}", page.port()));
@@ -513,5 +537,5 @@ fn everybody_can_read_every_page_in_a_browser() {
     });
     let Some((looked, wrong)) = look(&asked) else { return };
     assert!(wrong.is_empty(), "{}", serde_json::to_string_pretty(&wrong).unwrap());
-    assert_eq!(looked, 8 * (12 + 3));
+    assert_eq!(looked, 8 * (15 + 3));
 }

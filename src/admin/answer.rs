@@ -144,10 +144,19 @@ pub(super) fn absent(one: &Problem) -> Response {
     problem(StatusCode::NOT_FOUND, std::slice::from_ref(one))
 }
 
+/// What is wrong when an answer could not be computed.
+pub(super) fn unmade() -> Problem {
+    Problem::error(Place::file("interdict"), "the answer could not be made", "the log says why")
+}
+
 /// What is said when it cannot be done now.
 pub(super) fn unavailable(what: &str) -> Response {
-    let one = Problem::error(Place::file("interdict"), what, "ask again");
-    problem(StatusCode::SERVICE_UNAVAILABLE, &[one])
+    problem(StatusCode::SERVICE_UNAVAILABLE, &[busy(what)])
+}
+
+/// What is wrong when it cannot be done now.
+pub(super) fn busy(what: &str) -> Problem {
+    Problem::error(Place::file("interdict"), what, "ask again")
 }
 
 /// What is said to somebody who is not known.

@@ -13,13 +13,15 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::answer::{Parameters, absent, problem, wrong};
+use super::answer::{Parameters, absent, problem, unmade, wrong};
 use super::auth::Tokens;
 use super::config::Config;
 use super::live::{self, Tail, Trend};
 use super::oidc::SignIn;
 use super::session::Sessions;
-use super::{change, egress, explain, feeds, lately, openapi, pages, policy, records, report, tag, visitor};
+use super::{
+    change, egress, explain, feeds, lately, log, openapi, pages, policy, records, report, tag, visitor,
+};
 use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::feeds::Kept;
@@ -27,7 +29,7 @@ use crate::problem::{Place, Problem};
 use crate::reload::{Pipeline, Preview, Request};
 use crate::report::Ledger;
 use crate::resolve::Resolver;
-use crate::telemetry::{Collect, LastDay, prometheus};
+use crate::telemetry::{self, Collect, LastDay, prometheus};
 use crate::zone::Zone;
 
 /// What the interface shows and asks.
@@ -65,6 +67,10 @@ pub struct Parts {
     pub trend: Arc<Trend>,
     /// The newest records, where they are kept.
     pub tail: Option<Arc<Tail>>,
+    /// Where queries are logged.
+    pub querylog: Arc<telemetry::Config>,
+    /// A place for the one search of a log at a time.
+    pub searching: Arc<Semaphore>,
     /// Lists that were asked for lately.
     pub feeds: Arc<Kept>,
     /// A place for the one compilation, or reading of what was kept, at a time that a question about other days or inputs may
@@ -85,6 +91,7 @@ pub(super) fn router(parts: Parts) -> Router {
         .merge(records::routes())
         .merge(lately::routes())
         .merge(live::routes())
+        .merge(log::routes())
         .merge(report::routes())
         .merge(feeds::routes())
         .merge(egress::routes())
@@ -220,14 +227,13 @@ pub(super) async fn compute<T: Serialize + Send + 'static>(
 
 /// What is said when an answer could not be computed.
 pub(super) fn failed() -> Response {
-    let one = Problem::error(Place::file("interdict"), "the answer could not be made", "the log says why");
-    problem(StatusCode::INTERNAL_SERVER_ERROR, &[one])
+    problem(StatusCode::INTERNAL_SERVER_ERROR, &[unmade()])
 }
 
 /// Row of blocked queries: labels are the policy's, numbers the workers'.
-pub static BLOCKED: crate::telemetry::Metric = crate::telemetry::Metric {
+pub static BLOCKED: telemetry::Metric = telemetry::Metric {
     name: "interdict_blocked_queries_total",
     help: "Queries that met a rule and were blocked, or would have been in shadow mode.",
-    kind: crate::telemetry::Kind::Counter,
-    labels: crate::telemetry::CAUSE_LABELS,
+    kind: telemetry::Kind::Counter,
+    labels: telemetry::CAUSE_LABELS,
 };

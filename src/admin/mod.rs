@@ -15,6 +15,7 @@ pub mod fields;
 mod lately;
 mod link;
 mod live;
+mod log;
 pub mod oidc;
 mod openapi;
 mod pages;

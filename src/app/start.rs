@@ -313,6 +313,8 @@ pub fn start(config_file: Option<PathBuf>, clock: Clock) -> Result<Running, Vec<
         clock: clock.clone(),
         trend,
         tail,
+        querylog: Arc::new(boot.querylog),
+        searching: Arc::new(Semaphore::new(1)),
         feeds: Arc::default(),
         compiling: Arc::new(Semaphore::new(1)),
     };

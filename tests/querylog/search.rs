@@ -176,3 +176,31 @@ fn a_search_while_files_are_put_aside_misses_none() {
     });
     assert!(put_aside(&site).len() >= 10, "{:?} were put aside", put_aside(&site));
 }
+
+#[test]
+fn who_searches_for_what_is_in_the_services_own_log() {
+    let site = Site::prepare("", Clock::system());
+    let port = support::free_port();
+    let text = support::read(&site.config);
+    let own = format!("[admin]\nlisten = \"127.0.0.1:{port}\"");
+    std::fs::write(&site.config, text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &own)).unwrap();
+    let service = Command::new(env!("CARGO_BIN_EXE_interdict"))
+        .arg("--config")
+        .arg(&site.config)
+        .arg("serve")
+        .stderr(std::fs::File::create(site.path("said")).unwrap())
+        .spawn();
+    let _service = support::Program(service.unwrap());
+    let asked = format!("http://127.0.0.1:{port}/api/v1/log?client=10.1.2.3&name=tik%0Atok");
+    until(10, "an answer", || {
+        let Ok(token) = std::fs::read_to_string(site.path("state/token")) else { return false };
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-H", &format!("Authorization: Bearer {token}"), &asked]);
+        String::from_utf8(curl.output().unwrap().stdout).unwrap().contains("\"complete\":true")
+    });
+    let said = support::read(&site.path("said"));
+    let line = said.lines().find(|line| line.contains("looks into the query log")).expect(&said);
+    for part in ["local", "127.0.0.1", "client=10.1.2.3", "name=tik\\ntok"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}

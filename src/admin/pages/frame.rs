@@ -20,6 +20,7 @@ pub(super) enum Place {
     Audit,
     Explain,
     Generations,
+    Log,
     Now,
     Policy,
     Reports,
@@ -43,6 +44,7 @@ pub(super) fn whole_with(
     let words = view.words;
     let entries = [
         (Place::Now, "/", words.now),
+        (Place::Log, "/log", words.log),
         (Place::Policy, "/policy", words.policy),
         (Place::Explain, "/explain", words.explain),
         (Place::Generations, "/generations", words.generations),

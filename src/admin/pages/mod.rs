@@ -9,6 +9,7 @@ mod difference;
 mod explain;
 mod frame;
 mod generations;
+mod log;
 mod login;
 mod now;
 mod parts;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/reports", get(reports::page))
         .route("/reports/file", get(reports::file))
         .route("/audit", get(audit::page))
+        .route("/log", get(log::page))
         .route("/login", get(login::page).post(login::log_in))
         .route(THERE, get(sign_in::there))
         .route(BACK, get(sign_in::back))

@@ -201,6 +201,10 @@ fn recent(view: &View) -> Markup {
                     button class="main" { (words.filter) }
                 }
                 div id="recent-rows" data-live="" { (rows(view)) }
+                @let same = view.parameters.all().filter(|(key, _)| matches!(*key, "name" | "client" | "app" | "verdict"));
+                @if view.parts.querylog.readable(None).is_ok() {
+                    p { a href=(link("/log", &same.chain([("limit", "100")]).collect::<Vec<_>>())) { (words.recent_more) } }
+                }
             }
         }
     }
@@ -220,26 +224,18 @@ fn rows(view: &View) -> Markup {
     let rows: Vec<Vec<Markup>> = found
         .iter()
         .map(|seen| {
-            let kind = match seen.verdict {
-                "blocked" | "refused" => "bad",
-                "shadow" => "warn",
-                "permitted" => "good",
-                _ => "",
-            };
             let client = seen.identity.as_deref().or(seen.client.as_deref()).unwrap_or(NOTHING);
-            let from = seen.answered_from.map_or(NOTHING, |origin| words.origin(origin));
-            let by = seen.upstream.as_deref().unwrap_or(from);
             let to = [("name", seen.name.as_str()), ("type", seen.r#type.as_str())];
             vec![
                 view.second(seen.time),
-                parts::badge(kind, words.said(seen.verdict)),
+                verdict(view, seen.verdict),
                 html! { a class="wide" href=(link("/explain", &to)) { (seen.name) } },
                 html! { (client) },
                 html! { (seen.app) },
                 html! { (seen.group) },
                 html! { (seen.r#type) },
                 html! { (seen.rcode.as_deref().unwrap_or(NOTHING)) },
-                html! { (by) },
+                html! { (by(view, seen.upstream.as_deref(), seen.answered_from)) },
                 html! { (view.time(seen.took_us.map(|took| f64::from(took.get()) / 1e6))) },
                 html! { (seen.transport) },
             ]
@@ -259,4 +255,20 @@ fn rows(view: &View) -> Markup {
         words.transport,
     ];
     parts::table("recent-list", words.recent, &header, &rows)
+}
+
+/// What the policy said, in its colour.
+pub(super) fn verdict(view: &View, verdict: &str) -> Markup {
+    let kind = match verdict {
+        "blocked" | "refused" => "bad",
+        "shadow" => "warn",
+        "permitted" => "good",
+        _ => "",
+    };
+    parts::badge(kind, view.words.said(verdict))
+}
+
+/// Who answered, or where the answer is from.
+pub(super) fn by<'s>(view: &View, upstream: Option<&'s str>, origin: Option<&'s str>) -> &'s str {
+    upstream.unwrap_or_else(|| origin.map_or(NOTHING, |origin| view.words.origin(origin)))
 }

@@ -71,6 +71,12 @@ impl View {
         html! { time datetime=(at.to_string()) { (text) } }
     }
 
+    /// A moment to the second, with its day.
+    pub(super) fn instant(&self, at: Timestamp) -> Markup {
+        let text = at.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        html! { time datetime=(at.to_string()) { (text) } }
+    }
+
     /// A count.
     pub(super) fn count(&self, number: u64) -> String {
         self.language.number(number)

@@ -75,6 +75,7 @@ words! {
     failing = "failing", "en échec";
     filter = "Filter", "Filtrer";
     from = "From", "De";
+    from_day = "From the day", "À partir du jour";
     generation = "Generation", "Génération";
     generation_in_force = "Generation in force", "Génération en vigueur";
     generations = "Generations", "Générations";
@@ -105,6 +106,11 @@ words! {
     latency = "Mean answer", "Réponse moyenne";
     listed = "Listed name", "Nom inscrit";
     list = "List", "Liste";
+    log = "Query log", "Journal des requêtes";
+    log_broken = "These files could not be read, or not to their end.", "Ces fichiers n’ont pas pu être lus, ou pas jusqu’à la fin.";
+    log_cut = "There was no time for what is not later than", "Le temps a manqué pour ce qui n’est pas postérieur à";
+    log_cut_hint = "Go on with what is older, or ask about fewer days.", "Poursuivez avec ce qui est plus ancien, ou restreignez la recherche à moins de jours.";
+    log_gone = "Files that were taken away meanwhile", "Fichiers retirés entre-temps";
     log_in = "Log in", "Se connecter";
     log_in_first = "Log in to see this: it shows what people asked.", "Connectez-vous pour voir ceci : on y voit ce que des personnes ont demandé.";
     log_in_what = "Use a token of the file that [admin] tokens names.", "Utilisez un jeton du fichier que nomme [admin] tokens.";
@@ -112,6 +118,12 @@ words! {
     log_in_wait = "Too many attempts. Wait five minutes.", "Trop de tentatives. Attendez cinq minutes.";
     log_out = "Log out", "Se déconnecter";
     logged_in = "Logged in as", "Connecté en tant que";
+    log_looked = "Lines looked at", "Lignes parcourues";
+    log_networks = "Clients are shown, and found, by their networks.", "Les clients sont affichés, et trouvés, par leur réseau.";
+    log_refused = "Lines in another format", "Lignes dans un autre format";
+    log_unread = "There was no time to look into all of the log.", "Le temps a manqué pour parcourir tout le journal.";
+    log_what = "What was asked, by whom, and what was said. Who searches for what is written down.", "Ce qui a été demandé, par qui, et ce qui a été répondu. Qui cherche quoi est consigné.";
+    look = "Search", "Rechercher";
     mode = "Mode", "Mode";
     month = "Month", "Mois";
     name = "Name", "Nom";
@@ -154,7 +166,9 @@ words! {
     reach = "Reaches", "Étendue";
     reason = "Reason", "Motif";
     recent = "Recent queries", "Requêtes récentes";
+    recent_more = "The same in the kept log", "Les mêmes requêtes dans le journal conservé";
     recent_none = "Nothing fits.", "Rien ne correspond.";
+    reference = "Reference on a block page", "Référence d’une page de blocage";
     refused = "Refused", "Refusée";
     rejected = "Rejected; the generation in force keeps deciding.", "Rejeté ; la génération en vigueur continue de décider.";
     reload = "Reload", "Recharger";
@@ -198,6 +212,7 @@ words! {
     time_zone = "Times are of the zone", "Les heures sont celles du fuseau";
     times_used = "queries", "requêtes";
     to = "to", "à";
+    to_day = "To the day", "Jusqu’au jour";
     token = "Token", "Jeton";
     top = "Most asked in 24 hours", "Le plus demandé en 24 heures";
     top_blocked = "Blocked names", "Noms bloqués";

@@ -1,0 +1,209 @@
+//! Owns what operators look for in the kept query log: from its newest line back, an excerpt at a time. It shows what people asked: only to who is known,
+//! no more of a client than the sink that shows least. Never opens another file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::answer::{Parameters, absent, complaint, problem, stranger, unavailable, wrong};
+use super::api::{Parts, failed};
+use super::link::link;
+use super::visitor::Visitor;
+use crate::problem::{Place, Problem};
+use crate::telemetry::{Clients, Excerpt, Found, KeptLog, Search, Sought, Unsearchable};
+
+/// How long one search may read: some four million lines, and no longer than somebody waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Lines of an answer that is asked for no number.
+const USUAL: u64 = 100;
+/// Lines of the longest answer.
+const MOST: u64 = 1000;
+/// Lines of one millisecond that may be passed over; they have to be kept until it is known which they are.
+const FARTHEST: usize = 1000;
+/// How long a search waits for another one.
+const QUEUE: Duration = Duration::from_secs(10);
+/// Characters that are written down of what somebody looks for: no name is longer.
+const WRITTEN: usize = 256;
+
+pub(super) fn routes() -> Router<Parts> {
+    Router::new().route("/api/v1/log", get(log))
+}
+
+/// What somebody looks for, and where.
+#[derive(Debug)]
+pub(super) struct Question {
+    search: Search,
+    excerpt: Excerpt,
+    sink: Option<String>,
+    /// As it was written.
+    said: Vec<String>,
+}
+
+/// What was looked for.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// Whose log it is.
+    pub(super) sink: String,
+    /// How much of clients is shown.
+    pub(super) clients: Clients,
+    /// What was found.
+    pub(super) found: Found,
+}
+
+/// Why nothing was looked for.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// There is no log that may be shown.
+    Absent(Problem),
+    /// Others are searching.
+    Busy,
+    /// The process stops, or the search died.
+    Failed,
+    /// It cannot be read now.
+    Unreadable(Problem),
+    /// The question makes no sense.
+    Wrong(Problem),
+}
+
+async fn log(State(parts): State<Parts>, visitor: Visitor, parameters: Parameters) -> Response {
+    let question = match Question::read(&parameters, &TimeZone::UTC) {
+        _ if !visitor.is_known() => return stranger(),
+        Ok(question) => question,
+        Err(problem) => return wrong(&problem),
+    };
+    match look(&parts, &visitor, question).await {
+        Ok(looked) => {
+            let link = |next| format!("<{}>; rel=\"next\"", next_of("/api/v1/log", &parameters, next));
+            let next = looked.found.next.and_then(|next| HeaderValue::try_from(link(next)).ok());
+            let mut response = Json(said(&looked)).into_response();
+            response.headers_mut().extend(next.map(|next| (header::LINK, next)));
+            response
+        }
+        Err(Refusal::Absent(problem)) => absent(&problem),
+        Err(Refusal::Busy) => unavailable("others are searching"),
+        Err(Refusal::Failed) => failed(),
+        Err(Refusal::Unreadable(one)) => problem(StatusCode::SERVICE_UNAVAILABLE, &[one]),
+        Err(Refusal::Wrong(problem)) => wrong(&problem),
+    }
+}
+
+fn said(Looked { sink, clients, found }: &Looked) -> Value {
+    let unreadable =
+        |(path, error): &(PathBuf, std::io::Error)| json!({ "file": path, "error": error.to_string() });
+    json!({
+        "sink": sink,
+        "clients": clients.as_str(),
+        "lines": found.lines,
+        "files": found.reading.files,
+        "lines_read": found.read,
+        "lines_refused": found.refused,
+        "files_gone": found.reading.gone,
+        "files_unreadable": found.reading.broken.iter().map(unreadable).collect::<Vec<_>>(),
+        "complete": found.unread.is_none(),
+        "complete_after": found.unread.and_then(|unread| unread.before),
+    })
+}
+
+/// The same question about what comes next, at `path`.
+pub(super) fn next_of(path: &str, parameters: &Parameters, (until, offset): (Timestamp, usize)) -> String {
+    let cursor = format!("{until}_{offset}");
+    let same = parameters.all().filter(|(key, _)| *key != "cursor");
+    link(path, &same.chain([("cursor", cursor.as_str())]).collect::<Vec<_>>())
+}
+
+/// Reads what [`next_of`] wrote.
+fn cursor(text: &str) -> Option<(Timestamp, usize)> {
+    let (until, offset) = text.split_once('_')?;
+    let offset = offset.parse().ok().filter(|offset| *offset <= FARTHEST)?;
+    Some((until.parse().ok()?, offset))
+}
+
+impl Question {
+    /// Reads what is asked; days are those of `zone`.
+    pub(super) fn read(parameters: &Parameters, zone: &TimeZone) -> Result<Self, Problem> {
+        parameters.only(&[&Sought::KEYS[..], &["sink", "limit", "cursor"]].concat())?;
+        let wrong = |wrong: Unsearchable| complaint(wrong.key, &wrong.what, &wrong.hint);
+        let sought = Sought::read(|key| parameters.get(key)).map_err(wrong)?;
+        let mut search = Search::new(sought, zone).map_err(wrong)?;
+        let mut offset = 0;
+        if let Some(text) = parameters.get("cursor") {
+            let hint = "take the link to the next part as it is";
+            let read = cursor(text).ok_or_else(|| complaint("cursor", "is none", hint))?;
+            (search, offset) = (search.until(read.0), read.1);
+        }
+        let limit = parameters.number("limit", 1..MOST + 1)?.unwrap_or(USUAL) as usize;
+        Ok(Self {
+            search,
+            excerpt: Excerpt { offset, limit },
+            sink: parameters.get("sink").map(str::to_owned),
+            said: parameters.all().map(|(key, value)| format!("{key}={value:.WRITTEN$}")).collect(),
+        })
+    }
+}
+
+/// Looks, one at a time, off the threads that must not wait. Who asked for what is in the service's log.
+pub(super) async fn look(parts: &Parts, visitor: &Visitor, question: Question) -> Result<Looked, Refusal> {
+    /// Ends a search that nobody waits for any more.
+    struct Waiting(Arc<AtomicBool>);
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let Question { search, excerpt, sink, said } = question;
+    let (sink, path) = readable(parts, sink.as_deref())?;
+    // Pages are for more people than files are: as the live tail, they show the least that any sink does.
+    let clients = parts.querylog.clients().unwrap_or(Clients::None);
+    let search = search.by_who_sees(clients);
+    if search.is_for_address() && matches!(clients, Clients::Hmac | Clients::None) {
+        let hint = "as a sink shows none; look by name and time, or with `interdict log` on the host";
+        return Err(Refusal::Wrong(complaint("client", "no addresses are shown here", hint)));
+    }
+    let who = visitor.person.as_ref().map_or("stranger", |person| &person.name);
+    tracing::info!(who, from = ?visitor.from, asked = ?said, "looks into the query log");
+    let searching = Arc::clone(&parts.searching).acquire_owned();
+    let place = tokio::time::timeout(QUEUE, searching).await.map_err(|_| Refusal::Busy)?;
+    let place = place.map_err(|_| Refusal::Failed)?;
+    let is_left = Arc::new(AtomicBool::new(false));
+    let _waiting = Waiting(Arc::clone(&is_left));
+    let clock = parts.clock.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let until = clock.now() + PATIENCE;
+        let is_over = || is_left.load(Ordering::Relaxed) || clock.now() >= until;
+        let log = KeptLog::open(&path, clock.wall());
+        let found = log.map(|log| search.newest(log, excerpt, is_over));
+        drop(place);
+        found.map_err(|error| {
+            let hint = "was anything logged yet, and may the service read it?";
+            Problem::error(Place::file(path.display().to_string()), format!("cannot be read: {error}"), hint)
+        })
+    });
+    let mut found = found.await.map_err(|_| Refusal::Failed)?.map_err(Refusal::Unreadable)?;
+    // Further than that nobody is led: so many lines of one millisecond are a clock that stands still.
+    found.next = found.next.filter(|(_, offset)| *offset <= FARTHEST);
+    Ok(Looked { sink, clients, found })
+}
+
+/// The log of a sink.
+fn readable(parts: &Parts, sink: Option<&str>) -> Result<(String, PathBuf), Refusal> {
+    parts.querylog.readable(sink).map(|(sink, path)| (sink.name.clone(), path.to_owned())).map_err(|names| {
+        if names.is_empty() {
+            let hint = "log to one: to = [\"file:/var/log/interdict/queries.jsonl\"]";
+            let what = "no sink writes a file in the form `json`";
+            return Refusal::Absent(Problem::error(Place::file("[querylog]"), what, hint));
+        }
+        let hint = format!("use one of {}", names.join(", "));
+        Refusal::Wrong(complaint("sink", "is none that writes a file in the form `json`", &hint))
+    })
+}
