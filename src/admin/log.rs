@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::answer::{Parameters, absent, complaint, problem, stranger, unavailable, wrong};
-use super::api::{Parts, failed};
+use super::answer::{Parameters, busy, complaint, problem, stranger, unmade, wrong};
+use super::api::Parts;
 use super::link::link;
 use super::visitor::Visitor;
 use crate::problem::{Place, Problem};
@@ -60,20 +60,8 @@ pub(super) struct Looked {
     pub(super) found: Found,
 }
 
-/// Why nothing was looked for.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    /// There is no log that may be shown.
-    Absent(Problem),
-    /// Others are searching.
-    Busy,
-    /// The process stops, or the search died.
-    Failed,
-    /// It cannot be read now.
-    Unreadable(Problem),
-    /// The question makes no sense.
-    Wrong(Problem),
-}
+/// Why nothing was looked for, and under which status that is said.
+type Refusal = (StatusCode, Problem);
 
 async fn log(State(parts): State<Parts>, visitor: Visitor, parameters: Parameters) -> Response {
     let question = match Question::read(&parameters, &TimeZone::UTC) {
@@ -89,11 +77,7 @@ async fn log(State(parts): State<Parts>, visitor: Visitor, parameters: Parameter
             response.headers_mut().extend(next.map(|next| (header::LINK, next)));
             response
         }
-        Err(Refusal::Absent(problem)) => absent(&problem),
-        Err(Refusal::Busy) => unavailable("others are searching"),
-        Err(Refusal::Failed) => failed(),
-        Err(Refusal::Unreadable(one)) => problem(StatusCode::SERVICE_UNAVAILABLE, &[one]),
-        Err(Refusal::Wrong(problem)) => wrong(&problem),
+        Err((status, one)) => problem(status, &[one]),
     }
 }
 
@@ -161,6 +145,7 @@ pub(super) async fn look(parts: &Parts, visitor: &Visitor, question: Question) -
         }
     }
 
+    let died = || (StatusCode::INTERNAL_SERVER_ERROR, unmade());
     let Question { search, excerpt, sink, said } = question;
     let (sink, path) = readable(parts, sink.as_deref())?;
     // Pages are for more people than files are: as the live tail, they show the least that any sink does.
@@ -168,13 +153,14 @@ pub(super) async fn look(parts: &Parts, visitor: &Visitor, question: Question) -
     let search = search.by_who_sees(clients);
     if search.is_for_address() && matches!(clients, Clients::Hmac | Clients::None) {
         let hint = "as a sink shows none; look by name and time, or with `interdict log` on the host";
-        return Err(Refusal::Wrong(complaint("client", "no addresses are shown here", hint)));
+        return Err((StatusCode::BAD_REQUEST, complaint("client", "no addresses are shown here", hint)));
     }
     let who = visitor.person.as_ref().map_or("stranger", |person| &person.name);
     tracing::info!(who, from = ?visitor.from, asked = ?said, "looks into the query log");
     let searching = Arc::clone(&parts.searching).acquire_owned();
-    let place = tokio::time::timeout(QUEUE, searching).await.map_err(|_| Refusal::Busy)?;
-    let place = place.map_err(|_| Refusal::Failed)?;
+    let place = tokio::time::timeout(QUEUE, searching).await;
+    let place = place.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, busy("others are searching")))?;
+    let place = place.map_err(|_| died())?;
     let is_left = Arc::new(AtomicBool::new(false));
     let _waiting = Waiting(Arc::clone(&is_left));
     let clock = parts.clock.clone();
@@ -186,10 +172,11 @@ pub(super) async fn look(parts: &Parts, visitor: &Visitor, question: Question) -
         drop(place);
         found.map_err(|error| {
             let hint = "was anything logged yet, and may the service read it?";
-            Problem::error(Place::file(path.display().to_string()), format!("cannot be read: {error}"), hint)
+            let (place, what) = (Place::file(path.display().to_string()), format!("cannot be read: {error}"));
+            (StatusCode::SERVICE_UNAVAILABLE, Problem::error(place, what, hint))
         })
     });
-    let mut found = found.await.map_err(|_| Refusal::Failed)?.map_err(Refusal::Unreadable)?;
+    let mut found = found.await.map_err(|_| died())??;
     // Further than that nobody is led: so many lines of one millisecond are a clock that stands still.
     found.next = found.next.filter(|(_, offset)| *offset <= FARTHEST);
     Ok(Looked { sink, clients, found })
@@ -201,9 +188,9 @@ fn readable(parts: &Parts, sink: Option<&str>) -> Result<(String, PathBuf), Refu
         if names.is_empty() {
             let hint = "log to one: to = [\"file:/var/log/interdict/queries.jsonl\"]";
             let what = "no sink writes a file in the form `json`";
-            return Refusal::Absent(Problem::error(Place::file("[querylog]"), what, hint));
+            return (StatusCode::NOT_FOUND, Problem::error(Place::file("[querylog]"), what, hint));
         }
         let hint = format!("use one of {}", names.join(", "));
-        Refusal::Wrong(complaint("sink", "is none that writes a file in the form `json`", &hint))
+        (StatusCode::BAD_REQUEST, complaint("sink", "is none that writes a file in the form `json`", &hint))
     })
 }

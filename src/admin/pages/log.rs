@@ -10,9 +10,9 @@ use super::frame::{Place, whole};
 use super::now::{by, verdict};
 use super::parts;
 use super::view::{NOTHING, View};
-use crate::admin::answer::{Parameters, busy, unmade};
+use crate::admin::answer::Parameters;
 use crate::admin::live::verdicts;
-use crate::admin::log::{Looked, Question, Refusal, look, next_of};
+use crate::admin::log::{Looked, Question, look, next_of};
 use crate::problem::Problem;
 use crate::telemetry::{Clients, Found, Line};
 
@@ -42,11 +42,7 @@ pub(super) async fn page(view: View) -> Response {
 
 async fn answer(view: &View, asked: &Parameters) -> Result<Looked, Problem> {
     let question = Question::read(asked, &view.zone)?;
-    look(&view.parts, &view.visitor, question).await.map_err(|refusal| match refusal {
-        Refusal::Absent(problem) | Refusal::Unreadable(problem) | Refusal::Wrong(problem) => problem,
-        Refusal::Busy => busy("others are searching"),
-        Refusal::Failed => unmade(),
-    })
+    look(&view.parts, &view.visitor, question).await.map_err(|(_, problem)| problem)
 }
 
 fn form(view: &View) -> Markup {
