@@ -101,14 +101,13 @@ impl KeptLog {
 
     /// Without the files in which all lines are of before `from` or of after `to`.
     pub fn within(self, (from, to): (Timestamp, Timestamp)) -> Self {
-        let later = |time: Timestamp| time.saturating_add(DOUBT).unwrap_or(Timestamp::MAX);
         let mut before = None;
         let is_wanted = |piece: &KeptFile| {
             let until = piece.until();
             let is_in_order = until.is_some() || matches!(piece.part, Part::Current(..));
             let begun: Option<Timestamp> = std::mem::replace(&mut before, until);
-            let is_too_old = until.is_some_and(|until| later(until) < from);
-            let is_too_new = is_in_order && begun.is_some_and(|begun| later(to) < begun);
+            let is_too_old = until.is_some_and(|until| later(until, DOUBT) < from);
+            let is_too_new = is_in_order && begun.is_some_and(|begun| later(to, DOUBT) < begun);
             !is_too_old && !is_too_new
         };
         let mut pieces = self.0;
@@ -206,6 +205,11 @@ impl Reading {
             ControlFlow::Continue(())
         })
     }
+}
+
+/// A time as much later.
+pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// The file that lines are written to, and its length.

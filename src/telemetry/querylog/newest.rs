@@ -4,12 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::kept::{DOUBT, EARLIEST, KeptLog, Order, Reading};
+use super::kept::{DOUBT, EARLIEST, KeptLog, Order, Reading, later};
 use super::search::{Line, Search};
 
 /// Which of the lines that are found are wanted, counted from the newest.
@@ -73,7 +74,7 @@ const PACE: u64 = 1024;
 const RUN: u64 = 4096;
 /// By how much a line may be later than those behind it, or than the name of its file, which is of a whole second: threads hand theirs over in turns. Where a clock was
 /// set back meanwhile, lines from before may be missing among the newest.
-const DISORDER: SignedDuration = SignedDuration::from_secs(2);
+const DISORDER: Duration = Duration::from_secs(2);
 
 impl Search {
     /// Looks for an excerpt of the lines that are wanted, until `is_over` says that there is no more time.
@@ -81,8 +82,7 @@ impl Search {
         // One more tells whether there are more.
         let most = excerpt.offset.saturating_add(excerpt.limit).saturating_add(1);
         let (from, to) = self.between();
-        let doubt = SignedDuration::try_from(DOUBT).unwrap_or(DISORDER);
-        let (earliest, latest) = (earlier(from, doubt), later(to, doubt));
+        let (earliest, latest) = (earlier(from, DOUBT), later(to, DOUBT));
         let is_later =
             |bytes: &[u8]| serde_json::from_slice::<Line<'_>>(bytes).is_ok_and(|line| line.time > latest);
         let mut log = log.within(self.between());
@@ -199,12 +199,8 @@ impl Progress {
     }
 }
 
-fn earlier(time: Timestamp, by: SignedDuration) -> Timestamp {
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
     time.saturating_sub(by).unwrap_or(Timestamp::MIN)
-}
-
-fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
-    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 impl Newest {
@@ -239,7 +235,7 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
     use std::path::Path;
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
