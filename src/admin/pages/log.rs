@@ -5,13 +5,10 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize as _;
 
-use super::super::link::link;
 use super::frame::{Place, whole};
-use super::now::{by, verdict};
 use super::parts;
 use super::view::{NOTHING, View};
 use crate::admin::answer::Parameters;
-use crate::admin::live::verdicts;
 use crate::admin::log::{Looked, Question, look, next_of};
 use crate::problem::Problem;
 use crate::telemetry::{Clients, Found, Line};
@@ -47,7 +44,6 @@ async fn answer(view: &View, asked: &Parameters) -> Result<Looked, Problem> {
 
 fn form(view: &View) -> Markup {
     let words = view.words;
-    let chosen = [("", words.all)].into_iter().chain(verdicts().map(|one| (one, words.said(one))));
     html! {
         form class="bar" method="get" action="/log" {
             (parts::field(view, "name", words.name, "text", true))
@@ -55,7 +51,7 @@ fn form(view: &View) -> Markup {
             (parts::field(view, "app", words.app, "text", true))
             (parts::field(view, "instrument", words.instrument, "text", true))
             (parts::field(view, "group", words.group, "text", true))
-            (parts::choice(view, "verdict", words.verdict, &chosen.collect::<Vec<_>>()))
+            (parts::verdicts(view))
             (parts::field(view, "rcode", words.reply, "text", true))
             (parts::field(view, "from", words.from_day, "date", true))
             (parts::field(view, "to", words.to_day, "date", true))
@@ -97,19 +93,18 @@ fn lines(view: &View, asked: &Parameters, Looked { clients, found, .. }: &Looked
 }
 
 fn row(view: &View, line: &Line<'_>) -> Vec<Markup> {
-    let to = [("name", &*line.name), ("type", &*line.r#type)];
     let client = line.identity.as_deref().or(line.client.as_deref()).unwrap_or(NOTHING);
     vec![
         view.instant(line.time),
-        verdict(view, &line.verdict),
-        html! { a class="wide" href=(link("/explain", &to)) { (line.name) } },
+        parts::verdict(view, &line.verdict),
+        parts::asked(&line.name, Some(&line.r#type)),
         html! { (client) },
         html! { (line.app) },
         html! { (line.instrument) },
         html! { (line.group) },
         html! { (line.r#type) },
         html! { (line.rcode.as_deref().unwrap_or(NOTHING)) },
-        html! { (by(view, line.upstream.as_deref(), line.answered_from.as_deref())) },
+        html! { (parts::answerer(view, line.upstream.as_deref(), line.answered_from.as_deref())) },
         html! { @if !line.rule.is_empty() { code { (line.rule) } } },
     ]
 }

@@ -11,7 +11,7 @@ use super::parts;
 use super::top::{self, Top};
 use super::view::{NOTHING, View};
 use crate::admin::api::Parts;
-use crate::admin::live::{Bucket, Filter, Now, Span, read_filter, verdicts};
+use crate::admin::live::{Bucket, Filter, Now, Span, read_filter};
 use crate::policy::Snapshot;
 use crate::reload::Status;
 
@@ -196,8 +196,7 @@ fn recent(view: &View) -> Markup {
                     (parts::field(view, "name", words.name, "text", true))
                     (parts::field(view, "client", words.client, "text", true))
                     (parts::field(view, "app", words.app, "text", true))
-                    (parts::choice(view, "verdict", words.verdict,
-                        &[("", words.all)].into_iter().chain(verdicts().map(|one| (one, words.said(one)))).collect::<Vec<_>>()))
+                    (parts::verdicts(view))
                     button class="main" { (words.filter) }
                 }
                 div id="recent-rows" data-live="" { (rows(view)) }
@@ -225,17 +224,16 @@ fn rows(view: &View) -> Markup {
         .iter()
         .map(|seen| {
             let client = seen.identity.as_deref().or(seen.client.as_deref()).unwrap_or(NOTHING);
-            let to = [("name", seen.name.as_str()), ("type", seen.r#type.as_str())];
             vec![
                 view.second(seen.time),
-                verdict(view, seen.verdict),
-                html! { a class="wide" href=(link("/explain", &to)) { (seen.name) } },
+                parts::verdict(view, seen.verdict),
+                parts::asked(&seen.name, Some(&seen.r#type)),
                 html! { (client) },
                 html! { (seen.app) },
                 html! { (seen.group) },
                 html! { (seen.r#type) },
                 html! { (seen.rcode.as_deref().unwrap_or(NOTHING)) },
-                html! { (by(view, seen.upstream.as_deref(), seen.answered_from)) },
+                html! { (parts::answerer(view, seen.upstream.as_deref(), seen.answered_from)) },
                 html! { (view.time(seen.took_us.map(|took| f64::from(took.get()) / 1e6))) },
                 html! { (seen.transport) },
             ]
@@ -255,20 +253,4 @@ fn rows(view: &View) -> Markup {
         words.transport,
     ];
     parts::table("recent-list", words.recent, &header, &rows)
-}
-
-/// What the policy said, in its colour.
-pub(super) fn verdict(view: &View, verdict: &str) -> Markup {
-    let kind = match verdict {
-        "blocked" | "refused" => "bad",
-        "shadow" => "warn",
-        "permitted" => "good",
-        _ => "",
-    };
-    parts::badge(kind, view.words.said(verdict))
-}
-
-/// Who answered, or where the answer is from.
-pub(super) fn by<'s>(view: &View, upstream: Option<&'s str>, origin: Option<&'s str>) -> &'s str {
-    upstream.unwrap_or_else(|| origin.map_or(NOTHING, |origin| view.words.origin(origin)))
 }

@@ -3,7 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::view::View;
+use super::super::link::link;
+use super::view::{NOTHING, View};
+use crate::admin::live;
 use crate::problem::Problem;
 use crate::report::render::{Cell, Table};
 
@@ -107,4 +109,34 @@ pub(super) fn problems(view: &View, problems: &[Problem]) -> Markup {
 /// A word that says how something stands, in a colour and in letters.
 pub(super) fn badge(kind: &str, text: &str) -> Markup {
     html! { span class={ "badge " (kind) } { (text) } }
+}
+
+/// A name that was asked for, which leads to what it gets and why.
+pub(super) fn asked(name: &str, record_type: Option<&str>) -> Markup {
+    let pairs = [("name", Some(name)), ("type", record_type)];
+    let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    html! { a class="wide" href=(link("/explain", &pairs)) { (name) } }
+}
+
+/// The choice of what the policy said.
+pub(super) fn verdicts(view: &View) -> Markup {
+    let words = view.words;
+    let each = live::verdicts().map(|one| (one, words.said(one)));
+    choice(view, "verdict", words.verdict, &[("", words.all)].into_iter().chain(each).collect::<Vec<_>>())
+}
+
+/// What the policy said, in its colour.
+pub(super) fn verdict(view: &View, verdict: &str) -> Markup {
+    let kind = match verdict {
+        "blocked" | "refused" => "bad",
+        "shadow" => "warn",
+        "permitted" => "good",
+        _ => "",
+    };
+    badge(kind, view.words.said(verdict))
+}
+
+/// Who answered, or where the answer is from.
+pub(super) fn answerer<'s>(view: &View, upstream: Option<&'s str>, origin: Option<&'s str>) -> &'s str {
+    upstream.unwrap_or_else(|| origin.map_or(NOTHING, |origin| view.words.origin(origin)))
 }

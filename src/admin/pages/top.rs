@@ -61,17 +61,11 @@ fn names(view: &View, id: &str, title: &str, names: &[TopName], snapshot: Option
     let rows: Vec<Vec<Markup>> = names
         .iter()
         .map(|row| {
-            let kind = match row.verdict {
-                "blocked" => "bad",
-                "shadow" => "warn",
-                "permitted" => "good",
-                _ => "",
-            };
             let app = if row.app.is_empty() { String::new() } else { titled(view, snapshot, &row.app) };
             vec![
-                html! { a class="wide" href=(link("/explain", &[("name", &row.name)])) { (row.name) } },
+                parts::asked(&row.name, None),
                 parts::number(&view.count(row.questions)),
-                html! { (parts::badge(kind, words.said(row.verdict))) " " (app) },
+                html! { (parts::verdict(view, row.verdict)) " " (app) },
             ]
         })
         .collect();

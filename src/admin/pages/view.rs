@@ -67,13 +67,16 @@ impl View {
 
     /// A moment to the second.
     pub(super) fn second(&self, at: Timestamp) -> Markup {
-        let text = at.to_zoned_datetime(self.zone.clone()).strftime("%H:%M:%S").to_string();
-        html! { time datetime=(at.to_string()) { (text) } }
+        self.written(at, "%H:%M:%S")
     }
 
     /// A moment to the second, with its day.
     pub(super) fn instant(&self, at: Timestamp) -> Markup {
-        let text = at.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        self.written(at, "%Y-%m-%d %H:%M:%S")
+    }
+
+    fn written(&self, at: Timestamp, format: &str) -> Markup {
+        let text = at.to_zoned_datetime(self.zone.clone()).strftime(format).to_string();
         html! { time datetime=(at.to_string()) { (text) } }
     }
 
