@@ -134,6 +134,13 @@ pub(super) fn problem_with(status: StatusCode, problems: &[Problem], mut members
     response
 }
 
+/// An answer that says where the next part is (RFC 8288), if there is one.
+pub(super) fn with_next(mut response: Response, next: Option<&str>) -> Response {
+    let link = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok());
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    response
+}
+
 /// What is said to a question that cannot be read.
 pub(super) fn wrong(one: &Problem) -> Response {
     problem(StatusCode::BAD_REQUEST, std::slice::from_ref(one))

@@ -102,7 +102,7 @@ impl Part {
     /// How the part behind it is asked for.
     fn next(self, path: &'static str, pairs: Vec<(&str, &str)>) -> impl FnOnce(u64) -> String + use<> {
         let begin = link(path, &[&pairs[..], &[("limit", &self.limit.to_string())]].concat());
-        move |next| format!("<{begin}&offset={next}>; rel=\"next\"")
+        move |next| format!("{begin}&offset={next}")
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::answer::{Parameters, busy, complaint, problem, stranger, unmade, wrong};
+use super::answer::{Parameters, busy, complaint, problem, stranger, unmade, with_next, wrong};
 use super::api::Parts;
 use super::link::link;
 use super::visitor::Visitor;
@@ -71,11 +71,8 @@ async fn log(State(parts): State<Parts>, visitor: Visitor, parameters: Parameter
     };
     match look(&parts, &visitor, question).await {
         Ok(looked) => {
-            let link = |next| format!("<{}>; rel=\"next\"", next_of("/api/v1/log", &parameters, next));
-            let next = looked.found.next.and_then(|next| HeaderValue::try_from(link(next)).ok());
-            let mut response = Json(said(&looked)).into_response();
-            response.headers_mut().extend(next.map(|next| (header::LINK, next)));
-            response
+            let next = looked.found.next.map(|next| next_of("/api/v1/log", &parameters, next));
+            with_next(Json(said(&looked)).into_response(), next.as_deref())
         }
         Err((status, one)) => problem(status, &[one]),
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use super::answer::{Parameters, complaint, problem, wrong};
+use super::answer::{Parameters, complaint, problem, with_next, wrong};
 use super::api::{Parts, failed};
 use crate::problem::Problem;
 use crate::reload::{Entry, Generation};
@@ -41,7 +41,7 @@ async fn history(State(parts): State<Parts>, parameters: Parameters) -> Response
         Err(problem) => return wrong(&problem),
     };
     let found = read(&parts, move |parts| Ok(generations(parts, offset, limit))).await;
-    show(found, |next| format!("</api/v1/history?limit={limit}&offset={next}>; rel=\"next\""))
+    show(found, |next| format!("/api/v1/history?limit={limit}&offset={next}"))
 }
 
 /// The generations from `offset` on.
@@ -69,7 +69,7 @@ async fn audit(State(parts): State<Parts>, parameters: Parameters) -> Response {
         Err(problem) => return wrong(&problem),
     };
     let found = read(&parts, move |parts| entries(parts, last, before)).await;
-    show(found, |next| format!("</api/v1/audit?last={last}&before={next}>; rel=\"next\""))
+    show(found, |next| format!("/api/v1/audit?last={last}&before={next}"))
 }
 
 /// The newest entries before `before`.
@@ -104,9 +104,5 @@ pub(super) fn show<T: Serialize>(
         Some(Err(problems)) => return problem(StatusCode::CONFLICT, &problems),
         None => return failed(),
     };
-    let mut response = Json(rows).into_response();
-    if let Some(link) = next.and_then(|next| HeaderValue::try_from(link(next)).ok()) {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    response
+    with_next(Json(rows).into_response(), next.map(link).as_deref())
 }

@@ -2,11 +2,10 @@
 //! who are known. Never writes.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 
-use super::super::answer::{Parameters, absent, complaint, stranger, wrong};
+use super::super::answer::{Parameters, absent, complaint, stranger, with_next, wrong};
 use super::super::api::{Parts, compute};
 use super::super::visitor::Visitor;
 use super::now::Now;
@@ -58,11 +57,8 @@ async fn recent(State(parts): State<Parts>, visitor: Visitor, parameters: Parame
     let found = tail.newest(&filter);
     // Whoever follows asks for what comes after the newest there is.
     let newest = found.first().map_or(filter.after, |seen| seen.number);
-    let mut response = Json(found.iter().map(|seen| &**seen).collect::<Vec<_>>()).into_response();
-    if let Ok(link) = HeaderValue::try_from(format!("</api/v1/recent?after={newest}>; rel=\"next\"")) {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    response
+    let rows = Json(found.iter().map(|seen| &**seen).collect::<Vec<_>>());
+    with_next(rows.into_response(), Some(&format!("/api/v1/recent?after={newest}")))
 }
 
 /// What somebody wants to see of the newest records.
