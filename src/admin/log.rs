@@ -148,7 +148,7 @@ pub(super) async fn look(parts: &Parts, visitor: &Visitor, question: Question) -
     // Pages are for more people than files are: as the live tail, they show the least that any sink does.
     let clients = parts.querylog.clients().unwrap_or(Clients::None);
     let search = search.by_who_sees(clients);
-    if search.is_for_address() && matches!(clients, Clients::Hmac | Clients::None) {
+    if search.is_in_vain(clients) {
         let hint = "as a sink shows none; look by name and time, or with `interdict log` on the host";
         return Err((StatusCode::BAD_REQUEST, complaint("client", "no addresses are shown here", hint)));
     }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::policy::When;
 use crate::problem::{Place, Problem};
 use crate::telemetry::{
-    Clients, Config, Decision, KeptLog, Line, Reading, Reference, Search, Sink, Sought, Unsearchable,
+    Config, Decision, KeptLog, Line, Reading, Reference, Search, Sink, Sought, Unsearchable,
 };
 
 /// Options of `log`.
@@ -126,7 +126,7 @@ fn logs(config: Option<&Path>, options: &Arguments, search: &Search) -> Result<V
     }
     let querylog = app::boot(config)?.querylog;
     let (sink, path) = chosen(&querylog, options.sink.as_deref()).map_err(|problem| vec![problem])?;
-    if search.is_for_address() && matches!(sink.clients, Clients::Hmac | Clients::None) {
+    if search.is_in_vain(sink.clients) {
         return Err(vec![Problem::error(
             Place::file("--client"),
             format!("the sink `{}` shows no addresses", sink.name),

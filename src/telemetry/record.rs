@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZero;
+use std::str::FromStr;
 
 use super::reply::Reply;
 use crate::dns::{CanonicalName, RecordType};
@@ -99,6 +100,15 @@ impl Decision {
             Self::Refused => "refused",
             Self::Shadow => "shadow",
         }
+    }
+}
+
+impl FromStr for Decision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|decision| decision.as_str() == text);
+        found.ok_or_else(|| format!("use one of {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }
 

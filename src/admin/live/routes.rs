@@ -66,8 +66,8 @@ pub(in crate::admin) fn read_filter(parameters: &Parameters) -> Result<Filter, P
     parameters.only(&["name", "client", "app", "verdict", "group", "after", "limit"])?;
     let of = |key: &str| parameters.get(key).unwrap_or("").trim().to_owned();
     let verdict = of("verdict");
-    if parameters.get("verdict").is_some() && !verdicts().contains(&verdict.as_str()) {
-        return Err(complaint("verdict", "is not known", &format!("use one of {}", verdicts().join(", "))));
+    if parameters.get("verdict").is_some() {
+        verdict.parse::<Decision>().map_err(|hint| complaint("verdict", "is not known", &hint))?;
     }
     Ok(Filter {
         name: of("name").to_ascii_lowercase(),

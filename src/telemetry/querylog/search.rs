@@ -142,10 +142,9 @@ impl Sought {
             text(key).map(read).transpose()
         };
         let verdict = text("verdict");
-        let known = Decision::ALL.map(Decision::as_str);
-        if let Some(unknown) = verdict.as_ref().filter(|verdict| !known.contains(&verdict.as_str())) {
-            let hint = format!("use one of {}", known.join(", "));
-            return Err(wrong("verdict", format!("`{unknown}` is not known"), &hint));
+        if let Some(word) = &verdict {
+            let unknown = |hint: String| wrong("verdict", format!("`{word}` is not known"), &hint);
+            word.parse::<Decision>().map_err(unknown)?;
         }
         let reference = text("reference").map(|text| {
             let hint = "write it as the page shows it, such as 7-19a1b2c3d4e-5f60";
@@ -216,9 +215,9 @@ impl Search {
         (self.from, self.to)
     }
 
-    /// True when it looks for an address, which a log without addresses does not have.
-    pub fn is_for_address(&self) -> bool {
-        matches!(self.client, Some(Who::Address(..)))
+    /// True when it looks for an address, and none is to be found where clients are shown so.
+    pub fn is_in_vain(&self, clients: Clients) -> bool {
+        matches!(self.client, Some(Who::Address(..))) && matches!(clients, Clients::Hmac | Clients::None)
     }
 
     /// True when the line is wanted.
