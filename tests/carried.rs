@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::opt::EdnsCode;
+use interdict::app;
 use interdict::clock::Clock;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -245,7 +246,7 @@ fn no_upstream_is_told_who_asks_whichever_way_it_is_asked() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let inside = runtime.enter();
         let running =
-            support::start(&file, &Clock::system()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+            app::start(Some(file), Clock::system()).unwrap_or_else(|problems| panic!("{problems:#?}"));
         drop(inside);
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();

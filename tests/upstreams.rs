@@ -45,13 +45,7 @@ struct Scripted {
 
 impl Scripted {
     fn start(script: impl Fn(&Asked) -> Replies + Send + Sync + 'static) -> Self {
-        let (udp, tcp) = (0..20)
-            .find_map(|_| {
-                let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                Some((TcpListener::bind(udp.local_addr().unwrap()).ok()?, udp))
-            })
-            .map(|(tcp, udp)| (udp, tcp))
-            .unwrap();
+        let (udp, tcp) = support::sockets();
         let address = udp.local_addr().unwrap();
         let upstream = Self { address, asked: Arc::default(), stop: Arc::default() };
         let script = Arc::new(script);

@@ -6,7 +6,7 @@ pub mod listening;
 pub mod operator;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
@@ -29,11 +29,20 @@ pub fn free_port() -> u16 {
     let begin = u64::from(std::process::id()) * 131;
     let free = |port: &u16| {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, *port));
-        udp.is_ok() && std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+        udp.is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
     };
     let mut ports =
         (0..2000).map(|_| 10_000 + ((begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000) as u16);
     ports.find(free).expect("a free port")
+}
+
+/// Sockets at one loopback port that the system chose.
+pub fn sockets() -> (UdpSocket, TcpListener) {
+    let both = (0..20).find_map(|_| {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Some((TcpListener::bind(udp.local_addr().unwrap()).ok()?, udp))
+    });
+    both.map(|(tcp, udp)| (udp, tcp)).expect("a port that is free for both")
 }
 
 /// An upstream on a loopback port. Names that hold `cloaked` are aliases of `www.tiktok.com`, `nxdomain` do not exist,
@@ -53,13 +62,7 @@ impl Upstream {
     }
 
     pub fn scripted(answer: impl Fn(&[u8], bool) -> Option<Vec<u8>> + Send + 'static) -> Self {
-        let (socket, tcp) = (0..20)
-            .find_map(|_| {
-                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                let tcp = std::net::TcpListener::bind(socket.local_addr().unwrap()).ok()?;
-                Some((socket, tcp))
-            })
-            .unwrap();
+        let (socket, tcp) = sockets();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let address = socket.local_addr().unwrap();
         let (asked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -193,11 +196,6 @@ pub struct Site {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Starts at a free port, inside of a runtime.
-pub fn start(config: &Path, clock: &Clock) -> Result<Running, Vec<interdict::problem::Problem>> {
-    app::start(Some(config.to_owned()), clock.clone())
-}
-
 impl Site {
     /// Starts with `policy` appended to a configuration of free ports. `$DIR` in it stands for the site's folder.
     pub fn start(policy: &str, clock: Clock) -> Self {
@@ -248,7 +246,7 @@ impl Site {
 
     pub fn try_start(&self) -> Result<Running, Vec<interdict::problem::Problem>> {
         let _inside = self.runtime.enter();
-        start(&self.config, &self.clock)
+        app::start(Some(self.config.clone()), self.clock.clone())
     }
 
     pub fn stop(&mut self) {
